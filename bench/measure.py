@@ -1,0 +1,128 @@
+"""How the measurements are made: all peers in turn within every round."""
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import repeat
+from math import ceil, isclose, isnan
+from subprocess import SubprocessError
+from time import perf_counter
+
+from weight import weigh
+from workloads import OURS, WORKLOADS, Step, Workload, build
+
+LEAST_SECONDS = 0.02  # of a sample
+FAILURES = (
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError,
+    OSError, RuntimeError, SubprocessError, TypeError, ValueError,
+)  # fmt: skip
+Samples = Mapping[str, Sequence[float]]
+
+
+@dataclass
+class Result:
+    """What was measured of one workload: samples by peer, of which the nth are of one round."""
+
+    name: str
+    times: Samples = field(default_factory=dict)
+    peaks: Samples = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def work(self) -> Workload:
+        """The work itself."""
+        return WORKLOADS[self.name]
+
+    @property
+    def judged(self) -> Samples:
+        """The samples that the row's ratios are of."""
+        return self.times if self.work.timed else self.peaks
+
+    def ratios(self, peer: str) -> list[float]:
+        """Ours to the peer's, round by round."""
+        pairs = zip(self.judged.get(OURS, ()), self.judged.get(peer, ()), strict=False)
+        return [ours / theirs for ours, theirs in pairs]
+
+
+def timed(step: Step, count: int) -> float:
+    """Seconds that `count` steps take."""
+    start = perf_counter()
+    for _ in repeat(None, count):
+        step()
+    return perf_counter() - start
+
+
+def calibrated(step: Step) -> int:
+    """Find the number of steps that last as long as a sample should."""
+    count = 1
+    while (spent := timed(step, count)) < LEAST_SECONDS:
+        count = max(2 * count, ceil(1.1 * count * LEAST_SECONDS / spent))
+    return count
+
+
+def sample(step: Step, count: int) -> float:
+    """Time a step, with neither the garbage nor the cold caches of the peer before."""
+    gc.collect()
+    if count > 1:
+        step()
+    return timed(step, count) / count
+
+
+def in_turn(rounds: int, per: int, samplers: Mapping[str, Callable[[], float]]) -> Samples:
+    """Sample everyone once a round; the order turns, so that nobody is always first."""
+    samples: dict[str, list[float]] = {peer: [] for peer in samplers}
+    order = list(samplers)
+    for _ in range(rounds):
+        for peer in order:
+            samples[peer].append(samplers[peer]() / per)
+        order = order[1:] + order[:1]
+    return samples
+
+
+def set_up(result: Result, peers: Sequence[str]) -> dict[str, Step]:
+    """Build and warm up the work of all peers; note who fails or computes something else."""
+    steps: dict[str, Step] = {}
+    values: dict[str, float] = {}
+    for peer in peers:
+        try:
+            if step := build(result.work, peer):
+                value = step()
+                step()
+                steps[peer] = step
+                if peer != "numpy" and hasattr(value, "sum"):
+                    values[peer] = value.sum().item()
+        except FAILURES as error:  # the others can still be measured
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            result.notes.append(f"{result.name}, {peer}: {reason}")
+    if any(not isclose(value, min(values.values()), rel_tol=1e-3) for value in values.values()):
+        result.notes.append(f"{result.name}: the values differ: {values}")
+    return steps
+
+
+def times(result: Result, peers: Sequence[str], rounds: int) -> Samples:
+    """Time the work of all peers."""
+    steps = set_up(result, peers)
+    samplers = {peer: partial(sample, step, calibrated(step)) for peer, step in steps.items()}
+    return in_turn(rounds, result.work.per, samplers)
+
+
+def peaks(result: Result, peers: Sequence[str], rounds: int) -> Samples:
+    """Peak memory of all peers of whom it can be had."""
+    able = [peer for peer in (result.times or peers) if peer != "numpy"]
+    samplers = {peer: partial(weigh, result.name, peer) for peer in able}
+    samples = in_turn(rounds, result.work.per, samplers)
+    failed = {peer for peer, values in samples.items() if isnan(sum(values))}
+    unexpected = sorted(failed - set(result.work.skips))
+    result.notes += [f"{result.name}, {peer}: memory not measured" for peer in unexpected]
+    return {peer: values for peer, values in samples.items() if peer not in failed}
+
+
+def measured(name: str, peers: Sequence[str], rounds: int, weigh_all: bool) -> Result:
+    """Measure one workload."""
+    result = Result(name)
+    if result.work.timed:
+        result.times = times(result, peers, rounds)
+    if result.work.weighed and (weigh_all or not result.work.timed):
+        result.peaks = peaks(result, peers, 1 if result.work.timed else 3)
+    return result

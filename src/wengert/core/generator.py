@@ -1,0 +1,582 @@
+"""A seedable source of random numbers that repeats PyTorch's CPU generator bit for bit.
+
+The 32-bit words are those of the Mersenne Twister MT19937 (Matsumoto & Nishimura, ACM TOMACS 8(1),
+1998), as NumPy provides it. This module adds the order in which PyTorch 2.13 spends the words and
+the float arithmetic, fused multiply-adds included, that it applies to them on an x86-64 processor
+with AVX2. Everything agrees there, within two limits:
+
+* Exponentials and 16 or more float64 normals call NumPy's ``log``, ``sin``, ``cos`` or ``log1p``.
+  Where these are the C library's the numbers are PyTorch's to the last bit; where NumPy has its own
+  (float64 on AVX-512 processors) they may be an ulp away. 16 or more float32 or float16 normals are
+  made with ``+ - * sqrt`` alone and are the same everywhere.
+* PyTorch with MKL on an Intel processor draws Bernoulli numbers of one *scalar* probability from
+  another source. ``bernoulli`` does what PyTorch does on every other processor.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from numpy.random import MT19937
+
+__all__ = ["DEFAULT_SEED", "Generator"]
+
+Array = npt.NDArray[Any]
+
+DEFAULT_SEED: Final = 67280421310721
+_F4, _F8, _U8 = np.float32, np.float64, np.uint64
+_FLOAT_NAMES: Final = {"e": "Half", "f": "Float", "d": "Double"}
+_WIDE_RANGE: Final = 1 << 28  # from this range on, an integer takes two words
+_WIDE_PERMUTATION: Final = 0xFFFFFFFF // 20  # from this length on, so does each exchange
+_CHUNK_BLOCKS: Final = 4096  # blocks of 16 handled at a time, to stay in the cache
+
+# PyTorch's own layout, so that a saved state can be carried over in both directions.
+_STATE: Final = np.dtype(
+    [("seed", "<u8"), ("left", "<i4"), ("seeded", "<i4"), ("next", "<u8"), ("key", "<u8", (624,)),
+     ("unused_x", "<f8"), ("normal", "<f8"), ("unused_rho", "<f8"), ("has_normal", "<i4"),
+     ("pad", "V4"), ("unused_float", "<f4"), ("unused_flag", "?"), ("end", "V3")]
+)  # fmt: skip
+
+
+class Generator:
+    """A stream of random numbers on the CPU; ``torch.Generator`` for plain NumPy arrays.
+
+    Every method that draws takes a ``shape`` (a sequence of ints, ``()`` for a 0-d array) and a
+    ``dtype`` and returns a new C-ordered array. A lock lets threads share a generator. A generator
+    can be pickled and deep-copied; the copy continues on its own.
+
+    >>> g = Generator().manual_seed(0)
+    >>> g.uniform((2,), "float32").tolist()
+    [0.49625658988952637, 0.7682217955589294]
+    >>> g.normal((2,), "float32").tolist()
+    [-0.29050925374031067, -1.0703703165054321]
+    """
+
+    _engine: MT19937 | None
+    _spare: float | None  # the second normal of a pair, for the next draw
+
+    def __init__(self, device: object = "cpu") -> None:
+        """Make a generator seeded with ``DEFAULT_SEED``; RuntimeError for other devices."""
+        if str(device) != "cpu":
+            raise RuntimeError(f"Generator lives on the cpu only, but got device {device}")
+        self.device: Final = "cpu"
+        self._lock = threading.RLock()
+        self._restart(DEFAULT_SEED)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Restart the stream from ``seed`` (-2**63 to 2**64 - 1; modulo 2**64) and return self.
+
+        Only the low 32 bits reach the twister, so seeds 2**32 apart give the same numbers.
+        Raises RuntimeError if ``seed`` is no integer and ValueError if it is out of range.
+
+        >>> Generator().manual_seed(-1).initial_seed() == 2**64 - 1
+        True
+        """
+        if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+            raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
+        if not -(1 << 63) <= int(seed) < 1 << 64:
+            raise ValueError("Overflow when unpacking long long")
+        with self._lock:
+            self._restart(int(seed) % (1 << 64))
+        return self
+
+    def seed(self) -> int:
+        """Restart from 64 bits of the operating system's entropy; return them as an int."""
+        return self.manual_seed(int.from_bytes(os.urandom(8), "little")).initial_seed()
+
+    def initial_seed(self) -> int:
+        """Return the seed that the stream was last restarted from, from 0 to 2**64 - 1."""
+        return self._seed
+
+    def get_state(self) -> npt.NDArray[np.uint8]:
+        """Return a copy of the state: uint8, shape (5056,), byte for byte PyTorch's.
+
+        >>> g = Generator()
+        >>> state = g.get_state()
+        >>> first = g.integers((3,), 0, 10)
+        >>> g.set_state(state)
+        >>> bool((g.integers((3,), 0, 10) == first).all())
+        True
+        """
+        state = np.zeros(1, _STATE)
+        with self._lock:
+            twister: Any = self._twister().state["state"]
+            used = 0 if self._fresh else twister["pos"]
+            state["seed"], state["seeded"], state["key"] = self._seed, 1, twister["key"]
+            state["next"], state["left"] = used, 1 if self._fresh else 625 - used
+            state["normal"] = 0.0 if self._spare is None else self._spare
+            state["has_normal"] = self._spare is not None
+        return state.view(np.uint8)
+
+    def set_state(self, state: npt.NDArray[np.uint8]) -> None:
+        """Continue from ``state``, as ``get_state`` or PyTorch gave it.
+
+        Raises TypeError unless ``state`` is a uint8 array, and RuntimeError if its size is not
+        5056 or its bytes are no state that a generator can reach.
+        """
+        if not isinstance(state, np.ndarray) or state.dtype != np.uint8:
+            raise TypeError("RNG state must be a torch.ByteTensor")
+        if state.size != _STATE.itemsize:
+            raise RuntimeError(
+                f"Expected a CPUGeneratorImplState of size {_STATE.itemsize} "
+                f"but found the input RNG state size to be {state.size}"
+            )
+        fields = np.frombuffer(state.tobytes(), _STATE)[0]
+        left, used = int(fields["left"]), int(fields["next"])
+        fresh = (left, used) == (1, 0)
+        if not fields["seeded"] or not (fresh or (left + used == 625 and 1 <= used <= 624)):
+            raise RuntimeError("Invalid mt19937 state")
+        with self._lock:
+            self._seed, self._fresh = int(fields["seed"]), fresh
+            self._spare = float(fields["normal"]) if fields["has_normal"] else None
+            self._engine = _engine(fields["key"].astype(np.uint32), 624 if fresh else used)
+
+    def clone_state(self) -> Generator:
+        """Return a new generator that continues from the same state, independently."""
+        clone = type(self)()
+        clone.set_state(self.get_state())
+        return clone
+
+    def __getstate__(self) -> npt.NDArray[np.uint8]:
+        return self.get_state()
+
+    def __setstate__(self, state: npt.NDArray[np.uint8]) -> None:
+        self.__init__()  # type: ignore[misc]
+        self.set_state(state)
+
+    def uniform(
+        self, shape: Sequence[int], dtype: npt.DTypeLike, low: float = 0.0, high: float = 1.0
+    ) -> Array:
+        """Draw uniform numbers in [low, high): ``rand`` and ``uniform_``.
+
+        ``dtype`` is float16/32/64, or complex64/128 for independent real and imaginary parts. A
+        number is 24 bits of one word, or 53 bits of two for 8-byte floats, scaled by a power of
+        two. Raises RuntimeError for an empty or unrepresentable interval and NotImplementedError
+        for other dtypes.
+
+        >>> Generator().manual_seed(1).uniform((), "float64", 2.0, 4.0).tolist()
+        2.1221065494392475
+        """
+        real, count = _real_parts(dtype, shape, "check_uniform_bounds")
+        _check_interval(float(low), float(high), real)
+        wide = np.promote_types(real, _F4)
+        lo, hi = wide.type(low), wide.type(high)
+        with self._lock:
+            unit = self._unit(count, wide)
+        drawn = _fma(unit, hi - lo, lo).astype(real, copy=False)
+        drawn[drawn == real.type(high)] = real.type(low)  # rounding can reach the open end
+        return drawn.view(dtype).reshape(shape)
+
+    def normal(
+        self, shape: Sequence[int], dtype: npt.DTypeLike, mean: float = 0.0, std: float = 1.0
+    ) -> Array:
+        """Draw normal numbers: ``randn`` and ``normal_`` on contiguous tensors.
+
+        ``dtype`` is float16/32/64, or complex64/128, where ``std**2`` is shared by the real and
+        imaginary parts. The method is Box & Muller's ("A Note on the Generation of Random Normal
+        Deviates", Ann. Math. Stat. 29(2), 1958), in two forms: below 16 numbers in float64, one
+        pair at a time, an unused second kept for the next such call; from 16 on in blocks of 16,
+        the last 16 numbers drawn anew if the size is no multiple of 16. Raises RuntimeError unless
+        ``std >= 0`` and NotImplementedError for other dtypes.
+
+        >>> Generator().manual_seed(0).normal((2, 8), "float32")[0, :2].tolist()
+        [-1.1258398294448853, -1.152360200881958]
+        """
+        real, count = _real_parts(dtype, shape, "normal_kernel_cpu")
+        if not std >= 0:
+            raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
+        std = std / math.sqrt(2) if np.dtype(dtype).kind == "c" else std
+        with self._lock:
+            unit = self._single_normals(count) if count < 16 else self._block_normals(count, real)
+        drawn = _narrow(_fma(unit, unit.dtype.type(std), unit.dtype.type(mean)), real)
+        return drawn.view(dtype).reshape(shape)
+
+    def integers(
+        self, shape: Sequence[int], low: int, high: int, dtype: npt.DTypeLike = np.int64
+    ) -> Array:
+        """Draw integers from ``low`` to ``high - 1``: ``randint`` and ``random_``.
+
+        ``dtype`` is bool, an integer or a float type; bounds are those of int64. A number is
+        ``low + word % (high - low)``, the word of 32 bits, or of 64 for ranges from 2**28. Raises
+        RuntimeError if ``low >= high`` or ``dtype`` cannot hold the numbers, and ValueError for
+        bounds outside int64.
+
+        >>> Generator().manual_seed(0).integers((4,), 0, 10).tolist()
+        [4, 9, 3, 0]
+        """
+        out = np.dtype(dtype)
+        low, high = _integer_bounds(int(low), int(high), out)
+        span = high - low
+        count = math.prod(shape)
+        with self._lock:
+            if span >= _WIDE_RANGE:
+                offset = self._words64(count) % _U8(span)
+            else:
+                offset = (self._words32(count) % np.uint32(span)).astype(_U8)
+        drawn = (offset + _U8(low % (1 << 64))).view(np.int64)
+        return drawn.astype(out, copy=False).reshape(shape)
+
+    def permutation(self, n: int, dtype: npt.DTypeLike = np.int64) -> Array:
+        """Draw a permutation of 0 to n - 1, shape (n,): ``randperm``.
+
+        The shuffle is Fisher & Yates's in Durstenfeld's form ("Algorithm 235", Comm. ACM 7(7),
+        1964), from the front; from n = 214748364 on it is the inside-out form, with 64-bit words.
+        Raises RuntimeError if ``n`` is negative or ``dtype`` cannot hold n - 1, and
+        NotImplementedError for bool and complex dtypes.
+
+        >>> Generator().manual_seed(0).permutation(5).tolist()
+        [4, 0, 1, 3, 2]
+        """
+        out = np.dtype(dtype)
+        _check_permutation(n, out)
+        place = np.arange(n)
+        with self._lock:
+            if n >= _WIDE_PERMUTATION:
+                words = self._words64(n)
+                return _inside_out((words % (place + 1).astype(_U8)).astype(np.int64)).astype(out)
+            words = self._words32(max(n - 1, 0))
+        place[:-1] += words % np.arange(n, 1, -1, dtype=np.uint32)
+        return _exchange(place).astype(out, copy=False)
+
+    def bernoulli(
+        self, p: float | Array, shape: Sequence[int], dtype: npt.DTypeLike = np.float32
+    ) -> Array:
+        """Draw ones with probability ``p`` and zeros otherwise: ``bernoulli``, ``bernoulli_``.
+
+        ``p`` is a float, or a float array that broadcasts to ``shape``; ``dtype`` is any but a
+        complex one. A number is one where a uniform one is below ``p``: a float64 one for a float
+        or a float64 array, a float32 one for other arrays. Raises RuntimeError unless all of
+        ``p`` is in [0, 1].
+
+        >>> Generator().manual_seed(0).bernoulli(np.array([0.4, 0.9]), (2,), "int64").tolist()
+        [0, 1]
+        """
+        if not isinstance(p, np.ndarray) and not 0 <= p <= 1:
+            raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")
+        chance = p if isinstance(p, np.ndarray) else np.array(float(p))
+        if not np.all((chance >= 0) & (chance <= 1)):
+            raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+        with self._lock:
+            unit = self._unit(math.prod(shape), np.promote_types(chance.dtype, _F4))
+        return (unit.reshape(shape) < chance).astype(dtype)
+
+    def exponential(self, shape: Sequence[int], dtype: npt.DTypeLike, rate: float = 1.0) -> Array:
+        """Draw exponential numbers of mean ``1 / rate`` as float16/32/64: ``exponential_``.
+
+        The inverse of the distribution function at a float64 uniform number (von Neumann, "Various
+        Techniques Used in Connection with Random Digits", 1951). Raises RuntimeError unless
+        ``rate > 0``, and NotImplementedError for other dtypes.
+
+        >>> Generator().manual_seed(0).exponential((), "float32").tolist()
+        3.508326292037964
+        """
+        real, count = _real_parts(dtype, shape, "exponential_cpu", "efd")
+        if not rate > 0:
+            raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={rate:g}")
+        with self._lock:
+            unit = self._unit(count, np.dtype(_F8))
+        return _narrow(-1.0 / rate * np.log1p(-unit), real).reshape(shape)
+
+    def _restart(self, seed: int) -> None:
+        self._seed, self._fresh = seed, True
+        self._spare = self._engine = None  # the twister is made at the first draw
+
+    def _twister(self) -> MT19937:
+        if self._engine is None:
+            self._engine = _seeded_engine(self._seed & 0xFFFFFFFF)
+        return self._engine
+
+    def _words32(self, count: int) -> Array:
+        return self._raw(count).astype(np.uint32)
+
+    def _words64(self, count: int) -> Array:
+        raw = self._raw(2 * count)
+        return (raw[0::2] << _U8(32)) | raw[1::2]
+
+    def _raw(self, count: int) -> Array:
+        self._fresh &= count == 0
+        return self._twister().random_raw(count)
+
+    def _unit(self, count: int, dtype: np.dtype[Any]) -> Array:
+        """Draw flat uniform numbers in [0, 1); ``dtype`` is float32 or float64."""
+        if dtype == _F4:
+            bits = self._words32(count) & np.uint32((1 << 24) - 1)
+            return bits.view(np.int32).astype(_F4) * _F4(2.0**-24)  # signed converts faster
+        bits = self._words64(count) & _U8((1 << 53) - 1)
+        return bits.view(np.int64) * 2.0**-53
+
+    def _single_normals(self, count: int) -> Array:
+        values = [] if self._spare is None else [self._spare]
+        pairs = (count - len(values) + 1) // 2
+        unit = self._unit(2 * pairs, np.dtype(_F8)).tolist()
+        for turn, tail in zip(unit[0::2], unit[1::2], strict=True):
+            radius, angle = math.sqrt(-2.0 * math.log1p(-tail)), 2.0 * math.pi * turn
+            values += [radius * math.cos(angle), radius * math.sin(angle)]
+        self._spare = values[count] if len(values) > count else None
+        return np.array(values[:count], _F8)
+
+    def _block_normals(self, count: int, real: np.dtype[Any]) -> Array:
+        whole = count // 16 * 16
+        used = whole if real.itemsize == 2 else count  # float16 spends nothing on a short block
+        flat = self._unit(used + 16 * (whole < count), np.promote_types(real, _F4))
+        if used > whole:
+            flat = np.concatenate((flat[:whole], flat[used:]))
+        blocks = flat.reshape(-1, 2, 8)
+        for start in range(0, len(blocks), _CHUNK_BLOCKS):
+            _box_muller(blocks[start : start + _CHUNK_BLOCKS])
+        return flat if whole == count else np.concatenate((flat[: count - 16], flat[whole:]))
+
+
+def _seeded_engine(seed: int) -> MT19937:
+    from numpy.random import RandomState  # late: it would double the time to import wengert
+
+    state: Any = RandomState(seed).get_state(legacy=False)
+    return _engine(state["state"]["key"], state["state"]["pos"])
+
+
+def _engine(key: Array, used: int) -> MT19937:
+    from numpy.random import MT19937
+
+    engine = MT19937(0)
+    engine.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": used}}
+    return engine
+
+
+def _real_parts(
+    dtype: npt.DTypeLike, shape: Sequence[int], kernel: str, allowed: str = "efdFD"
+) -> tuple[np.dtype[Any], int]:
+    out = np.dtype(dtype)
+    if out.char not in allowed or not out.isnative:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{out}'")
+    return np.dtype(out.char.lower()), math.prod(shape) * (1 + (out.kind == "c"))
+
+
+def _check_interval(low: float, high: float, real: np.dtype[Any]) -> None:
+    limit = float(np.finfo(real).max)
+    for name, bound in (("from", low), ("to", high)):
+        if not abs(bound) <= limit:
+            raise RuntimeError(f"{name} is out of bounds for {real}")
+    if low > high:
+        raise RuntimeError(
+            f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}"
+        )
+    if high - low > limit:
+        raise RuntimeError(f"uniform_ expects to-from to fit {real}, but found {high:g}-{low:g}")
+
+
+def _integer_bounds(low: int, high: int, out: np.dtype[Any]) -> tuple[int, int]:
+    if not (-(1 << 63) <= low < 1 << 63 and -(1 << 63) <= high < 1 << 63):
+        raise ValueError("Overflow when unpacking long long")
+    least, most = _integer_limits(out)
+    for name, bound in (("from", low), ("to - 1", high - 1)):
+        if low < high and not least <= bound <= most:
+            raise RuntimeError(f"{name} is out of bounds for {out}")
+    if out.kind == "f" and low < high:
+        low, high = _bounds_as_floats(low, high, out)
+    if low >= high:
+        raise RuntimeError(
+            f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
+        )
+    return low, high
+
+
+def _integer_limits(out: np.dtype[Any]) -> tuple[float, float]:
+    if out.kind not in "biuf":
+        raise RuntimeError(
+            "check_random_bounds handles only integral, floating-point and boolean types"
+        )
+    if out.kind == "b":
+        return 0, 1
+    limits: Any = np.finfo(out) if out.kind == "f" else np.iinfo(out)
+    return limits.min, limits.max
+
+
+def _bounds_as_floats(low: int, high: int, out: np.dtype[Any]) -> tuple[int, int]:
+    """Move bounds that ``out`` would round outwards to the next of its numbers inwards."""
+    digits = np.finfo(out).nmant + 1
+    above, below = int(out.type(low + 1)), int(out.type(high - 1))
+    if above < low:
+        low = above + (1 << abs(low + 1).bit_length() - digits)
+    if below >= high:
+        high = below - (1 << abs(high - 1).bit_length() - digits)
+    return low, high
+
+
+def _check_permutation(n: int, out: np.dtype[Any]) -> None:
+    if n < 0:
+        raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
+    if out.kind not in "iuf":
+        raise NotImplementedError(f"\"randperm\" not implemented for '{out}'")
+    if out.kind == "f" and n > 2 ** (digits := np.finfo(out).nmant + 1) + 1:
+        most = f"2^{digits}+1" if digits > 11 else "2049"
+        raise RuntimeError(f"n cannot be greater than {most} for {_FLOAT_NAMES[out.char]} type.")
+    if out.kind != "f" and n - 1 > np.iinfo(out).max:
+        raise RuntimeError(f"value cannot be converted to type {out} without overflow")
+
+
+def _box_muller(blocks: Array) -> None:
+    """Turn uniform numbers of shape (n, 2, 8) into normal ones, in place, pair by pair."""
+    if blocks.dtype == _F8:
+        radius, angle = np.sqrt(-2.0 * np.log(1.0 - blocks[:, 0])), 2.0 * math.pi * blocks[:, 1]
+        cosine, sine = np.cos(angle), np.sin(angle)
+    else:
+        radius = np.sqrt(_F4(-2.0) * _log32(_F4(1.0) - blocks[:, 0]))
+        cosine, sine = _cos_sin32(_F4(2.0 * math.pi) * blocks[:, 1])
+    blocks[:, 0], blocks[:, 1] = radius * cosine, radius * sine
+
+
+# The float32 logarithm, sine and cosine of PyTorch's AVX2 kernel to the last bit: polynomials of
+# Moshier's Cephes library (logf.c, sinf.c), in the order of Pommier's sse_mathfun, with the fused
+# multiply-adds of the compiled code. Those are formed in float64, where the product is exact; the
+# sum is rounded twice, which is harmless for all 2**24 arguments that there are (each was tried).
+_LOG: Final[list[float]] = np.array(
+    [7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
+     -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1], _F4
+).tolist()  # fmt: skip
+_SIN = np.array([-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1], _F4).tolist()
+_COS = np.array([2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2], _F4).tolist()
+_LN2_HIGH, _LN2_LOW = _F4(0.693359375), _F4(-2.12194440e-4)
+_QUARTER_PI = (_F4(0.78515625), _F4(2.4187564849853515625e-4), float(_F4(3.77489497744594108e-8)))
+_SQRT_HALF_BITS: Final = 0x3F3504F3
+
+
+def _log32(x: Array) -> Array:
+    bits = x.view(np.int32)
+    exponent = (bits - np.int32(_SQRT_HALF_BITS)) >> 23
+    x = (bits - (exponent << 23)).view(_F4) - _F4(1.0)
+    power, square = exponent.astype(_F4), x * x
+    y = _horner32(_LOG, x) * x
+    y = (y.astype(_F8) * square + power * _LN2_LOW).astype(_F4) - _F4(0.5) * square
+    log: Array = (x + y) + power * _LN2_HIGH
+    return log
+
+
+def _cos_sin32(x: Array) -> tuple[Array, Array]:
+    octant = ((x * _F4(4.0 / math.pi)).astype(np.int32) + 1) & -2
+    step = octant.astype(_F4)
+    x = x - step * _QUARTER_PI[0] - step * _QUARTER_PI[1]
+    x = (x - step.astype(_F8) * _QUARTER_PI[2]).astype(_F4)
+    square = x * x
+    y = _horner32(_COS, square) * square
+    cos = (y.astype(_F8) * square - _F4(0.5) * square).astype(_F4) + _F4(1.0)
+    y = _horner32(_SIN, square) * square
+    sin = (y.astype(_F8) * x + x).astype(_F4)
+    swap = (sin.view(np.int32) ^ cos.view(np.int32)) & -((octant >> 1) & 1)
+    return _signed(cos, swap, octant + 2), _signed(sin, swap, octant)
+
+
+def _horner32(coefficients: Sequence[float], x: Array) -> Array:
+    x = x.astype(_F8)
+    y, sums = np.empty(x.shape, _F4), np.full(x.shape, coefficients[0])
+    for c in coefficients[1:]:
+        sums *= x
+        sums += c
+        y[...] = sums  # rounds to float32
+        sums[...] = y
+    return y
+
+
+def _signed(x: Array, swap: Array, octant: Array) -> Array:
+    bits: Array = x.view(np.int32) ^ swap ^ ((octant & 4) << 29)
+    return bits.view(_F4)
+
+
+def _fma(a: Array, b: Any, c: Any) -> Array:
+    """Return a * b + c rounded once (Boldo & Melquiond, "Emulation of FMA", IEEE TC 57(4), 2008).
+
+    ``a`` is a float32 or float64 array; ``b`` and ``c`` are scalars of its dtype. float64 terms
+    near overflow (from 1e300) or underflow (to 1e-290) may be rounded twice.
+    """
+    plain: Array = a + c if b == 1 else a * b + c
+    if b == 1 or c == 0:
+        return plain
+    with np.errstate(over="ignore", invalid="ignore"):
+        if a.dtype == _F4:
+            wide: Array = a.astype(_F8) * b
+            return _odd_sum(wide, _F8(c)).astype(_F4)
+        high, low = _two_product(a, b)
+        tail, tail_error = _two_sum(low, c)
+        total, total_error = _two_sum(high, tail)
+        once = total + _odd_sum(tail_error, total_error)
+        return np.where(np.isfinite(once), once, plain)
+
+
+def _two_sum(a: Array, b: Any) -> tuple[Array, Array]:
+    """Return the rounded sum and its error (Knuth, TAOCP vol. 2, 4.2.2)."""
+    total = a + b
+    rest = total - a
+    return total, (a - (total - rest)) + (b - rest)
+
+
+def _two_product(a: Array, b: Any) -> tuple[Array, Array]:
+    """Return the rounded product and its error (Dekker, Numer. Math. 18, 1971)."""
+    (a_high, a_low), (b_high, b_low), product = _split(a), _split(b), a * b
+    error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    return product, error
+
+
+def _split(x: Any) -> tuple[Any, Any]:
+    scaled = x * 134217729.0
+    high = scaled - (scaled - x)
+    return high, x - high
+
+
+def _odd_sum(a: Array, b: Any) -> Array:
+    """Return float64 a + b, an inexact result rounded to the neighbour of odd significand."""
+    total, error = _two_sum(a, b)
+    even = (total.view(np.int64) & 1) == 0
+    toward = np.nextafter(total, np.where(error > 0, np.inf, -np.inf))
+    odd: Array = np.where(even & (np.abs(error) > 0), toward, total)  # no infinities
+    return odd
+
+
+def _narrow(values: Array, real: np.dtype[Any]) -> Array:
+    """Convert to ``real``; float16 by way of float32, as PyTorch's scalar conversion does."""
+    return values.astype(np.promote_types(real, _F4), copy=False).astype(real, copy=False)
+
+
+def _exchange(target: Array) -> Array:
+    """Swap entries i and target[i] >= i of 0..n-1, for i in order, without a loop over i.
+
+    Entry j holds, when its turn comes, what the last swap into it put there: the entry of that
+    earlier turn, whose own origin is found by following such links to their roots.
+    """
+    own = np.arange(len(target))
+    link, moved = own.copy(), target != own
+    link[target[moved]] = own[moved]  # of equal targets the last assignment stays
+    before = _last_with_same(target)
+    return np.where(before >= 0, _roots(link)[before], target)
+
+
+def _inside_out(target: Array) -> Array:
+    """Append i to a list, swapping it with entry target[i] <= i, for i in order, without a loop."""
+    own = np.arange(len(target))
+    before = _last_with_same(target)
+    link = np.where((before < 0) & (target != own), target, own)
+    last = np.full(len(target), -1)
+    last[target] = own
+    return np.where(last >= 0, last, before[_roots(link)])
+
+
+def _last_with_same(values: Array) -> Array:
+    """Return, for each index, the greatest smaller index of an equal value, or -1."""
+    keys = np.sort((values.astype(_U8) << _U8(32)) | np.arange(len(values), dtype=_U8))
+    index = (keys & _U8(0xFFFFFFFF)).astype(np.int64)
+    same = values[index[1:]] == values[index[:-1]]
+    before = np.full(len(values), -1)
+    before[index[1:][same]] = index[:-1][same]
+    return before
+
+
+def _roots(link: Array) -> Array:
+    while not np.array_equal(further := link[link], link):
+        link = further
+    return link

@@ -1,0 +1,119 @@
+"""The handle: what a tensor is made of, without what users call on it.
+
+`wengert.Tensor` is this class with PyTorch's methods. The interpreters need only the
+state, so they know the handle; the class that results are made of is told to them once, when
+the package is imported (`results_are`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .aval import Aval, aval_of
+
+if TYPE_CHECKING:
+    from .primitive import Primitive
+
+
+class Storage:
+    """What all aliases of one block of memory share: the count of writes to it."""
+
+    __slots__ = ("inference", "version")
+
+    def __init__(self, *, inference: bool = False) -> None:
+        self.version = 0
+        self.inference = inference
+
+
+class Alias:
+    """How a tensor relates to others in the same memory.
+
+    Attributes:
+        storage: shared by every alias.
+        base: the tensor that this one is a differentiable view of; None if it is none.
+        chain: the (primitive, params) applications that lead from the base to this view.
+        seen: the storage's version when this view's history was last derived from its base's.
+        origin: "" normally; "no_grad", "inference" or "multiple" for a view that must not be
+            written through while recording.
+    """
+
+    __slots__ = ("base", "chain", "origin", "seen", "storage")
+
+    def __init__(self, storage: Storage, base: Handle | None = None,
+                 chain: tuple[tuple[Primitive, dict[str, Any]], ...] = (),
+                 origin: str = "") -> None:
+        self.storage = storage
+        self.base = base
+        self.chain = chain
+        self.seen = storage.version
+        self.origin = origin
+
+
+class GradSlot:
+    """Where a tensor's `.grad` lives, apart from the tensor, so that nodes can own it too."""
+
+    __slots__ = ("grad",)
+
+    def __init__(self, grad: Any = None) -> None:
+        self.grad = grad
+
+
+class Handle:
+    """A value and how it came to be.
+
+    Attributes:
+        value: a NumPy array; a symbolic array while tracing; inside a transform, a tensor of
+            the level below.
+        aval: what is known of the value: shape, dtype, level.
+        node: what cotangents of this tensor are handed to: the tape node that made it, its
+            gradient accumulator if it is a leaf that requires grad, None if it needs no gradient.
+        alias: None while nobody else shares the memory and nobody has written to it.
+        extra: None, or the `GradSlot` with this tensor's `.grad`.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "alias", "aval", "extra", "node", "value")
+
+    value: Any
+    aval: Aval
+    node: Any
+    alias: Alias | None
+    extra: Any
+
+
+class Results:
+    """The class that interpreters make results of."""
+
+    cls: type[Any] = Handle
+
+
+def results_are(cls: type[Handle]) -> None:
+    Results.cls = cls
+
+
+def wrap(value: np.ndarray, aval: Aval | None = None, node: Any = None) -> Any:
+    """A new tensor round an array."""
+    out = object.__new__(Results.cls)
+    out.value = value
+    out.aval = aval_of(value) if aval is None else aval
+    out.node = node
+    out.alias = out.extra = None
+    return out
+
+
+def version_of(handle: Handle) -> int:
+    """How often the handle's memory has been written in place."""
+    return 0 if handle.alias is None else handle.alias.storage.version
+
+
+def storage_of(handle: Handle) -> Storage:
+    """The storage record of a handle, made on first need.
+
+    A node that saved this tensor as its result is told: writes must be noticed from now on.
+    """
+    if handle.alias is None:
+        handle.alias = Alias(Storage())
+        if handle.node is not None:
+            handle.node.share(handle.alias)
+    return handle.alias.storage

@@ -1,0 +1,231 @@
+"""The record of a primitive: everything the system knows about one operation.
+
+Interpreters walk primitives and know none by name. A record says how NumPy evaluates the
+operation, what shape and dtype result, how it is differentiated, and leaves room for batching
+and lowering. The families `elementwise` and `linear` fill in most of a record from one line.
+
+Derivative rules are functions written in primitives and operators that work alike on arrays,
+tensors and symbolic arrays. A rule's first argument is the tangent or cotangent, in which it is
+linear; the names of its other arguments say what it reads, and so what a tape node must save:
+
+    x, y, z, w    the values of operands 0 to 3         xs       all operands' values, a list
+    out           the value of the result               from_n   those of operands n and on
+    x_aval ...    operand avals (nothing is saved)      avals    all operands' avals
+    out_aval      the result's aval                     i        which operand the rule is for
+                                                        (else)   the parameter of that name
+
+Rules are written as for real numbers. For complex results the tape hands a VJP the conjugates of
+the values that it reads, which makes it PyTorch's convention for every function whose Taylor
+coefficients are real; a primitive for which that is not so sets `conjugate=False`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import levels
+from .aval import Aval
+from .handle import Handle
+
+_OPERANDS = {"x": 0, "y": 1, "z": 2, "w": 3}
+LISTS = {"xs": 0, "from_1": 1, "from_2": 2}
+AVALS = {"x_aval": 0, "y_aval": 1, "z_aval": 2, "w_aval": 3}
+RuleFunction = Callable[..., Any]
+
+
+class Rule:
+    """A derivative rule with what it reads, worked out from its argument names.
+
+    Attributes:
+        fn: the function; linear in its first argument.
+        reads: one getter per further argument: an int is a place in a node's saved values
+            (-1: the result), a string any other name.
+        only: the place, where the rule reads exactly one saved value; else None.
+        saves: the places that must be saved for it.
+        saves_from: the place from which on all operands must be saved; None if no such list.
+    """
+
+    __slots__ = ("fn", "only", "reads", "saves", "saves_from")
+
+    def __init__(self, fn: RuleFunction) -> None:
+        self.fn = fn
+        names = fn.__code__.co_varnames[1:fn.__code__.co_argcount]
+        self.reads: tuple[int | str, ...] = tuple(
+            -1 if name == "out" else _OPERANDS.get(name, name) for name in names)
+        self.saves = tuple(read for read in self.reads if isinstance(read, int))
+        self.only = self.saves[0] if len(self.saves) == len(self.reads) == 1 else None
+        self.saves_from = next((LISTS[n] for n in names if n in LISTS), None)
+
+    def saved_places(self, operands: int) -> Sequence[int]:
+        """The places that must be saved for the rule, given the number of operands."""
+        if self.saves_from is None:
+            return self.saves
+        return (*self.saves, *range(self.saves_from, operands))
+
+
+class Primitive:
+    """One operation. See the module's text for how rules are written.
+
+    Attributes:
+        name: as users know it, "tanh".
+        evaluate: arrays and parameters to an array (a tuple, if `multiple`).
+        abstract: avals and parameters to the result's aval(s); raises for operands that do not
+            fit, so that nothing is computed then. Memoised.
+        vjp: a rule per operand (None: no derivative); one rule for all, if variadic; None if the
+            primitive has no derivative, or its decomposition answers.
+        jvp: likewise, each giving that operand's part of the tangent. For elementwise
+            primitives it is `vjp` itself.
+        linear: whether the primitive is linear in all its operands together (its JVP is itself).
+        elementwise: whether it acts on broadcast elements alone.
+        view: whether the result may share the operand's memory.
+        multiple: whether it has several results.
+        conjugate: whether a VJP is handed conjugates (see above).
+        ufunc: the NumPy ufunc that computes it, where one does, for `out=` and blocks.
+        store: stores the result in the first operand (an array), where that is cheaper than
+            computing it apart and copying.
+        batch, lower, decompose: rules of the interpreters to come; None where the generic one
+            of the family does. `decompose` gives the operation in smaller primitives.
+        node_name: how the tape node is called, "TanhBackward0".
+    """
+
+    __slots__ = ("abstract", "batch", "conjugate", "decompose", "elementwise", "evaluate", "jvp",
+                 "linear", "lower", "multiple", "name", "node_class", "node_name", "store",
+                 "ufunc", "view", "vjp")
+
+    def __init__(self, name: str, evaluate: Callable[..., Any], *,
+                 abstract: Callable[..., Any],
+                 vjp: Sequence[RuleFunction | None] | RuleFunction | None = None,
+                 jvp: Sequence[RuleFunction | None] | RuleFunction | None = None,
+                 linear: bool = False, elementwise: bool = False, view: bool = False,
+                 multiple: bool = False, conjugate: bool = True, ufunc: np.ufunc | None = None,
+                 store: Callable[..., None] | None = None,
+                 batch: Callable[..., Any] | None = None, lower: Callable[..., Any] | None = None,
+                 decompose: Callable[..., Any] | None = None, node: str = "") -> None:
+        self.name, self.evaluate = name, evaluate
+        self.abstract = functools.lru_cache(maxsize=512)(abstract)
+        self.vjp, self.jvp = _rules(vjp), _rules(jvp)
+        self.linear, self.elementwise, self.view = linear, elementwise, view
+        self.multiple, self.conjugate, self.ufunc, self.store = multiple, conjugate, ufunc, store
+        self.batch, self.lower, self.decompose = batch, lower, decompose
+        self.node_name = node or f"{_camel(name)}Backward0"
+        self.node_class: Any = None  # made by the tape on first need
+
+    def __call__(self, *operands: Any, **params: Any) -> Any:
+        """Applies the primitive: to plain arrays at once, to tensors by their interpreter."""
+        for operand in operands:
+            if isinstance(operand, Handle):
+                return levels.bind(self, operands, params)
+        return self.evaluate(*operands, **params)
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def named(self, node: str) -> Primitive:
+        """The same primitive under another node name, as PyTorch's overloads have them."""
+        twin = object.__new__(Primitive)
+        for slot in Primitive.__slots__:
+            setattr(twin, slot, getattr(self, slot))
+        twin.node_name, twin.node_class = node, None
+        return twin
+
+    def rule(self, i: int) -> Rule | None:
+        """The VJP rule of operand `i`."""
+        return self.vjp[i] if isinstance(self.vjp, tuple) else self.vjp
+
+    @property
+    def differentiable(self) -> bool:
+        return self.vjp is not None or self.decompose is not None
+
+
+TABLE: dict[str, Primitive] = {}
+"""Every primitive by name: what the generated tests and the coverage table walk."""
+
+
+def register(primitive: Primitive) -> Primitive:
+    """Enters a primitive into the table.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+    if primitive.name in TABLE:
+        raise ValueError(f"primitive {primitive.name!r} is in the table already")
+    TABLE[primitive.name] = primitive
+    return primitive
+
+
+def primitive(name: str, evaluate: Callable[..., Any], **fields: Any) -> Primitive:
+    """A primitive of no family, entered into the table; `fields` as for `Primitive`."""
+    return register(Primitive(name, evaluate, **fields))
+
+
+def linear(name: str, evaluate: Callable[..., Any], transpose: RuleFunction,
+           **fields: Any) -> Primitive:
+    """A primitive of one operand in which it is linear, given by its transpose."""
+    return primitive(name, evaluate, vjp=(transpose,), linear=True, **fields)
+
+
+def elementwise(name: str, ufunc: Callable[..., Any], *maps: RuleFunction | None,
+                result: str = "same", **fields: Any) -> Primitive:
+    """A primitive that acts on broadcast elements, with one linear map per operand.
+
+    Its Jacobian is diagonal, so one map serves as VJP and JVP both: it takes the tangent (or
+    cotangent) of an element, and what it reads, to that of the result (or operand).
+
+    Args:
+        name: the primitive's name.
+        ufunc: a NumPy ufunc, or a function of arrays like one.
+        maps: one rule per operand; none at all if the operation has no derivative.
+        result: the result's dtype: "same" as the last operand's, "bool", or "real" (the real
+            dtype of a complex operand's parts).
+        fields: as for `Primitive`.
+
+    Example:
+        tanh = elementwise("tanh", np.tanh, lambda g, x: g * sech2(x))
+    """
+    fields.setdefault("ufunc", ufunc if isinstance(ufunc, np.ufunc) else None)
+    fields.setdefault("vjp", maps or None)
+    return primitive(name, ufunc, abstract=functools.partial(_elementwise_aval, name, result),
+                     jvp=fields["vjp"], elementwise=True, **fields)
+
+
+def broadcast_shapes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The common shape that all the shapes broadcast to.
+
+    Raises:
+        RuntimeError: in PyTorch's words, naming the sizes and the dimension that do not fit.
+    """
+    ndim = max(map(len, shapes))
+    result = [1] * ndim
+    for shape in shapes:
+        for dim, n in enumerate(shape, ndim - len(shape)):
+            if n != 1 and result[dim] == 1:
+                result[dim] = n
+            elif n not in (1, result[dim]):
+                raise RuntimeError(
+                    f"The size of tensor a ({result[dim]}) must match the size of tensor b ({n}) "
+                    f"at non-singleton dimension {dim}")
+    return tuple(result)
+
+
+def _elementwise_aval(name: str, result: str, *avals: Aval, **params: Any) -> Aval:
+    shape = broadcast_shapes([a.shape for a in avals])
+    if result == "bool":
+        return avals[-1].boolean.with_shape(shape)
+    dtype = avals[-1].dtype
+    return avals[-1].with_dtype(dtype.to_real() if result == "real" else dtype).with_shape(shape)
+
+
+def _rules(given: Any) -> tuple[Rule | None, ...] | Rule | None:
+    if given is None:
+        return None
+    if callable(given):
+        return Rule(given)
+    return tuple(None if fn is None else Rule(fn) for fn in given)
+
+
+def _camel(name: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))

@@ -1,0 +1,1 @@
+"""Interpreters of primitives: eager evaluation, the reverse tape, views and in-place writes."""

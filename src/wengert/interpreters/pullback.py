@@ -1,0 +1,176 @@
+"""The pullback of one node: its rules, run on a cotangent and on what the node saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core import blocks
+from ..core.aval import LARGE, Aval
+from ..core.handle import Handle, wrap
+from ..core.levels import here
+from ..core.primitive import AVALS, LISTS, Rule
+from ..primitives.layout import cast, conj, real, sum_to
+from .tape import FREED, Node, Port, SavedOutput
+
+
+class Several(list[Any]):
+    """The cotangents of a node with several results, by place; None where none arrived."""
+
+
+def pullback(node: Any, g: Any, create: bool, needed: set[Any] | None) -> list[Any]:
+    """The cotangents of a node's operands from that of its result.
+
+    Args:
+        node: the node.
+        g: the cotangent: an array, or a tensor if `create`; `Several` for several results.
+        create: whether to work on tensors, so that the work is recorded in its turn.
+        needed: the nodes whose cotangents are wanted; None for all.
+    """
+    rules = node.primitive.vjp
+    saved = node.saved
+    if saved is FREED:
+        raise RuntimeError(_SECOND_TIME)
+    ins = node.ins
+    # Small, real and single-valued is the common case: its rules are called right here.
+    common = not (create or node.primitive.multiple) and (
+        node.out.numel < LARGE and not node.out.is_complex)
+    found: list[Any] = []
+    for i, edge in enumerate(node.edges):
+        rule = rules[i] if type(rules) is tuple else rules
+        if edge is None or rule is None or (needed is not None and edge not in needed):
+            found.append(None)
+            continue
+        if not rule.reads:
+            cotangent = rule.fn(g)
+        elif common and rule.only is not None:
+            cotangent = rule.fn(g, read(node, rule.only))
+        else:
+            cotangent = _general(node, rule, i, g, create)
+        if ins is not None and cotangent is not None:
+            cotangent = fit(cotangent, ins[i], node.primitive.elementwise)
+        found.append(cotangent)
+    return found
+
+
+def pull_port(port: Port, g: Any) -> list[Any]:
+    """A port hands its cotangent to its place at the node with several results."""
+    return [Several(g if i == port.index else None for i in range(len(port.node.out)))]
+
+
+def fill(node: Node, g: Several, create: bool) -> list[Any]:
+    """The cotangents of all results of a node, zeros where none arrived."""
+    return [_zeros(aval, create) if v is None else v for v, aval in zip(g, node.out, strict=True)]
+
+
+def read(node: Node, place: int) -> Any:
+    """A saved value as an array.
+
+    Raises:
+        RuntimeError: if it was overwritten since it was saved.
+    """
+    value = node.saved[place]
+    if type(value) is np.ndarray:
+        return value
+    alias = value.alias
+    if alias is not None and alias.storage.version != (
+            node.versions[place] if node.versions is not None else 0):
+        raise RuntimeError(_overwritten(node, place))
+    return value.value
+
+
+def read_tensor(node: Node, place: int) -> Any:
+    """A saved value as a tensor with its history."""
+    value = read(node, place)
+    kept = node.saved[place]
+    if not isinstance(kept, SavedOutput):
+        return kept  # the operand itself, or a constant array
+    out = wrap(value, kept.aval, node)
+    out.alias = kept.alias
+    return out
+
+
+def _general(node: Node, rule: Rule, i: int, g: Any, create: bool) -> Any:
+    """Calls a rule that reads several things, or on complex, large or recorded values."""
+    get = read_tensor if create else read
+    primitive = node.primitive
+    conjugate = primitive.conjugate and not primitive.multiple and node.out.is_complex
+    arguments = [_argument(node, name, i, get, conjugate) for name in rule.reads]
+    if (not create and primitive.elementwise and not primitive.multiple
+            and node.out.numel >= LARGE and not conjugate):
+        cotangent = blocks.map_rule(rule.fn, g, arguments, node.out)
+        if cotangent is not None:
+            return cotangent
+    return rule.fn(g, *arguments)
+
+
+def _argument(node: Node, name: int | str, i: int, get: Any, conjugate: bool) -> Any:
+    if isinstance(name, int):
+        value = get(node, name)
+        return conj(value) if conjugate else value
+    ins = node.ins if node.ins is not None else (node.out,) * len(node.edges)
+    if name in LISTS:
+        places = range(LISTS[name], len(node.edges))
+        return [_argument(node, place, i, get, conjugate) for place in places]
+    if name == "avals":
+        return ins
+    if name == "i":
+        return i
+    if name == "out_aval":
+        return node.out
+    if name in AVALS:
+        return ins[AVALS[name]]
+    assert node.params is not None
+    return node.params[name]
+
+
+def fit(cotangent: Any, aval: Aval, elementwise: bool) -> Any:
+    """Undoes broadcasting and promotion: gives a cotangent its operand's shape and dtype."""
+    if elementwise and cotangent.shape != aval.shape:
+        cotangent = sum_to(cotangent, shape=aval.shape)
+    if cotangent.dtype is aval.numpy or cotangent.dtype is aval.dtype:
+        return cotangent
+    return _converted(cotangent, aval)
+
+
+def _converted(cotangent: Any, aval: Aval) -> Any:
+    kind = aval.dtype
+    if isinstance(cotangent, Handle):
+        if cotangent.aval.is_complex and not kind.is_complex:
+            cotangent = real(cotangent)
+        return cotangent if cotangent.aval.dtype is kind else cast(cotangent, dtype=kind)
+    if cotangent.dtype.kind == "c" and not kind.is_complex:
+        cotangent = cotangent.real
+    return cotangent if cotangent.dtype == kind.numpy else cotangent.astype(kind.numpy)
+
+
+def _zeros(aval: Aval, create: bool) -> Any:
+    zeros = np.zeros(aval.shape, aval.numpy)
+    return wrap(zeros, aval) if create else zeros
+
+
+_SECOND_TIME = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after "
+    "they have already been freed). Saved intermediate values of the graph are freed when you "
+    "call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward "
+    "through the graph a second time or if you need to access saved tensors after calling "
+    "backward.")
+
+
+def _overwritten(node: Node, place: int) -> str:
+    """The message for a saved value that is no more what it was."""
+    value = node.saved[place]
+    maker = node if isinstance(value, SavedOutput) else node.edges[place]
+    origin = "" if maker is None or maker.leaf else (
+        f", which is output {getattr(maker, 'index', 0)} of "
+        f"{getattr(maker, 'node', maker).name()},")
+    expected = node.versions[place] if node.versions is not None else 0
+    hint = ("the operation that failed to compute its gradient was called at the line given below. "
+            "The variable in question was changed there or anywhere later." if here.anomaly else
+            "enable anomaly detection to find the operation that failed to compute its gradient, "
+            "with torch.autograd.set_detect_anomaly(True).")
+    return ("one of the variables needed for gradient computation has been modified by an inplace "
+            f"operation: [torch.{value.aval.dtype.words}Tensor {list(value.aval.shape)}]{origin} "
+            f"is at version {value.alias.storage.version}; expected version {expected} instead. "
+            f"Hint: {hint}")

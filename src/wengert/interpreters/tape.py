@@ -1,0 +1,279 @@
+"""The tape: nodes that remember what a derivative will need.
+
+A node is made as its operation runs and numbered in order. It refers to the nodes of its
+operands, never to its own result, so a graph has no reference cycles and is freed as soon as the
+last tensor that needs it goes. It saves an operand or the result only if a rule reads it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from ..core.aval import Aval
+from ..core.handle import Alias, GradSlot, Handle, storage_of, wrap
+from ..core.levels import here
+from ..core.primitive import Primitive
+
+new = object.__new__
+number = itertools.count(0, -1).__next__
+"""Numbers nodes 0, -1, -2, ...: later is smaller, which is the order a heap hands out."""
+
+FREED: Any = ("freed",)
+"""Stands for the saved values of a node whose backward has run."""
+
+
+class RemovableHandle:
+    """What `register_hook` returns: `remove()` takes the hook away, as does leaving `with`."""
+
+    _ids = itertools.count()
+
+    def __init__(self, hooks: dict[int, Any]) -> None:
+        self.id = next(self._ids)
+        self._hooks = weakref.ref(_Hooks.of(hooks))
+
+    def remove(self) -> None:
+        hooks = self._hooks()
+        if hooks is not None:
+            hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
+
+
+class _Hooks(dict[int, Any]):
+    """A dict of hooks that can be referred to weakly."""
+
+    __slots__ = ("__weakref__",)
+
+    @staticmethod
+    def of(hooks: dict[int, Any]) -> _Hooks:
+        assert isinstance(hooks, _Hooks)
+        return hooks
+
+
+class Extra:
+    """What few nodes have: hooks, metadata, the user's line, where to retain the gradient."""
+
+    __slots__ = ("hooks", "line", "metadata", "posthooks", "prehooks", "retain")
+
+    def __init__(self) -> None:
+        self.hooks = _Hooks()  # on the tensor: cotangent -> cotangent
+        self.prehooks = _Hooks()  # on the node: grad_outputs -> grad_outputs
+        self.posthooks = _Hooks()  # on the node: (grad_inputs, grad_outputs) -> grad_inputs
+        self.metadata: dict[str, Any] = {}
+        self.retain: GradSlot | None = None
+        self.line: str | None = None
+
+
+class SavedOutput:
+    """A node's own result, saved by value: the tensor itself would close a cycle."""
+
+    __slots__ = ("alias", "aval", "value")
+
+    def __init__(self, out: Handle) -> None:
+        self.value, self.aval, self.alias = out.value, out.aval, out.alias
+
+
+class Node:
+    """One recorded operation.
+
+    Attributes:
+        edges: per operand, the node that receives its cotangent; None for a constant.
+        saved: per operand, the operand if a rule reads it, and last the result likewise.
+        versions: the versions of `saved` when they were saved; None if all were 0.
+        ins: operand avals; None if each is `out`.
+        out: the result's aval.
+        order: its number; the later, the smaller.
+        params: the primitive's parameters.
+        extra: hooks and the like; None for most.
+    """
+
+    __slots__ = ("__weakref__", "edges", "extra", "ins", "order", "out", "params", "saved",
+                 "versions")
+
+    primitive: ClassVar[Primitive]
+    leaf: ClassVar[bool] = False
+
+    edges: tuple[Any, ...]
+    saved: tuple[Any, ...]
+    versions: tuple[int, ...] | None
+    ins: tuple[Aval, ...] | None
+    out: Any
+    order: int
+    params: dict[str, Any] | None
+    extra: Extra | None
+
+    def share(self, alias: Alias) -> None:
+        """Hears that the result's memory may be written from now on."""
+        if self.saved and isinstance(self.saved[-1], SavedOutput):
+            self.saved[-1].alias = alias
+
+    def name(self) -> str:
+        """The node's name, as "MulBackward0"."""
+        return type(self).__name__
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """Per operand, the node its cotangent goes to and which result of that node it was."""
+        return tuple((edge.node, edge.index) if type(edge) is Port else (edge, 0)
+                     for edge in self.edges)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """A dict for the user's own notes on this node."""
+        return self.more().metadata
+
+    def more(self) -> Extra:
+        """The node's `extra`, made on first need."""
+        if self.extra is None:
+            self.extra = Extra()
+        return self.extra
+
+    def register_hook(self, fn: Callable[..., Any]) -> RemovableHandle:
+        """Calls `fn(grad_inputs, grad_outputs)` after this node's backward.
+
+        Both are tuples of tensors or None; a tuple that `fn` returns replaces `grad_inputs`.
+        """
+        return add_hook(self.more().posthooks, fn)
+
+    def register_prehook(self, fn: Callable[..., Any]) -> RemovableHandle:
+        """Calls `fn(grad_outputs)` before this node's backward; its result replaces them."""
+        return add_hook(self.more().prehooks, fn)
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+def add_hook(hooks: dict[int, Any], fn: Callable[..., Any]) -> RemovableHandle:
+    handle = RemovableHandle(hooks)
+    hooks[handle.id] = fn
+    return handle
+
+
+class Port(Node):
+    """One result of a node with several: hands its cotangent on to its place there."""
+
+    __slots__ = ("index", "node")
+    index: int
+    node: Node
+
+
+class AccumulateGrad(Node):
+    """Where cotangents of a leaf arrive: owns the leaf's `.grad`, knows the leaf weakly."""
+
+    __slots__ = ("_alias", "_leaf", "_value", "grad", "post_accumulate")
+    leaf = True
+
+    def __init__(self, leaf: Handle) -> None:
+        self.edges, self.saved, self.versions = (), (), None
+        self.ins, self.params, self.extra = None, None, None
+        self.out, self.order = leaf.aval, number()
+        self.grad: Any = leaf.extra.grad if leaf.extra is not None else None
+        self.post_accumulate: _Hooks | None = None
+        storage_of(leaf)
+        self.follow(leaf)
+
+    def follow(self, leaf: Handle) -> None:
+        """Notes which tensor this is the accumulator of, and what its value is now."""
+        self._leaf, self._value, self._alias = weakref.ref(leaf), leaf.value, leaf.alias
+        self.out = leaf.aval
+
+    @property
+    def variable(self) -> Any:
+        """The leaf; another handle on its value, should the user have let the tensor go."""
+        leaf = self._leaf()
+        if leaf is None:
+            leaf = wrap(self._value, self.out, self)
+            leaf.alias, leaf.extra = self._alias, self
+            self._leaf = weakref.ref(leaf)
+        return leaf
+
+
+def node_class(primitive: Primitive) -> type[Node]:
+    """The class of a primitive's nodes, made on first need."""
+    if primitive.node_class is None:
+        primitive.node_class = type(primitive.node_name, (Node,),
+                                    {"__slots__": (), "primitive": primitive})
+    return primitive.node_class  # type: ignore[no-any-return]
+
+
+def leaf_node(leaf: Handle) -> AccumulateGrad:
+    """The accumulator of a leaf, made on first need and kept with its `.grad`."""
+    if not isinstance(leaf.extra, AccumulateGrad):
+        leaf.extra = AccumulateGrad(leaf)
+    return leaf.extra
+
+
+def record(primitive: Primitive, out: Any, operands: Sequence[Any], avals: Sequence[Aval],
+           edges: tuple[Any, ...], params: dict[str, Any]) -> Node:
+    """Makes the node of an application that has run; `out` is its result (or results)."""
+    node: Node = new(primitive.node_class or node_class(primitive))
+    node.edges, node.order = edges, number()
+    node.ins, node.params = tuple(avals), params
+    node.extra = None
+    node.saved, node.versions = _save(primitive, out, operands, edges)
+    if here.anomaly:
+        node.more().line = user_line()
+    if primitive.multiple:
+        node.out = tuple(o.aval for o in out)
+        for i, o in enumerate(out):
+            if o.aval.dtype.differentiable:
+                o.node = _port(node, i, o.aval)
+    else:
+        node.out = out.aval
+        out.node = node
+    return node
+
+
+def _port(node: Node, index: int, aval: Aval) -> Port:
+    port: Port = new(Port)
+    port.node, port.index, port.edges, port.order = node, index, (node,), number()
+    port.ins = port.params = port.extra = port.versions = None
+    port.saved, port.out = (), aval
+    return port
+
+
+def _save(primitive: Primitive, out: Any, operands: Sequence[Any],
+          edges: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[int, ...] | None]:
+    """The values that the rules of the operands with an edge read, and their versions."""
+    saved: list[Any] = [None] * (len(operands) + 1)
+    for i, edge in enumerate(edges):
+        rule = None if edge is None else primitive.rule(i)
+        if rule is None:
+            continue
+        for read in rule.saved_places(len(operands)):
+            saved[read] = operands[read] if read >= 0 else out
+    if saved[-1] is not None:
+        saved[-1] = (tuple(map(SavedOutput, out)) if primitive.multiple else SavedOutput(out))
+    versions = tuple(0 if (alias := getattr(v, "alias", None)) is None else _saved_version(alias)
+                     for v in saved)
+    return tuple(saved), versions if any(versions) else None
+
+
+def _saved_version(alias: Alias) -> int:
+    if alias.storage.inference:
+        raise RuntimeError(
+            "Inference tensors cannot be saved for backward. Please do not use Tensors created in "
+            "inference mode in computation tracked by autograd. To work around this, you can make "
+            "a clone to get a normal tensor and use it in autograd, or use `torch.no_grad()` "
+            "instead of `torch.inference_mode()`.")
+    return alias.storage.version
+
+
+PACKAGE = __name__.partition(".")[0] + "."
+
+
+def user_line() -> str:
+    """Where in the user's program the operation that is running was called."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(PACKAGE):
+        frame = frame.f_back
+    return f'File "{frame.f_code.co_filename}", line {frame.f_lineno}, in {frame.f_code.co_name}'
+

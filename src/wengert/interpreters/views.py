@@ -1,0 +1,141 @@
+"""Views: tensors that share memory, and what a write through one means for the others.
+
+NumPy gives the sharing. What is kept here is the history: a view knows its base and the
+primitives that lead to it. A write through a view gives the *base* a new node (`CopySlices`)
+whose operands are the base before and the view's new value. Other views find, when they are next
+used, that the storage's version has moved on, and derive their history from the base's anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core.aval import Aval
+from ..core.handle import Alias, Handle, storage_of
+from ..core.levels import here
+from ..core.primitive import Primitive, primitive
+from .tape import Node, new, node_class, number, record
+
+
+class Step:
+    """One application of a view primitive on the way from a base to a view."""
+
+    __slots__ = ("index", "params", "primitive")
+
+    def __init__(self, primitive: Primitive, params: dict[str, Any], index: int | None) -> None:
+        self.primitive, self.params, self.index = primitive, params, index
+
+    def __call__(self, x: Any) -> Any:
+        out = self.primitive(x, **self.params)
+        return out if self.index is None else out[self.index]
+
+    def aval(self, x: Aval) -> Aval:
+        out: Any = self.primitive.abstract(x, **self.params)
+        return out if self.index is None else out[self.index]  # type: ignore[no-any-return]
+
+
+Chain = tuple[Any, ...]
+
+
+def shares(value: np.ndarray, operand: np.ndarray) -> bool:
+    """Whether an array that NumPy derived from another lies in the other's memory."""
+    base = value.base
+    return base is not None and (base is operand or base is operand.base)
+
+
+def make_view(primitive: Primitive, x: Any, out: Any, params: dict[str, Any], *,
+              index: int | None = None, origin: str = "") -> None:
+    """Notes that `out`, made from `x` by a view primitive, shares its memory (if it does)."""
+    if not (isinstance(x, Handle) and shares(out.value, x.value)):
+        return
+    storage = storage_of(x)
+    alias = x.alias
+    assert alias is not None
+    base = x if alias.base is None else alias.base
+    if not here.grad:
+        origin = "inference" if here.inference else "no_grad"
+    out.alias = Alias(storage, base, (*alias.chain, Step(primitive, params, index)),
+                      origin or alias.origin)
+
+
+def refresh(x: Handle) -> None:
+    """Derives a view's history anew if its memory was written to since it was last derived."""
+    alias = x.alias
+    if alias is None or alias.base is None or alias.seen == alias.storage.version:
+        return
+    alias.seen = alias.storage.version
+    base = alias.base
+    if base.node is None or alias.origin in ("no_grad", "inference"):
+        return
+    node, aval = base.node, base.aval
+    for step in alias.chain:
+        before, aval = aval, step.aval(aval)
+        node = _step_node(step, node, before, aval)
+    x.node = node
+
+
+def _step_node(step: Step, edge: Node, before: Aval, after: Aval) -> Node:
+    """The node of one view step, without computing anything."""
+    if step.index is not None:
+        return _chain_node((step,), edge, before, after)
+    node: Node = new(node_class(step.primitive))
+    node.edges, node.order, node.saved, node.versions = (edge,), number(), (None, None), None
+    node.ins, node.out, node.params, node.extra = (before,), after, step.params, None
+    return node
+
+
+def _chain_node(chain: Chain, edge: Node, before: Aval, after: Aval) -> Node:
+    node: Node = new(node_class(take_view))
+    node.edges, node.order, node.saved, node.versions = (edge,), number(), (None, None), None
+    node.ins, node.out, node.params, node.extra = (before,), after, {"chain": chain}, None
+    return node
+
+
+def rebase(view: Handle) -> None:
+    """Gives the base of a view that was just written its new history."""
+    alias = view.alias
+    assert alias is not None and alias.base is not None
+    base = alias.base
+    record(write_view, base, (base, view), (base.aval, view.aval), (base.node, view.node),
+           {"chain": alias.chain})
+
+
+def follow(chain: Chain, x: Any) -> Any:
+    """The view of `x` that a chain of steps leads to."""
+    for step in chain:
+        x = step(x)
+    return x
+
+
+def _write(x: np.ndarray, y: np.ndarray, chain: Chain) -> np.ndarray:
+    out = np.array(x)
+    follow(chain, out)[...] = y
+    return out
+
+
+write_view = primitive(
+    "write_view", _write, abstract=lambda x, y, chain: x, linear=True,
+    vjp=(lambda g, y_aval, chain: write_view(g, _zeros(y_aval), chain=chain),
+         lambda g, chain: take_view(g, chain=chain)),
+    node="CopySlices")
+"""x with the part that `chain` views replaced by y."""
+
+take_view = primitive(
+    "take_view", lambda x, chain: follow(chain, x), linear=True,
+    abstract=lambda x, chain: follow_aval(chain, x),
+    vjp=(lambda g, x_aval, chain: write_view(_zeros(x_aval), g, chain=chain),),
+    node="AsStridedBackward0")
+"""The part of x that `chain` views (as a value: what is differentiated is the copy)."""
+
+
+def follow_aval(chain: Chain, x: Aval) -> Aval:
+    for step in chain:
+        x = step.aval(x)
+    return x
+
+
+def _zeros(aval: Aval) -> np.ndarray:
+    return np.zeros(aval.shape, aval.numpy)
+

@@ -1,0 +1,1 @@
+"""Operations in PyTorch's words: they check and promote arguments, then apply primitives."""

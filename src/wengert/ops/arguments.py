@@ -1,0 +1,92 @@
+"""What operations check of their arguments, in PyTorch's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.handle import Handle
+
+
+def need_tensor(name: str, value: Any, argument: str = "input", position: int = 1) -> Any:
+    """The value, if it is a tensor.
+
+    Raises:
+        TypeError: if it is not.
+    """
+    if not isinstance(value, Handle):
+        raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, "
+                        f"not {type(value).__name__}")
+    return value
+
+
+def wrapped_dim(dim: Any, ndim: int) -> int:
+    """A dimension counted from the front.
+
+    Raises:
+        TypeError: if it is no integer.
+        IndexError: if it is out of range.
+    """
+    if isinstance(dim, (bool, np.bool_)) or not hasattr(dim, "__index__"):
+        raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}")
+    d, most = dim.__index__(), max(ndim, 1)
+    if not -most <= d < most:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-most}, "
+                         f"{most - 1}], but got {d})")
+    return d % most
+
+
+def wrapped_dims(dim: Any, ndim: int) -> tuple[int, ...]:
+    """The dimensions meant by None (all), an int, or several.
+
+    Raises:
+        RuntimeError: if one appears twice.
+    """
+    if dim is None:
+        return tuple(range(ndim))
+    if not isinstance(dim, (tuple, list)):
+        return (wrapped_dim(dim, ndim),) if ndim else _scalar_dims(dim)
+    dims = tuple(wrapped_dim(d, ndim) for d in dim)
+    for i, d in enumerate(dims):
+        if d in dims[:i]:
+            raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
+    return (dims or tuple(range(ndim))) if ndim else ()
+
+
+def _scalar_dims(dim: Any) -> tuple[int, ...]:
+    wrapped_dim(dim, 0)
+    return ()
+
+
+def sizes(args: Sequence[Any]) -> tuple[int, ...]:
+    """A shape given as f(2, 3), f((2, 3)) or f(size=(2, 3)).
+
+    Raises:
+        TypeError: for what is no integer.
+    """
+    if len(args) == 1 and isinstance(args[0], Iterable) and not isinstance(args[0], str):
+        if not isinstance(args[0], Handle) or args[0].aval.ndim:
+            args = tuple(args[0])
+    return tuple(size(a) for a in args)
+
+
+def size(value: Any) -> int:
+    """One size, as an int."""
+    if isinstance(value, (float, str)) or not hasattr(value, "__index__"):
+        raise TypeError("size(): argument 'size' must be tuple of ints, but found element of type "
+                        f"{type(value).__name__} at pos 0")
+    return int(value.__index__())
+
+
+def nonnegative(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape to be created.
+
+    Raises:
+        RuntimeError: if a size is negative.
+    """
+    if any(n < 0 for n in shape):
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: "
+                           f"{list(shape)}")
+    return shape

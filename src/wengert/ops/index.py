@@ -1,0 +1,356 @@
+"""Reading and writing by index, as NumPy and PyTorch have it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core import dtypes
+from ..core.handle import Handle, wrap
+from ..core.levels import here
+from ..interpreters.inplace import check_history, write
+from ..interpreters.views import refresh
+from ..primitives import indexing as p
+from ..primitives import layout
+from . import shapes
+from .arguments import need_tensor, wrapped_dim
+from .operators import number_array
+
+if TYPE_CHECKING:
+    from .._tensor import Tensor
+
+_INTEGERS = (int, np.integer)
+_WHOLE = (None, None, None)
+
+
+def getitem(x: Tensor, index: Any) -> Tensor:
+    """x[index]: a view for ints, slices, None and Ellipsis; a copy where tensors index.
+
+    Raises:
+        IndexError: if an index is out of range, or there are too many.
+        TypeError: for what is no index.
+    """
+    if type(index) is int:  # the commonest, first
+        return _select(x, index)
+    basic, arrays = _parsed(x, index)
+    viewed = _view(x, basic) if arrays is None or _does_something(basic) else x
+    if arrays is None:
+        return viewed
+    return _read(viewed, *arrays)
+
+
+def _select(x: Any, i: int) -> Any:
+    shape = x.aval.shape
+    if not shape:
+        raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
+                         "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number")
+    if not -shape[0] <= i < shape[0]:
+        raise IndexError(f"index {i} is out of bounds for dimension 0 with size {shape[0]}")
+    return layout.select(x, index=(i, Ellipsis))
+
+
+def setitem(x: Tensor, index: Any, value: Any) -> None:
+    """x[index] = value, with the value broadcast and converted.
+
+    Raises:
+        IndexError: as for reading.
+        RuntimeError: if the value does not broadcast, or x may not be written.
+    """
+    basic, arrays = _parsed(x, index)
+    if here.grad and getattr(x.node, "leaf", False):
+        _refuse_leaf(x)
+    target = _view(x, basic) if arrays is None or _does_something(basic) else x
+    if isinstance(value, np.ndarray):
+        value = wrap(value)
+    if arrays is None:
+        if isinstance(value, Handle):
+            value = _without_leading(value, target.aval.ndim)
+        shapes.copy_(target, value)
+        return
+    if isinstance(value, Handle):
+        value = shapes.astype(value, x.aval.dtype)
+    else:
+        value = number_array(value, x.aval.dtype)
+    pattern, indices = arrays
+    _checked(lambda: write(p.index_put, target, value, *indices, pattern=pattern,
+                           accumulate=False))
+
+
+def _refuse_leaf(x: Any) -> None:
+    if x.alias is not None:
+        refresh(x)
+    if x.alias is None or x.alias.base is None:
+        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an "
+                           "in-place operation.")
+    check_history(x, True)
+
+
+def _without_leading(value: Any, ndim: int) -> Any:
+    """Leading dimensions of size 1 that the target lacks are dropped, as NumPy does."""
+    shape = value.aval.shape
+    extra = len(shape) - ndim
+    if extra > 0 and all(n == 1 for n in shape[:extra]):
+        return layout.reshape(value, shape=shape[extra:])
+    return value
+
+
+# --- taking an index apart --------------------------------------------------------------------
+
+
+def _parsed(x: Any, index: Any) -> tuple[list[Any], tuple[Any, Any] | None]:
+    """An index as (basic part, advanced part or None).
+
+    The basic part is applied first, as a view, with a whole slice where tensors index; the
+    advanced part is a (pattern, index arrays) pair for what that gives.
+    """
+    items = list(index) if isinstance(index, tuple) else [index]
+    items = [_item(i) for i in items]
+    items = _spelled_out(items, x.aval.ndim)
+    basic: list[Any] = []
+    advanced: list[Any] = []
+    dim = 0
+    for item in items:
+        if isinstance(item, np.ndarray):
+            used = item.ndim if item.dtype == np.bool_ else 1
+            _check_mask(item, x.aval.shape[dim:dim + used], dim)
+            basic += [None] if used == 0 else [_WHOLE] * used
+            advanced.append(item)
+            dim += used
+        elif item is None:
+            basic.append(None)
+            advanced.append(_WHOLE)
+        elif isinstance(item, int):
+            _check_bounds(item, x.aval.shape[dim], dim)
+            basic.append(item)
+            dim += 1
+        else:
+            basic.append(_slice(item, x.aval.shape[dim]))
+            advanced.append(_WHOLE)
+            dim += 1
+    if not any(isinstance(a, np.ndarray) for a in advanced):
+        return basic, None
+    return basic, _pattern(advanced)
+
+
+def _item(item: Any) -> Any:
+    """One item of an index: an int, slice, None, Ellipsis, or an array of ints or bools."""
+    if item is None or item is Ellipsis or isinstance(item, slice):
+        return item
+    if isinstance(item, (bool, np.bool_)):
+        return np.asarray(item)
+    if isinstance(item, _INTEGERS):
+        return int(item)
+    if isinstance(item, Handle):
+        item = item.value
+        if item.dtype.kind in "iu" and item.dtype != np.uint8 and item.ndim == 0:
+            return int(item)
+    if isinstance(item, (list, tuple, range)):
+        item = np.asarray([_plain(v) for v in item]) if item else np.empty(0, np.int64)
+    if not isinstance(item, np.ndarray):
+        if hasattr(item, "__index__"):
+            return item.__index__()
+        raise TypeError("only integers, slices (`:`), ellipsis (`...`), None and long or byte "
+                        f"Variables are valid indices (got {type(item).__name__})")
+    if item.dtype == np.uint8:
+        return item != 0
+    if item.dtype.kind not in "iub":
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    return item
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Handle) else (
+        [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value)
+
+
+def _spelled_out(items: list[Any], ndim: int) -> list[Any]:
+    """The items with Ellipsis replaced by whole slices, and those missing added at the end."""
+    used = sum(0 if i is None or i is Ellipsis else
+               i.ndim if isinstance(i, np.ndarray) and i.dtype == np.bool_ else 1 for i in items)
+    if used > ndim:
+        if ndim == 0:
+            raise IndexError(
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
+                "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number")
+        raise IndexError(f"too many indices for tensor of dimension {ndim}")
+    fill: list[Any] = [slice(None)] * (ndim - used)
+    places = [i for i, item in enumerate(items) if item is Ellipsis]
+    if not places:
+        return items + fill
+    if len(places) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    return items[:places[0]] + fill + items[places[0] + 1:]
+
+
+def _slice(item: slice, n: int) -> Any:
+    """A slice as (start, stop, step), whole ones alike.
+
+    Raises:
+        ValueError: for a step that is not positive.
+    """
+    if item.step is not None and _number(item.step) <= 0:
+        raise ValueError("step must be greater than zero")
+    parts = tuple(None if v is None else _number(v) for v in (item.start, item.stop, item.step))
+    start, stop, step = slice(*parts).indices(n)
+    return _WHOLE if start == 0 and stop == n and step == 1 else (start, stop, step)
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, Handle):
+        return int(value.value)
+    if not hasattr(value, "__index__"):
+        raise TypeError("slice indices must be integers or None or have an __index__ method")
+    return int(value.__index__())
+
+
+def _check_bounds(i: int, n: int, dim: int) -> None:
+    if not -n <= i < n:
+        raise IndexError(f"index {i} is out of bounds for dimension {dim} with size {n}")
+
+
+def _check_mask(mask: np.ndarray, shape: tuple[int, ...], dim: int) -> None:
+    if mask.dtype == np.bool_ and mask.shape != shape:
+        at = next(i for i, (n, m) in enumerate(zip(mask.shape, shape, strict=True)) if n != m)
+        raise IndexError(f"The shape of the mask {list(mask.shape)} at index {at} does not match "
+                         f"the shape of the indexed tensor {list(shape)} at index {dim + at}")
+
+
+def _does_something(basic: list[Any]) -> bool:
+    return any(item != _WHOLE for item in basic)
+
+
+def _view(x: Any, basic: list[Any]) -> Any:
+    """The basic part, under the name of the last step that PyTorch would take."""
+    index = (*basic, Ellipsis)
+    last = next((item for item in reversed(basic) if item != _WHOLE), _WHOLE)
+    if last is None:
+        return layout.index_new_axis(x, index=index)
+    if isinstance(last, int):
+        return layout.select(x, index=index)
+    if not basic:
+        return layout.index_alias(x, index=index)
+    return layout.index_view(x, index=index)
+
+
+def _pattern(advanced: list[Any]) -> tuple[tuple[Any, ...], list[np.ndarray]]:
+    """Index arrays with masks made indices, and where they stand."""
+    pattern: list[Any] = []
+    indices: list[np.ndarray] = []
+    for item in advanced:
+        if not isinstance(item, np.ndarray):
+            pattern.append(item)
+            continue
+        if item.dtype == np.bool_:
+            arrays = [np.zeros(int(item), np.int64)] if item.ndim == 0 else list(np.nonzero(item))
+        else:
+            arrays = [item]
+        for array in arrays:
+            pattern.append(len(indices))
+            indices.append(array)
+    while pattern and pattern[-1] == _WHOLE:
+        pattern.pop()
+    return tuple(pattern), indices
+
+
+def _read(x: Any, pattern: Any, indices: list[np.ndarray]) -> Any:
+    return _checked(lambda: p.index(x, *indices, pattern=pattern))
+
+
+def _checked(apply: Any) -> Any:
+    """Calls, and says in PyTorch's words what NumPy finds wrong with an index."""
+    try:
+        return apply()
+    except IndexError as error:
+        text = str(error)
+        if "shape mismatch" in text:
+            text = "shape mismatch: indexing tensors could not be broadcast together with shapes" + (
+                text.partition("with shapes")[2].replace("(", "[").replace(",)", "]")
+                .replace(")", "]"))
+        raise IndexError(text.replace("for axis", "for dimension")) from None
+
+
+# --- named forms ------------------------------------------------------------------------------
+
+
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """The slice at an index of a dimension; a view."""
+    d = wrapped_dim(dim, need_tensor("select", input).aval.ndim)
+    n = input.aval.shape[d]
+    if not -n <= index < n:
+        raise IndexError(f"select(): index {index} out of range for tensor of size "
+                         f"{list(input.aval.shape)} at dimension {d}")
+    return layout.select(input, index=(_WHOLE,) * d + (int(index), Ellipsis))
+
+
+def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """`length` elements of a dimension from `start`; a view.
+
+    Raises:
+        RuntimeError: if they reach beyond the dimension.
+    """
+    d = wrapped_dim(dim, need_tensor("narrow", input).aval.ndim)
+    n = input.aval.shape[d]
+    first = start + n if start < 0 else start
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if first + length > n:
+        raise RuntimeError(f"start ({first}) + length ({length}) exceeds dimension size ({n}).")
+    return layout.narrow(input, d, first, length)
+
+
+def _int_index(name: str, index: Any) -> Any:
+    if need_tensor(name, index, "index", 3).aval.dtype not in (dtypes.int64, dtypes.int32):
+        raise RuntimeError(f"{name}(): Expected dtype int64 for index")
+    return index
+
+
+_index_select = p.index.named("IndexSelectBackward0")
+
+
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The slices of a dimension that a vector of indices names, as a copy."""
+    d = wrapped_dim(dim, need_tensor("index_select", input).aval.ndim)
+    if _int_index("index_select", index).aval.ndim > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector, but got dim: "
+                         f"{index.aval.ndim} with type: {index.aval.dtype.words}")
+    flat = np.atleast_1d(index.value)
+    return _checked(lambda: _index_select(input, flat, pattern=(_WHOLE,) * d + (0,)))
+
+
+def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The elements that an index names along a dimension, at the index's other places.
+
+    Raises:
+        RuntimeError: if the index has another number of dimensions, or is out of range.
+    """
+    d = wrapped_dim(dim, need_tensor("gather", input).aval.ndim)
+    _int_index("gather", index)
+    if index.aval.ndim != input.aval.ndim:
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    _check_range(index, input.aval.shape[d], d)
+    return p.gather(input, index.detach(), dim=d)
+
+
+def _check_range(index: Any, n: int, dim: int) -> None:
+    if index.aval.numel and not (0 <= index.value.min() and index.value.max() < n):
+        bad = index.value[(index.value < 0) | (index.value >= n)].flat[0]
+        raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {n}")
+
+
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """The tensor with elements of `src` added where an index sends them; undoes `gather`."""
+    d = wrapped_dim(dim, need_tensor("scatter_add", input).aval.ndim)
+    _check_range(_int_index("scatter_add", index), input.aval.shape[d], d)
+    return p.scatter_add(input, index.detach(), src, dim=d)
+
+
+def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
+    """Writes (or adds) values at index tensors, in place."""
+    if not accumulate:
+        setitem(self, tuple(indices), values)
+        return self
+    _, arrays = _parsed(self, tuple(indices))
+    pattern, found = arrays if arrays is not None else ((), [])
+    return _checked(lambda: write(p.index_put, self, values, *found, pattern=pattern,
+                                  accumulate=True))

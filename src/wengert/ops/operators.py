@@ -1,0 +1,237 @@
+"""The operators: the hottest path of the system.
+
+`binary`, `comparison` and `unary` make the Python function of an elementwise primitive. Where
+the operands are plain tensors of one aval (or a tensor and a number met before) and nothing out
+of the ordinary is in force, that function goes straight to NumPy and, if it must, writes the
+tape node in place. Everything else (broadcasting, promotion, views, modes, transforms, large
+arrays) takes the general path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core import dtypes
+from ..core.aval import Aval, aval_of
+from ..core.handle import Handle, Results, wrap
+from ..core.levels import bind, here, shared
+from ..core.primitive import Primitive
+from ..interpreters.inplace import write
+from ..interpreters.tape import SavedOutput, node_class, number
+from ..primitives.layout import cast
+
+if TYPE_CHECKING:
+    from .._tensor import Tensor
+
+new = object.__new__
+NUMBERS = (bool, int, float, complex, np.bool_, np.number)
+_MOST_SCALARS = 256
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a Python or NumPy number."""
+    return isinstance(value, NUMBERS)
+
+
+# --- the fast paths ---------------------------------------------------------------------------
+
+
+def binary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor, Any], Tensor]:
+    """The function of a primitive of two operands, for operators.
+
+    Args:
+        primitive: elementwise, with a ufunc, and a result like its operands.
+        floats: whether integers are first made floats, as in a division.
+    """
+    cls, ufunc = node_class(primitive), primitive.ufunc
+    left, right = (() if r is None else r.saves for r in primitive.vjp or (None, None))  # type: ignore[union-attr]
+    # What each operand's rule reads: x, y, the result.
+    left_x, left_y, left_out = 0 in left, 1 in left, -1 in left
+    right_x, right_y, right_out = 0 in right, 1 in right, -1 in right
+
+    def function(x: Any, y: Any) -> Any:
+        aval = x.aval
+        kind = type(y)
+        if (kind is Results.cls and y.aval is aval and aval.fast and not shared.special
+                and x.alias is None is y.alias):
+            other, edge = y.value, y.node
+        elif ((kind is float or kind is int) and x.alias is None and not shared.special
+                and (other := aval.scalars.get(y)) is not None):
+            y, edge = other, None
+        else:
+            return general(primitive, floats, x, y)
+        out = new(Results.cls)
+        out.value = (here.run(ufunc, x.value, other) if aval.ndim
+                     else here.run(ufunc, x.value, other, out=...))
+        out.aval = aval
+        out.alias = out.extra = None
+        mine = x.node
+        if mine is None is edge:
+            out.node = None
+            return out
+        out.node = node = new(cls)
+        node.edges, node.order, node.out = (mine, edge), number(), aval
+        node.ins = node.versions = node.params = node.extra = None
+        a, b = mine is not None, edge is not None
+        node.saved = (x if (a and left_x) or (b and right_x) else None,
+                      y if (a and left_y) or (b and right_y) else None,
+                      SavedOutput(out) if (a and left_out) or (b and right_out) else None)
+        return out
+
+    return function
+
+
+def comparison(primitive: Primitive) -> Callable[[Tensor, Any], Tensor]:
+    """The function of a primitive that compares two operands."""
+    ufunc = primitive.ufunc
+
+    def function(x: Any, y: Any) -> Any:
+        aval = x.aval
+        kind = type(y)
+        if kind is Results.cls and y.aval is aval and aval.fast and not shared.special:
+            other = y.value
+        elif ((kind is float or kind is int) and not shared.special
+                and (other := aval.scalars.get(y)) is not None):
+            pass
+        else:
+            return general(primitive, False, x, y)
+        value = (here.run(ufunc, x.value, other) if aval.ndim
+                 else here.run(ufunc, x.value, other, out=...))
+        return wrap(value, aval.boolean)
+
+    return function
+
+
+def unary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor], Tensor]:
+    """The function of a primitive of one operand; `floats` as for `binary`."""
+    cls, evaluate = node_class(primitive), primitive.evaluate
+    rule = primitive.rule(0) if primitive.vjp is not None else None
+    save_x, save_out = (0 in rule.saves, -1 in rule.saves) if rule is not None else (False, False)
+
+    def function(input: Any) -> Any:
+        try:
+            aval = input.aval
+        except AttributeError:
+            raise TypeError(f"{primitive.name}(): argument 'input' (position 1) must be Tensor, "
+                            f"not {type(input).__name__}") from None
+        if not aval.fast or shared.special or input.alias is not None or aval.is_complex:
+            return general_unary(primitive, floats, input)
+        value = here.run(evaluate, input.value)
+        out = wrap(value if type(value) is np.ndarray and value.dtype is aval.numpy
+                   else np.asarray(value, aval.numpy), aval)
+        if input.node is not None and rule is not None:
+            out.node = node = new(cls)
+            node.edges, node.order, node.out = (input.node,), number(), aval
+            node.ins = node.versions = node.params = node.extra = None
+            node.saved = (input if save_x else None, SavedOutput(out) if save_out else None)
+        return out
+
+    return function
+
+
+# --- the general paths ------------------------------------------------------------------------
+
+
+def general(primitive: Primitive, floats: bool, x: Any, y: Any) -> Any:
+    """Promotes two operands and applies the primitive; NotImplemented for a foreign operand."""
+    if not (_acceptable(x) and _acceptable(y)):
+        return NotImplemented
+    pair = promoted((x, y), floats=floats)
+    if not isinstance(y, Handle) and primitive.elementwise:
+        _remember(x.aval, y, pair[1])
+    return bind(primitive, pair, {})
+
+
+def general_unary(primitive: Primitive, floats: bool, x: Any) -> Any:
+    return bind(primitive, promoted((x,), floats=floats), {})
+
+
+def _acceptable(value: Any) -> bool:
+    return isinstance(value, (Handle, np.ndarray)) or is_number(value)
+
+
+def _remember(aval: Aval, number: Any, array: Any) -> None:
+    """Keeps a number's array for the fast path: its dtype is the tensor's, so the result's is.
+
+    Zeros are left out: 0.0 and -0.0 are equal as keys; so is NaN, which never is.
+    """
+    if (type(number) in (float, int) and number != 0 and number == number and aval.fast
+            and isinstance(array, np.ndarray) and array.dtype == aval.numpy
+            and len(aval.scalars) < _MOST_SCALARS):
+        aval.scalars[number] = array
+
+
+def promoted(operands: Sequence[Any], *, floats: bool = False) -> tuple[Any, ...]:
+    """The operands with one dtype, by PyTorch's rules: tensors cast, numbers made 0-d arrays.
+
+    Args:
+        operands: tensors, arrays or numbers; at least one a tensor or array.
+        floats: whether integers and bools become the default float dtype.
+    """
+    operands = [as_operand(o) for o in operands]
+    kind = dtypes.result_type([_ranked(o) for o in operands])
+    if floats and not kind.differentiable:
+        kind = dtypes.get_default_dtype()
+    return tuple(to_kind(o, kind) for o in operands)
+
+
+def as_operand(operand: Any) -> Any:
+    """An operand as it is, or an array as a constant tensor."""
+    return wrap(operand, aval_of(operand)) if isinstance(operand, np.ndarray) else operand
+
+
+def _ranked(operand: Any) -> tuple[int, dtypes.dtype]:
+    if isinstance(operand, Handle):
+        return (2 if operand.aval.ndim else 1), operand.aval.dtype
+    return 0, dtypes.of_number(operand)
+
+
+def to_kind(operand: Any, kind: dtypes.dtype) -> Any:
+    """An operand in a dtype.
+
+    Raises:
+        RuntimeError: for a number that the dtype can't hold.
+    """
+    if isinstance(operand, Handle):
+        return operand if operand.aval.dtype is kind else cast(operand, dtype=kind)
+    return number_array(operand, kind)
+
+
+def number_array(value: Any, kind: dtypes.dtype) -> np.ndarray:
+    """A number as a 0-d array of a dtype; integers wrap around, as PyTorch's do."""
+    try:
+        if kind.category == dtypes.INTEGER and not isinstance(value, float):
+            return here.run(np.asarray(int(value), np.int64).astype, kind.numpy)  # type: ignore[no-any-return]
+        return here.run(np.asarray, value, kind.numpy)  # type: ignore[no-any-return]
+    except OverflowError:
+        raise RuntimeError(f"value cannot be converted to type {kind.words.lower()} without "
+                           "overflow") from None
+
+
+def inplace_binary(primitive: Primitive, *, floats: bool = False) -> Callable[[Any, Any], Any]:
+    """The in-place operator of a primitive, as `x += y`."""
+
+    def function(self: Any, other: Any) -> Any:
+        if not _acceptable(other):
+            return NotImplemented
+        kind = type(other)
+        if (kind is float or kind is int) and (
+                scalar := self.aval.scalars.get(other)) is not None:
+            return write(primitive, self, scalar)
+        x, y = promoted((self, other), floats=floats)
+        return write(primitive, self, y) if x is self else _write_back(primitive, self, x, y)
+
+    return function
+
+
+def _write_back(primitive: Primitive, self: Any, x: Any, y: Any) -> Any:
+    """In place where the work is done in another dtype than self's, and converted at the end."""
+    from ..interpreters.inplace import check_fits  # noqa: PLC0415
+    from .shapes import copy_  # noqa: PLC0415
+
+    result = bind(primitive, (x, y), {})
+    check_fits(self.aval, result.aval)
+    return copy_(self, result)

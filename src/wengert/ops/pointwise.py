@@ -1,0 +1,614 @@
+"""Elementwise functions, in PyTorch's words."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core import dtypes
+from ..core.handle import Handle
+from ..core.primitive import Primitive
+from ..interpreters.inplace import write
+from ..primitives import elementwise as e
+from . import operators
+from .arguments import need_tensor
+from .operators import general, inplace_binary, is_number, promoted
+
+if TYPE_CHECKING:
+    from .._tensor import Tensor
+
+
+def _documented(function: Any, name: str, says: str, example: str = "") -> Any:
+    """Gives a made function its name and its docstring."""
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = __name__
+    function.__doc__ = says if not example else (
+        f"{says}\n\nExample:\n    >>> import wengert as torch\n    >>> {example[0]}\n"
+        f"    {example[1]}\n")
+    return function
+
+
+def _unary(name: str, primitive: Primitive, says: str, example: Any = "", *,
+           floats: bool = True) -> Callable[[Tensor], Tensor]:
+    function: Callable[[Tensor], Tensor] = _documented(
+        operators.unary(primitive, floats=floats), name, says, example)
+    return function
+
+
+def _unary_(primitive: Primitive) -> Callable[[Tensor], Tensor]:
+    """The in-place form of a function of one operand, `x.exp_()`."""
+
+    def function(self: Any) -> Any:
+        return write(primitive, self)
+
+    return _documented(function, f"{primitive.name.rstrip('_')}_",  # type: ignore[no-any-return]
+                       f"`{primitive.name}` of each element, in place.")
+
+
+# --- functions of one operand -----------------------------------------------------------------
+
+exp = _unary("exp", e.exp, "e**x of each element.", ("torch.exp(torch.zeros(2))",
+                                                     "tensor([1., 1.])"))
+exp2 = _unary("exp2", e.exp2, "2**x of each element.")
+expm1 = _unary("expm1", e.expm1, "e**x - 1 of each element, accurate near 0.")
+log = _unary("log", e.log, "The natural logarithm of each element: -inf at 0, NaN below.",
+             ("torch.log(torch.ones(2))", "tensor([0., 0.])"))
+log2 = _unary("log2", e.log2, "The logarithm to base 2 of each element.")
+log10 = _unary("log10", e.log10, "The logarithm to base 10 of each element.")
+log1p = _unary("log1p", e.log1p, "log(1 + x) of each element, accurate near 0.")
+sqrt = _unary("sqrt", e.sqrt, "The square root of each element; NaN below 0.",
+              ("torch.sqrt(torch.tensor([4., 9.]))", "tensor([2., 3.])"))
+rsqrt = _unary("rsqrt", e.rsqrt, "1 / sqrt(x) of each element.")
+sin = _unary("sin", e.sin, "The sine of each element, in radians.")
+cos = _unary("cos", e.cos, "The cosine of each element, in radians.")
+tan = _unary("tan", e.tan, "The tangent of each element, in radians.")
+asin = _unary("asin", e.asin, "The inverse sine of each element, in radians.")
+acos = _unary("acos", e.acos, "The inverse cosine of each element, in radians.")
+atan = _unary("atan", e.atan, "The inverse tangent of each element, in radians.")
+sinh = _unary("sinh", e.sinh, "The hyperbolic sine of each element.")
+cosh = _unary("cosh", e.cosh, "The hyperbolic cosine of each element.")
+tanh = _unary("tanh", e.tanh, "The hyperbolic tangent of each element.")
+asinh = _unary("asinh", e.asinh, "The inverse hyperbolic sine of each element.")
+acosh = _unary("acosh", e.acosh, "The inverse hyperbolic cosine of each element.")
+atanh = _unary("atanh", e.atanh, "The inverse hyperbolic tangent of each element.")
+sigmoid = _unary("sigmoid", e.sigmoid, "1 / (1 + e**-x) of each element.",
+                 ("torch.sigmoid(torch.zeros(2))", "tensor([0.5000, 0.5000])"))
+erf = _unary("erf", e.erf, "The error function, 2/sqrt(pi) times the integral of e**-t**2.")
+erfc = _unary("erfc", e.erfc, "1 - erf(x), accurate for large x.")
+relu = _unary("relu", e.relu, "max(x, 0) of each element; slope 0 at 0.",
+              ("torch.relu(torch.tensor([-1., 2.]))", "tensor([0., 2.])"), floats=False)
+reciprocal = _unary("reciprocal", e.reciprocal, "1 / x of each element.")
+sign = _unary("sign", e.sign, "-1, 0 or 1 by the sign of each element.", floats=False)
+sgn = _unary("sgn", e.sgn, "x / |x| of each element, 0 at 0.", floats=False)
+positive = _unary("positive", e.positive, "The tensor itself.", floats=False)
+
+
+def _rounding(name: str, primitive: Primitive, says: str) -> Callable[[Tensor], Tensor]:
+    apply = operators.unary(primitive)
+
+    def function(input: Any) -> Any:
+        if not need_tensor(name, input).aval.dtype.differentiable:
+            return input.clone()
+        return apply(input)
+
+    return _documented(function, name, says)  # type: ignore[no-any-return]
+
+
+floor = _rounding("floor", e.floor, "The largest integer not above each element.")
+ceil = _rounding("ceil", e.ceil, "The smallest integer not below each element.")
+trunc = _rounding("trunc", e.trunc, "Each element without its fraction.")
+
+_neg, _abs = operators.unary(e.neg), operators.unary(e.abs_)
+
+
+def neg(input: Tensor) -> Tensor:
+    """-x of each element.
+
+    Raises:
+        RuntimeError: for bools.
+    """
+    if need_tensor("neg", input).aval.dtype is dtypes.bool_:
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
+            "invert a mask, use the `~` or `logical_not()` operator instead.")
+    return _neg(input)
+
+
+def abs(input: Tensor) -> Tensor:
+    """The absolute value of each element (of complex ones, the modulus); slope 0 at 0.
+
+    Example:
+        >>> import wengert as torch
+        >>> torch.abs(torch.tensor([-1, 2]))
+        tensor([1, 2])
+    """
+    return _abs(input)
+
+
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+    """The nearest integer, halves to the even one; or to a number of decimals."""
+    if not need_tensor("round", input).aval.dtype.differentiable:
+        return input.clone()
+    return e.round_decimals(input, decimals=decimals) if decimals else e.round_(input)
+
+
+def square(input: Tensor) -> Tensor:
+    """x**2 of each element."""
+    return e.square(need_tensor("square", input))
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + e**(beta x)) / beta of each element; x itself where beta x is over the threshold."""
+    return e.softplus(need_tensor("softplus", input), beta=float(beta),
+                      threshold=float(threshold))
+
+
+def isnan(input: Tensor) -> Tensor:
+    """Whether each element is NaN."""
+    return e.isnan(need_tensor("isnan", input))
+
+
+def isinf(input: Tensor) -> Tensor:
+    """Whether each element is infinite."""
+    return e.isinf(need_tensor("isinf", input))
+
+
+def isfinite(input: Tensor) -> Tensor:
+    """Whether each element is neither infinite nor NaN."""
+    return e.isfinite(need_tensor("isfinite", input))
+
+
+def logical_not(input: Tensor) -> Tensor:
+    """Whether each element is zero."""
+    return e.logical_not(need_tensor("logical_not", input))
+
+
+def bitwise_not(input: Tensor) -> Tensor:
+    """Every bit flipped; for bools, `not`.
+
+    Raises:
+        TypeError: for floats.
+    """
+    if need_tensor("bitwise_not", input).aval.dtype.differentiable:
+        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type "
+                        "tensors")
+    return e.bitwise_not(input)
+
+
+# --- functions of two operands ----------------------------------------------------------------
+
+
+def _binary(name: str, apply: Callable[..., Any], says: str, example: Any = "",
+            second: str = "other") -> Callable[[Any, Any], Tensor]:
+    def function(input: Any, other: Any) -> Any:
+        if not isinstance(input, Handle) and not isinstance(other, Handle):
+            need_tensor(name, input)
+        if isinstance(input, Handle):
+            found = apply(input, other)
+        else:
+            found = apply(operators.as_operand(np.asarray(input)), other) if isinstance(
+                input, np.ndarray) else _number_first(apply, input, other)
+        if found is NotImplemented:
+            need_tensor(name, other, second, 2)
+        return found
+
+    return _documented(function, name, says, example)  # type: ignore[no-any-return]
+
+
+def _number_first(apply: Any, number: Any, x: Any) -> Any:
+    if not is_number(number):
+        return NotImplemented
+    return apply(operators.wrap(operators.number_array(
+        number, x.aval.dtype if dtypes.of_number(number).category <= x.aval.dtype.category
+        else dtypes.of_number(number))), x)
+
+
+_add, _sub, _mul = (operators.binary(e.add), operators.binary(e.sub), operators.binary(e.mul))
+_rsub = operators.binary(e.rsub)
+_true_divide = operators.binary(e.div, floats=True)
+_atan2, _hypot = operators.binary(e.atan2, floats=True), operators.binary(e.hypot)
+_NO_BOOL = ("Subtraction, the `-` operator, with {} is not supported. If you are trying to invert "
+            "a mask, use the `~` or `logical_not()` operator instead.")
+
+
+def _is_bool(x: Any) -> builtins.bool:
+    return x.aval.dtype is dtypes.bool_ if isinstance(x, Handle) else isinstance(x, builtins.bool)
+
+
+def add_operator(x: Any, y: Any) -> Any:
+    return _add(x, y)
+
+
+def sub_operator(x: Any, y: Any) -> Any:
+    """x - y, which bools do not have."""
+    if x.aval.dtype is dtypes.bool_ or isinstance(y, builtins.bool):
+        _check_no_bool(x, y)
+    return _sub(x, y)
+
+
+def rsub_operator(x: Any, y: Any) -> Any:
+    """y - x, by the name that PyTorch gives it."""
+    if x.aval.dtype is dtypes.bool_ or isinstance(y, builtins.bool):
+        _check_no_bool(x, y)
+    if not is_number(y):
+        return NotImplemented
+    x, y = promoted((x, y))
+    return e.rsub(y, x)
+
+
+def _check_no_bool(x: Any, y: Any) -> None:
+    if _is_bool(x) and _is_bool(y):
+        raise RuntimeError(_NO_BOOL.format("two bool tensors"))
+    if _is_bool(x) or _is_bool(y):
+        raise RuntimeError(_NO_BOOL.format("a bool tensor"))
+
+
+def _whole(primitive: Primitive) -> Callable[[Any, Any], Any]:
+    """Integer division and its kin, which refuse a zero divisor; floats follow IEEE."""
+    apply = operators.binary(primitive) if primitive.vjp else (
+        lambda x, y: general(primitive, False, x, y))
+
+    def function(x: Any, y: Any) -> Any:
+        divisor = y.value if isinstance(y, Handle) else y
+        if (not x.aval.dtype.differentiable and isinstance(divisor, (int, np.integer, np.ndarray))
+                and np.asarray(divisor).dtype.kind in "iub" and not np.all(divisor)):
+            raise RuntimeError("ZeroDivisionError")
+        return apply(x, y)
+
+    return function
+
+
+remainder_operator, fmod_operator = _whole(e.remainder), _whole(e.fmod)
+floor_divide_operator = _whole(e.floor_divide)
+
+
+def rdiv_operator(x: Any, y: Any) -> Any:
+    """y / x for a number y: as PyTorch has it, the reciprocal times y."""
+    return reciprocal(x) * y
+
+
+def _swapped(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def function(x: Any, y: Any) -> Any:
+        return _number_first(apply, y, x) if not isinstance(y, np.ndarray) else apply(
+            operators.as_operand(y), x)
+
+    return function
+
+
+rremainder_operator, rfloor_divide_operator = (
+    _swapped(remainder_operator), _swapped(floor_divide_operator))
+
+
+def pow_operator(x: Any, y: Any) -> Any:
+    """x ** y; a number as exponent has a rule of its own."""
+    if not is_number(y):
+        return _tensor_power(x, y)
+    if isinstance(y, complex) and not isinstance(y, float) or x.aval.is_complex:
+        return _tensor_power(x, y)
+    kind = dtypes.result_type([operators._ranked(x), operators._ranked(y)])
+    if not kind.differentiable:
+        return _integer_power(x, y)
+    x = operators.to_kind(x, kind)
+    return _square(x) if y == 2 else e.scalar_power(x, exponent=float(y))
+
+
+_square, _tensor_power = operators.unary(e.square), operators.binary(e.power)
+
+
+def _integer_power(x: Any, y: Any) -> Any:
+    if np.any(np.asarray(y) < 0):
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    return _tensor_power(x, y)
+
+
+def rpow_operator(x: Any, y: Any) -> Any:
+    """y ** x for a number y."""
+    if not is_number(y):
+        return NotImplemented
+    x, y = promoted((x, y))
+    return e.power_of_scalar(y, x)
+
+
+def _alpha(other: Any, alpha: Any) -> Any:
+    return other if alpha == 1 else other * alpha
+
+
+def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """input + alpha * other.
+
+    Example:
+        >>> import wengert as torch
+        >>> torch.add(torch.ones(2), 2, alpha=3)
+        tensor([7., 7.])
+    """
+    return _add_function(input, _alpha(other, alpha))
+
+
+def sub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """input - alpha * other."""
+    return _sub_function(input, _alpha(other, alpha))
+
+
+_add_function = _binary("add", _add, "")
+_sub_function = _binary("sub", sub_operator, "")
+mul = _binary("mul", _mul, "input * other, element by element.",
+              ("torch.mul(torch.ones(2), 3)", "tensor([3., 3.])"))
+_div_function = _binary("div", _true_divide, "")
+
+
+def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """input / other, element by element.
+
+    Args:
+        input: a tensor; integers are divided as floats.
+        other: a tensor or number.
+        rounding_mode: None, "trunc" (towards zero) or "floor" (downwards).
+
+    Raises:
+        RuntimeError: for another rounding mode, or an integer division by zero.
+    """
+    if rounding_mode is None:
+        return _div_function(input, other)
+    if rounding_mode == "floor":
+        return floor_divide(input, other)
+    if rounding_mode != "trunc":
+        raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but "
+                           f"found '{rounding_mode}'")
+    quotient = trunc(_div_function(input, other))
+    kind = dtypes.result_type([operators._ranked(input), operators._ranked(other)])
+    return operators.to_kind(quotient, kind)
+
+
+remainder = _binary("remainder", remainder_operator,
+                    "input % other, with the sign of the divisor.",
+                    ("torch.remainder(torch.tensor([-3., 5.]), 4)", "tensor([1., 1.])"))
+fmod = _binary("fmod", fmod_operator, "The remainder with the sign of the dividend.")
+floor_divide = _binary("floor_divide", floor_divide_operator,
+                       "input / other, rounded down; carries no gradient.")
+pow = _binary("pow", pow_operator, "input ** other, element by element.",
+              ("torch.pow(torch.tensor([2., 3.]), 2)", "tensor([4., 9.])"), "exponent")
+atan2 = _binary("atan2", _atan2, "The angle of the point (other, input), in radians.")
+hypot = _binary("hypot", _hypot, "sqrt(input**2 + other**2), without overflow.")
+logaddexp = _binary("logaddexp", operators.binary(e.logaddexp),
+                    "log(e**input + e**other), without overflow.")
+maximum = _binary("maximum", operators.binary(e.maximum),
+                  "The larger of each two elements; a tie shares the gradient.",
+                  ("torch.maximum(torch.tensor([1., 4.]), torch.tensor([3., 2.]))",
+                   "tensor([3., 4.])"))
+minimum = _binary("minimum", operators.binary(e.minimum),
+                  "The smaller of each two elements; a tie shares the gradient.")
+eq_operator, ne_operator = operators.comparison(e.eq), operators.comparison(e.ne)
+lt_operator, le_operator = operators.comparison(e.lt), operators.comparison(e.le)
+gt_operator, ge_operator = operators.comparison(e.gt), operators.comparison(e.ge)
+eq = _binary("eq", eq_operator, "input == other, element by element.")
+ne = _binary("ne", ne_operator, "input != other, element by element.")
+lt = _binary("lt", lt_operator, "input < other, element by element.")
+le = _binary("le", le_operator, "input <= other, element by element.")
+gt = _binary("gt", gt_operator, "input > other, element by element.")
+ge = _binary("ge", ge_operator, "input >= other, element by element.")
+logical_and = _binary("logical_and", operators.comparison(e.logical_and),
+                      "Whether both elements are non-zero.")
+logical_or = _binary("logical_or", operators.comparison(e.logical_or),
+                     "Whether either element is non-zero.")
+logical_xor = _binary("logical_xor", operators.comparison(e.logical_xor),
+                      "Whether exactly one element is non-zero.")
+
+
+def _bits(primitive: Primitive) -> Callable[[Any, Any], Any]:
+    def function(x: Any, y: Any) -> Any:
+        for v in (x, y):
+            kind = v.aval.dtype if isinstance(v, Handle) else dtypes.of_number(v) if is_number(
+                v) else dtypes.int64
+            if kind.differentiable:
+                raise RuntimeError(f'"{primitive.name}_cpu" not implemented for \'{kind.words}\'')
+        return general(primitive, False, x, y)
+
+    return function
+
+
+and_operator, or_operator, xor_operator = (
+    _bits(e.bitwise_and), _bits(e.bitwise_or), _bits(e.bitwise_xor))
+lshift_operator, rshift_operator = _bits(e.left_shift), _bits(e.right_shift)
+bitwise_and = _binary("bitwise_and", and_operator, "input & other, bit by bit.")
+bitwise_or = _binary("bitwise_or", or_operator, "input | other, bit by bit.")
+bitwise_xor = _binary("bitwise_xor", xor_operator, "input ^ other, bit by bit.")
+
+
+# --- choices ----------------------------------------------------------------------------------
+
+
+def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """Each element limited to [min, max]; the gradient passes at the bounds.
+
+    Args:
+        input: a tensor.
+        min: a number or tensor, or None for no lower bound.
+        max: a number or tensor, or None for no upper bound.
+
+    Raises:
+        RuntimeError: if neither bound is given.
+
+    Example:
+        >>> import wengert as torch
+        >>> torch.clamp(torch.tensor([-2., 0.5, 2.]), -1, 1)
+        tensor([-1.0000,  0.5000,  1.0000])
+    """
+    need_tensor("clamp", input)
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if isinstance(min, Handle) or isinstance(max, Handle):
+        return _clamp_tensors(input, min, max)
+    bounds = [b for b in (min, max) if b is not None]
+    x = promoted((input, *bounds))[0]
+    return _clamp_primitive(min, max)(x, low=min, high=max)
+
+
+def _clamp_primitive(low: Any, high: Any) -> Primitive:
+    return _clamp_both if low is not None and high is not None else (
+        _clamp_min if high is None else _clamp_max)
+
+
+_clamp_both, _clamp_min, _clamp_max = (
+    e.clamp, e.clamp.named("ClampMinBackward0"), e.clamp.named("ClampMaxBackward0"))
+
+
+def _clamp_tensors(x: Any, low: Any, high: Any) -> Any:
+    """Bounds that are tensors: they get a gradient where they take effect."""
+    if low is not None:
+        x, low = promoted((x, low))
+        x = where(x < low, low, x)
+    if high is not None:
+        x, high = promoted((x, high))
+        x = where(x > high, high, x)
+    return x
+
+
+def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
+    """`input` where the condition holds, `other` elsewhere; both are broadcast.
+
+    Given the condition alone, the indices of its non-zero elements, a tensor per dimension.
+
+    Raises:
+        RuntimeError: if the condition is not of bools.
+
+    Example:
+        >>> import wengert as torch
+        >>> x = torch.tensor([-1., 2.]); torch.where(x > 0, x, 0)
+        tensor([0., 2.])
+    """
+    need_tensor("where", condition, "condition")
+    if input is None and other is None:
+        return tuple(operators.wrap(i) for i in np.nonzero(condition.value))
+    if condition.aval.dtype not in (dtypes.bool_, dtypes.uint8):
+        raise RuntimeError("where expected condition to be a boolean tensor, but got a tensor with "
+                           f"dtype {condition.aval.dtype.words}")
+    if condition.aval.dtype is dtypes.uint8:
+        condition = condition != 0
+    if is_number(input) and is_number(other):
+        kind = dtypes.result_type([(0, dtypes.of_number(input)), (0, dtypes.of_number(other))])
+        pair = tuple(operators.number_array(v, kind) for v in (input, other))
+    else:
+        pair = promoted((input, other))
+    return e.where(condition, *pair)
+
+
+def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
+    """input + weight * (end - input), element by element.
+
+    Example:
+        >>> import wengert as torch
+        >>> torch.lerp(torch.zeros(2), torch.ones(2), 0.5)
+        tensor([0.5000, 0.5000])
+    """
+    need_tensor("lerp", input)
+    need_tensor("lerp", end, "end", 2)
+    if input.aval.dtype is not end.aval.dtype:
+        raise RuntimeError(f"expected dtype {_lower(input)} for `end` but got dtype {_lower(end)}")
+    if isinstance(weight, Handle):
+        if weight.aval.dtype is not input.aval.dtype:
+            raise RuntimeError(f"expected dtype {_lower(input)} for `weight` but got dtype "
+                               f"{_lower(weight)}")
+        return _lerp_tensor(input, end, weight)
+    return e.lerp(input, end, operators.number_array(weight, input.aval.dtype))
+
+
+_lerp_tensor = e.lerp.named("LerpBackward1")
+
+
+def _lower(x: Any) -> str:
+    return str(x.aval.dtype.words).lower()
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """The tensor with a number where the mask holds.
+
+    Raises:
+        RuntimeError: if the mask is not of bools.
+    """
+    if need_tensor("masked_fill", mask, "mask", 2).aval.dtype is not dtypes.bool_:
+        raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype "
+                           f"{mask.aval.dtype.words.lower()}")
+    if not isinstance(value, Handle):
+        value = operators.number_array(value, input.aval.dtype)
+    return _masked(mask, value, input)
+
+
+_masked = e.where.named("MaskedFillBackward0")
+
+
+# --- in-place forms ---------------------------------------------------------------------------
+
+iadd_operator, isub_operator = inplace_binary(e.add), inplace_binary(e.sub)
+imul_operator, idiv_operator = inplace_binary(e.mul), inplace_binary(e.div, floats=True)
+iremainder_operator = inplace_binary(e.remainder)
+ifloor_divide_operator = inplace_binary(e.floor_divide)
+iand_operator, ior_operator = inplace_binary(e.bitwise_and), inplace_binary(e.bitwise_or)
+ixor_operator = inplace_binary(e.bitwise_xor)
+
+
+def ipow_operator(self: Any, exponent: Any) -> Any:
+    """self **= exponent."""
+    if is_number(exponent) and self.aval.dtype.is_floating_point:
+        return write(e.scalar_power, self, exponent=float(exponent))
+    return inplace_binary(e.power)(self, exponent)
+
+
+def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """self += alpha * other, in place."""
+    return _or_type_error("add_", other, iadd_operator(self, _alpha(other, alpha)))
+
+
+def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """self -= alpha * other, in place."""
+    return _or_type_error("sub_", other, isub_operator(self, _alpha(other, alpha)))
+
+
+def _or_type_error(name: str, other: Any, found: Any) -> Any:
+    return need_tensor(name, other, "other", 1) if found is NotImplemented else found
+
+
+def _binary_(name: str, apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Tensor]:
+    def function(self: Any, other: Any) -> Any:
+        return _or_type_error(name, other, apply(self, other))
+
+    return _documented(function, name, f"`{name[:-1]}`, in place.")  # type: ignore[no-any-return]
+
+
+mul_, div_ = _binary_("mul_", imul_operator), _binary_("div_", idiv_operator)
+pow_, remainder_ = _binary_("pow_", ipow_operator), _binary_("remainder_", iremainder_operator)
+floor_divide_ = _binary_("floor_divide_", ifloor_divide_operator)
+exp_, log_, sqrt_, rsqrt_ = (_unary_(e.exp), _unary_(e.log), _unary_(e.sqrt), _unary_(e.rsqrt))
+sin_, cos_, tan_, tanh_ = _unary_(e.sin), _unary_(e.cos), _unary_(e.tan), _unary_(e.tanh)
+sigmoid_, relu_, neg_, abs_ = (_unary_(e.sigmoid), _unary_(e.relu), _unary_(e.neg),
+                               _unary_(e.abs_))
+floor_, ceil_, round_, trunc_ = (_unary_(e.floor), _unary_(e.ceil), _unary_(e.round_),
+                                 _unary_(e.trunc))
+reciprocal_, square_, sign_, erf_ = (_unary_(e.reciprocal), _unary_(e.square), _unary_(e.sign),
+                                     _unary_(e.erf))
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Fills the tensor with zeros, in place.
+
+    Example:
+        >>> import wengert as torch
+        >>> torch.ones(2).zero_()
+        tensor([0., 0.])
+    """
+    return write(_zero, self)
+
+
+
+_zero = e.zero.named("ZeroBackward0")
+
+
+def clamp_(self: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """`clamp`, in place."""
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp_: At least one of 'min' or 'max' must not be None")
+    return write(_clamp_primitive(min, max), self, low=min, high=max)
+
+

@@ -1,0 +1,234 @@
+"""Primitives that act on elements alone: value and derivative of each on one screen.
+
+Each rule is the linear map from the cotangent `g` of the result's element to that of the
+operand's; being diagonal, it maps tangents the other way as well. Forms are chosen so that the
+derivative keeps its relative accuracy over the whole range of the type, not only near zero.
+Operands have equal dtypes (the operators above see to that) and are broadcast.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..core.primitive import Primitive, elementwise
+from .layout import conj, real
+
+LN2, LN10, TWO_OVER_SQRT_PI = math.log(2), math.log(10), 2 / math.sqrt(math.pi)
+
+
+def special(name: str) -> Any:
+    """A function of `scipy.special`, which is imported when it is first called."""
+
+    def call(*arrays: np.ndarray) -> np.ndarray:
+        from scipy import special  # noqa: PLC0415 - heavy: only who needs it pays
+
+        return getattr(special, name)(*arrays)  # type: ignore[no-any-return]
+
+    return call
+
+
+# --- arithmetic -------------------------------------------------------------------------------
+
+add = elementwise("add", np.add, lambda g: g, lambda g: g)
+sub = elementwise("sub", np.subtract, lambda g: g, lambda g: -g)
+rsub = sub.named("RsubBackward1")
+mul = elementwise("mul", np.multiply, lambda g, y: g * y, lambda g, x: g * x)
+div = elementwise("div", np.divide, lambda g, y: g / y, lambda g, y, out: -g * out / y)
+neg = elementwise("neg", np.negative, lambda g: -g)
+remainder = elementwise("remainder", np.remainder, lambda g: g,
+                        lambda g, x, y: -g * floor_divide(x, y))
+fmod = elementwise("fmod", np.fmod, lambda g: g, lambda g, x, y: -g * trunc(x / y))
+floor_divide = elementwise("floor_divide", np.floor_divide, node="FloorDivideBackward0")
+reciprocal = elementwise("reciprocal", np.reciprocal, lambda g, out: -g * out * out)
+positive = elementwise("positive", np.positive, lambda g: g)
+
+# --- powers -----------------------------------------------------------------------------------
+
+
+def _power_base(g: Any, x: Any, y: Any) -> Any:
+    return where(y == 0, 0, g * (y * power(x, y - 1)))
+
+
+def _power_exponent(g: Any, x: Any, y: Any, out: Any) -> Any:
+    """0 where 0 ** y is flat, as PyTorch has it; else out * log(x)."""
+    flat = (x == 0) & (y >= 0) if x.dtype.kind != "c" else x == 0
+    return where(flat, 0, g * (out * log(x)))
+
+
+def _scalar_power(x: np.ndarray, exponent: float) -> np.ndarray:
+    return np.power(x, np.asarray(exponent, x.dtype))
+
+
+power = elementwise("pow", np.power, _power_base, _power_exponent, node="PowBackward1")
+power_of_scalar = power.named("PowBackward2")
+scalar_power = elementwise(
+    "scalar_pow", _scalar_power,
+    lambda g, x, exponent: g * 0 if exponent == 0 else g * (
+        exponent * scalar_power(x, exponent=exponent - 1)), node="PowBackward0")
+"""x ** exponent for a Python number; real exponents only."""
+square = elementwise("square", np.square, lambda g, x: g * (x + x), node="PowBackward0")
+sqrt = elementwise("sqrt", np.sqrt, lambda g, out: g / (out + out))
+rsqrt = elementwise("rsqrt", lambda x: 1 / np.sqrt(x), lambda g, x, out: -0.5 * g * (out / x))
+hypot = elementwise("hypot", np.hypot, lambda g, x, out: g * (x / out),
+                    lambda g, y, out: g * (y / out))
+
+# --- exponentials and logarithms --------------------------------------------------------------
+
+exp = elementwise("exp", np.exp, lambda g, out: g * out)
+exp2 = elementwise("exp2", np.exp2, lambda g, out: g * (out * LN2))
+expm1 = elementwise("expm1", np.expm1, lambda g, x: g * exp(x))
+log = elementwise("log", np.log, lambda g, x: g / x)
+log2 = elementwise("log2", np.log2, lambda g, x: g / (x * LN2))
+log10 = elementwise("log10", np.log10, lambda g, x: g / (x * LN10))
+log1p = elementwise("log1p", np.log1p, lambda g, x: g / (x + 1))
+logaddexp = elementwise("logaddexp", np.logaddexp,
+                        lambda g, x, y: g * sigmoid(x - y), lambda g, x, y: g * sigmoid(y - x))
+
+# --- trigonometric and hyperbolic -------------------------------------------------------------
+
+
+def _sech2(x: np.ndarray) -> np.ndarray:
+    """1/cosh(x)**2 without overflow, and without the cancellation of 1 - tanh(x)**2."""
+    if x.dtype.kind == "c":
+        return 1 - np.tanh(x) ** 2  # type: ignore[no-any-return]
+    e = np.exp(-2 * np.abs(x))
+    return 4 * e / (1 + e) ** 2  # type: ignore[no-any-return]
+
+
+sin = elementwise("sin", np.sin, lambda g, x: g * cos(x))
+cos = elementwise("cos", np.cos, lambda g, x: -g * sin(x))
+tan = elementwise("tan", np.tan, lambda g, out: g * (1 + out * out))
+asin = elementwise("asin", np.arcsin, lambda g, x: g / sqrt((1 - x) * (1 + x)))
+acos = elementwise("acos", np.arccos, lambda g, x: -g / sqrt((1 - x) * (1 + x)))
+atan = elementwise("atan", np.arctan, lambda g, x: g / (1 + x * x))
+atan2 = elementwise("atan2", np.arctan2,
+                    lambda g, x, y: g * (y / hypot(x, y) / hypot(x, y)),
+                    lambda g, x, y: -g * (x / hypot(x, y) / hypot(x, y)), node="Atan2Backward0")
+sinh = elementwise("sinh", np.sinh, lambda g, x: g * cosh(x))
+cosh = elementwise("cosh", np.cosh, lambda g, x: g * sinh(x))
+tanh = elementwise("tanh", np.tanh, lambda g, x: g * sech2(x))
+sech2 = elementwise("sech2", _sech2, lambda g, x, out: -2 * g * (out * tanh(x)))
+asinh = elementwise("asinh", np.arcsinh, lambda g, x: g / sqrt(1 + x * x))
+acosh = elementwise("acosh", np.arccosh, lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)))
+atanh = elementwise("atanh", np.arctanh, lambda g, x: g / ((1 - x) * (1 + x)))
+
+# --- sigmoids and the error function ----------------------------------------------------------
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    if x.dtype.kind == "c":
+        return 1 / (1 + np.exp(-x))  # type: ignore[no-any-return]
+    e = np.exp(-np.abs(x))  # never overflows
+    return np.where(x >= 0, 1, e) / (1 + e)  # type: ignore[no-any-return]
+
+
+def _softplus(x: np.ndarray, beta: float, threshold: float) -> np.ndarray:
+    scaled = x * beta
+    return np.where(scaled > threshold, x, np.logaddexp(scaled, 0) / beta)
+
+
+def _gauss(x: np.ndarray) -> np.ndarray:
+    """exp(-x**2) with the square split, so that its rounding error is not magnified."""
+    high = np.round(x * 16) / 16  # few bits: its square is exact
+    return np.exp(-high * high) * np.exp((high - x) * (high + x))  # type: ignore[no-any-return]
+
+
+sigmoid = elementwise("sigmoid", _sigmoid, lambda g, x: g * (0.25 * sech2(0.5 * x)))
+softplus = elementwise(
+    "softplus", _softplus,
+    lambda g, x, beta, threshold: where(x * beta > threshold, g, g * sigmoid(x * beta)))
+relu = elementwise("relu", lambda x: np.maximum(x, 0), lambda g, out: where(out > 0, g, 0))
+erf = elementwise("erf", special("erf"), lambda g, x: g * (TWO_OVER_SQRT_PI * gauss(x)))
+erfc = elementwise("erfc", special("erfc"), lambda g, x: g * (-TWO_OVER_SQRT_PI * gauss(x)))
+gauss = elementwise("gauss", _gauss, lambda g, x, out: -2 * g * (x * out))
+
+# --- pieces: kinks and ties as PyTorch has them ----------------------------------------------
+
+
+def _clamp(x: np.ndarray, low: float | None, high: float | None) -> np.ndarray:
+    if low is not None:
+        x = np.maximum(x, np.asarray(low, x.dtype))
+    return x if high is None else np.minimum(x, np.asarray(high, x.dtype))
+
+
+def _within(g: Any, x: Any, low: float | None, high: float | None) -> Any:
+    """The cotangent where clamp let x through, its bounds included."""
+    if low is not None:
+        g = where(x >= low, g, 0)
+    return g if high is None else where(x <= high, g, 0)
+
+
+def _sgn(x: np.ndarray) -> np.ndarray:
+    if x.dtype.kind != "c":
+        return np.sign(x)
+    size = np.abs(x)
+    return np.where(size == 0, 0, x / np.where(size == 0, 1, size)).astype(x.dtype)
+
+
+def _lerp(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """x + z (y - x), from whichever end is nearer, so that both ends are exact."""
+    return np.where(np.abs(z) < 0.5, x + z * (y - x), y - (y - x) * (1 - z))
+
+
+def _flat(name: str, ufunc: Any, **fields: Any) -> Primitive:
+    """A piecewise constant function: its derivative is zero wherever it has one."""
+    return elementwise(name, ufunc, lambda g: zero(g), **fields)
+
+
+zero = elementwise("zero", np.zeros_like, lambda g: zero(g), store=lambda x: x.fill(0))
+sign, floor, ceil = _flat("sign", np.sign), _flat("floor", np.floor), _flat("ceil", np.ceil)
+trunc, round_ = _flat("trunc", np.trunc), _flat("round", np.rint)
+round_decimals = elementwise(
+    "round_decimals", lambda x, decimals: np.round(x, decimals), lambda g: zero(g),
+    node="RoundBackward1")
+heaviside = elementwise("heaviside", np.heaviside)
+abs_ = elementwise("abs", np.abs, result="real", conjugate=False,
+                   vjp=(lambda g, x: g * sgn(x),))
+abs_.jvp = elementwise("abs_tangent", np.abs, lambda g, x: real(conj(sgn(x)) * g)).vjp
+sgn = elementwise("sgn", _sgn, lambda g, x: (g - sgn(x) * real(conj(sgn(x)) * g)) / _size(x),
+                  conjugate=False)
+maximum = elementwise("maximum", np.maximum,
+                      lambda g, x, y: where(x == y, 0.5 * g, where(x > y, g, 0)),
+                      lambda g, x, y: where(x == y, 0.5 * g, where(y > x, g, 0)))
+minimum = elementwise("minimum", np.minimum,
+                      lambda g, x, y: where(x == y, 0.5 * g, where(x < y, g, 0)),
+                      lambda g, x, y: where(x == y, 0.5 * g, where(y < x, g, 0)))
+clamp = elementwise("clamp", _clamp, lambda g, x, low, high: _within(g, x, low, high),
+                    node="ClampBackward1")
+where = elementwise("where", np.where, None, lambda g, x: where(x, g, 0),
+                    lambda g, x: where(x, 0, g))
+lerp = elementwise("lerp", _lerp, lambda g, z: g * (1 - z), lambda g, z: g * z,
+                   lambda g, x, y: g * (y - x))
+
+
+def _size(x: Any) -> Any:
+    """|x|, with 1 in place of 0."""
+    return where(x == 0, 1, abs_(x))
+
+
+# --- answers that are no numbers to differentiate ---------------------------------------------
+
+
+def _question(name: str, ufunc: Any) -> Primitive:
+    return elementwise(name, ufunc, result="bool")
+
+
+eq, ne = _question("eq", np.equal), _question("ne", np.not_equal)
+lt, le = _question("lt", np.less), _question("le", np.less_equal)
+gt, ge = _question("gt", np.greater), _question("ge", np.greater_equal)
+logical_and, logical_or = (_question("logical_and", np.logical_and),
+                           _question("logical_or", np.logical_or))
+logical_xor, logical_not = (_question("logical_xor", np.logical_xor),
+                            _question("logical_not", np.logical_not))
+isnan, isinf, isfinite = (_question("isnan", np.isnan), _question("isinf", np.isinf),
+                          _question("isfinite", np.isfinite))
+signbit = _question("signbit", np.signbit)
+bitwise_and, bitwise_or = (elementwise("bitwise_and", np.bitwise_and),
+                           elementwise("bitwise_or", np.bitwise_or))
+bitwise_xor, bitwise_not = (elementwise("bitwise_xor", np.bitwise_xor),
+                            elementwise("bitwise_not", np.invert))
+left_shift, right_shift = (elementwise("bitwise_left_shift", np.left_shift),
+                           elementwise("bitwise_right_shift", np.right_shift))

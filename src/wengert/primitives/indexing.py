@@ -1,0 +1,147 @@
+"""Primitives that read and write by index tensors and masks.
+
+`pattern` says how an index is put together, and can be hashed: an int is the place of the next
+index operand, a (start, stop, step) tuple a slice, None a new axis, Ellipsis itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..core import dtypes
+from ..core.aval import Aval
+from ..core.primitive import primitive
+from .layout import reshape, sum_to, unindex
+
+Pattern = tuple[Any, ...]
+
+
+def _numpy_index(pattern: Pattern, indices: tuple[np.ndarray, ...]) -> tuple[Any, ...]:
+    return tuple(indices[p] if type(p) is int else slice(*p) if type(p) is tuple else p
+                 for p in pattern)
+
+
+def _index(x: np.ndarray, *indices: np.ndarray, pattern: Pattern) -> np.ndarray:
+    return x[_numpy_index(pattern, indices)]  # type: ignore[no-any-return]
+
+
+def _put(x: np.ndarray, y: np.ndarray, *indices: np.ndarray, pattern: Pattern,
+         accumulate: bool) -> np.ndarray:
+    out = np.array(x)
+    _store(out, y, *indices, pattern=pattern, accumulate=accumulate)
+    return out
+
+
+def _store(x: np.ndarray, y: np.ndarray, *indices: np.ndarray, pattern: Pattern,
+           accumulate: bool) -> None:
+    where = _numpy_index(pattern, indices)
+    if accumulate:
+        np.add.at(x, where, y)
+    else:
+        x[where] = y
+
+
+def _index_aval(x: Aval, *indices: Aval, pattern: Pattern) -> Aval:
+    stand_ins = tuple(np.broadcast_to(np.zeros((), np.int64), i.shape) for i in indices)
+    shape = np.broadcast_to(np.empty((), np.bool_), x.shape)[_numpy_index(pattern, stand_ins)].shape
+    return x.with_shape(shape)
+
+
+def _put_aval(x: Aval, y: Aval, *indices: Aval, pattern: Pattern, accumulate: bool) -> Aval:
+    shape = _index_aval(x, *indices, pattern=pattern).shape
+    fits = y.ndim <= len(shape) and all(
+        n in (1, m) for n, m in zip(reversed(y.shape), reversed(shape), strict=False))
+    if not fits:
+        raise RuntimeError(f"shape mismatch: value tensor of shape {list(y.shape)} cannot be "
+                           f"broadcast to indexing result of shape {list(shape)}")
+    return x
+
+
+def _index_pullback(g: Any, from_1: list[Any], x_aval: Aval, i: int, pattern: Pattern) -> Any:
+    zeros = np.zeros(x_aval.shape, x_aval.numpy)
+    return index_put(zeros, g, *from_1, pattern=pattern, accumulate=True) if i == 0 else None
+
+
+def _put_pullback(g: Any, from_2: list[Any], avals: tuple[Aval, ...], i: int, pattern: Pattern,
+                  accumulate: bool) -> Any:
+    if i == 0:
+        return g if accumulate else index_put(g, np.zeros((), avals[0].numpy), *from_2,
+                                              pattern=pattern, accumulate=False)
+    if i == 1:
+        return sum_to(index(g, *from_2, pattern=pattern), shape=avals[1].shape)
+    return None
+
+
+index = primitive("index", _index, abstract=_index_aval, vjp=_index_pullback)
+"""x at integer index tensors, mixed with slices: a copy."""
+index_put = primitive("index_put", _put, abstract=_put_aval, vjp=_put_pullback, store=_store)
+"""x with y put (or added) at an index."""
+
+
+def _gather_aval(x: Aval, y: Aval, dim: int) -> Aval:
+    return x.with_shape(y.shape)
+
+
+def _cut(x: np.ndarray, shape: tuple[int, ...], dim: int) -> np.ndarray:
+    """x without what lies beyond an index in the other dimensions."""
+    return x[tuple(slice(None) if d == dim else slice(n) for d, n in enumerate(shape))]
+
+
+def _scatter_add(x: np.ndarray, y: np.ndarray, z: np.ndarray, dim: int) -> np.ndarray:
+    out = np.array(x)
+    grid = list(np.ogrid[tuple(slice(n) for n in y.shape)])
+    grid[dim] = y
+    np.add.at(out, tuple(grid), _cut(z, y.shape, -1))
+    return out
+
+
+gather = primitive(
+    "gather", lambda x, y, dim: np.take_along_axis(_cut(x, y.shape, dim), y, dim),
+    abstract=_gather_aval,
+    vjp=(lambda g, y, x_aval, dim: scatter_add(
+        np.zeros(x_aval.shape, x_aval.numpy), y, g, dim=dim), None))
+scatter_add = primitive(
+    "scatter_add", _scatter_add, abstract=lambda x, y, z, dim: x,
+    vjp=(lambda g: g, None, lambda g, y, z_aval, dim: _uncut(gather(g, y, dim=dim), z_aval)))
+
+
+def _uncut(g: Any, z: Aval) -> Any:
+    """Zeros beyond the index, for a source that is larger than it."""
+    if tuple(g.shape) == z.shape:
+        return g
+    corner = tuple((0, n, 1) for n in g.shape)
+    return unindex(g, shape=z.shape, index=corner)
+
+
+sort_values = gather.named("SortBackward0")
+
+
+def _pick(x: np.ndarray, y: np.ndarray, dim: int, keepdim: bool) -> np.ndarray:
+    found = np.take_along_axis(x, y, dim)
+    return found if keepdim else np.squeeze(found, dim)
+
+
+def _pick_aval(x: Aval, y: Aval, dim: int, keepdim: bool) -> Aval:
+    return x.with_shape(y.shape if keepdim else y.shape[:dim] + y.shape[dim + 1:])
+
+
+pick = primitive(
+    "pick", _pick, abstract=_pick_aval,
+    vjp=(lambda g, y, x_aval, y_aval, dim: scatter_add(
+        np.zeros(x_aval.shape, x_aval.numpy), y, reshape(g, shape=y_aval.shape), dim=dim), None))
+"""The one element along a dimension that an index (of size 1 there) points at."""
+pick_max, pick_min = pick.named("MaxBackward0"), pick.named("MinBackward0")
+pick_median = pick.named("MedianBackward0")
+
+
+def _argsort(x: np.ndarray, dim: int, descending: bool, stable: bool) -> np.ndarray:
+    if not descending:
+        return np.argsort(x, axis=dim, stable=stable)
+    backwards = np.flip(np.argsort(np.flip(x, dim), axis=dim, stable=stable), dim)
+    return x.shape[dim] - 1 - backwards  # type: ignore[no-any-return]
+
+
+argsort = primitive("argsort", _argsort,
+                    abstract=lambda x, dim, descending, stable: x.with_dtype(dtypes.int64))

@@ -1,0 +1,268 @@
+"""Primitives that move elements, or only look at them otherwise; all are linear."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core import dtypes
+from ..core.aval import Aval
+from ..core.primitive import linear, primitive
+
+Index = tuple[Any, ...]
+"""A basic index that can be hashed: ints, (start, stop, step) for slices, None, Ellipsis."""
+
+
+def _strided(x: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
+    if x.flags.c_contiguous and x.size:
+        return np.ndarray(shape, x.dtype, x, 0, strides)  # a fifth of as_strided's time
+    return np.lib.stride_tricks.as_strided(x, shape, strides)
+
+
+def _expand(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    lead = len(shape) - x.ndim
+    strides = (0,) * lead + tuple(
+        0 if n == 1 != m else s
+        for n, m, s in zip(x.shape, shape[lead:], x.strides, strict=True))
+    return _strided(np.asarray(x), shape, strides)
+
+
+def _sum_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    lead = x.ndim - len(shape)
+    axes = tuple(range(lead)) + tuple(
+        lead + i for i, n in enumerate(shape) if n == 1 != x.shape[lead + i])
+    total = np.add.reduce(x, axes, keepdims=True) if axes else x
+    return total.reshape(shape)
+
+
+def _reshape(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A view where the strides allow one, else a copy."""
+    return x.reshape(shape)
+
+
+# --- dtype ------------------------------------------------------------------------------------
+
+def _cast(x: np.ndarray, dtype: dtypes.dtype) -> np.ndarray:
+    if x.dtype.kind == "c" and not dtype.is_complex and dtype is not dtypes.bool_:
+        x = x.real
+    return x.astype(dtype.numpy)
+
+
+cast = linear(
+    "cast", _cast, lambda g, x_aval: cast(g, dtype=x_aval.dtype),
+    abstract=lambda x, dtype: x.with_dtype(dtype), node="ToCopyBackward0")
+conj = linear(
+    "conj", np.conj, lambda g: conj(g), abstract=lambda x: x, conjugate=False)
+real = linear(
+    "real", lambda x: x.real, lambda g, x_aval: cast(g, dtype=x_aval.dtype),
+    abstract=lambda x: x.with_dtype(x.dtype.to_real()), view=True)
+imag = linear(
+    "imag", lambda x: x.imag, lambda g: g * 1j,
+    abstract=lambda x: x.with_dtype(x.dtype.to_real()), view=True)
+clone = linear("clone", lambda x: np.array(x, order="K"), lambda g: g, abstract=lambda x: x)
+alias = linear("alias", lambda x: x.view(), lambda g: g, abstract=lambda x: x, view=True)
+contiguous = linear(
+    "contiguous", lambda x: np.array(x, order="C"), lambda g: g, abstract=lambda x: x,
+    node="CloneBackward0")
+
+# --- shape ------------------------------------------------------------------------------------
+
+reshape = linear(
+    "reshape", _reshape, lambda g, x_aval: reshape(g, shape=x_aval.shape),
+    abstract=lambda x, shape: x.with_shape(shape), view=True, node="ViewBackward0")
+unsafe_view = reshape.named("UnsafeViewBackward0")
+squeeze_all = reshape.named("SqueezeBackward0")
+squeeze_dim = reshape.named("SqueezeBackward1")
+squeeze_dims = reshape.named("SqueezeBackward2")
+unsqueeze = reshape.named("UnsqueezeBackward0")
+
+expand = linear(
+    "expand", _expand, lambda g, x_aval: sum_to(g, shape=x_aval.shape),
+    abstract=lambda x, shape: x.with_shape(shape), view=True)
+sum_to = linear(
+    "sum_to", _sum_to, lambda g, x_aval: expand(g, shape=x_aval.shape),
+    abstract=lambda x, shape: x.with_shape(shape), node="SumBackward1")
+
+
+def _inverse(dims: Sequence[int]) -> tuple[int, ...]:
+    inverse = [0] * len(dims)
+    for i, dim in enumerate(dims):
+        inverse[dim] = i
+    return tuple(inverse)
+
+
+permute = linear(
+    "permute", lambda x, dims: x.transpose(dims),
+    lambda g, dims: permute(g, dims=_inverse(dims)),
+    abstract=lambda x, dims: x.with_shape([x.shape[d] for d in dims]), view=True)
+transpose = permute.named("TransposeBackward0")
+t = permute.named("TBackward0")
+
+
+def mT(x: Any) -> Any:  # noqa: N802 - PyTorch's name
+    """The matrix transpose of arrays and tensors alike."""
+    n = len(x.shape)
+    return transpose(x, dims=(*range(n - 2), n - 1, n - 2))
+
+
+# --- basic indexing ---------------------------------------------------------------------------
+
+def numpy_index(index: Index) -> tuple[Any, ...]:
+    """The index as NumPy takes it."""
+    return tuple(slice(*i) if type(i) is tuple else i for i in index)
+
+
+def _indexed(x: Aval, index: Index) -> Aval:
+    return x.with_shape(_dummy(x.shape)[numpy_index(index)].shape)
+
+
+def _dummy(shape: tuple[int, ...]) -> np.ndarray:
+    """An array of any shape that takes no memory, to ask NumPy about shapes."""
+    return np.broadcast_to(np.empty((), np.bool_), shape)
+
+
+def _unindex(x: np.ndarray, shape: tuple[int, ...], index: Index) -> np.ndarray:
+    out = np.zeros(shape, x.dtype)
+    out[numpy_index(index)] = x
+    return out
+
+
+index_view = linear(
+    "index_view", lambda x, index: x[numpy_index(index)],
+    lambda g, x_aval, index: unindex(g, shape=x_aval.shape, index=index),
+    abstract=_indexed, view=True, node="SliceBackward0")
+"""x[index] for a basic index (which ends in an Ellipsis, so that NumPy returns an array)."""
+select = index_view.named("SelectBackward0")
+index_new_axis = index_view.named("UnsqueezeBackward0")
+index_alias = index_view.named("AliasBackward0")
+
+unindex = linear(
+    "unindex", _unindex, lambda g, index: index_view(g, index=index),
+    abstract=lambda x, shape, index: x.with_shape(shape), node="SliceBackward0_backward")
+"""Zeros of a shape, with x at a basic index."""
+
+diagonal = linear(
+    "diagonal", lambda x, offset, dim1, dim2: _writeable_diagonal(x, offset, dim1, dim2),
+    lambda g, x_aval, offset, dim1, dim2: undiagonal(
+        g, shape=x_aval.shape, offset=offset, dim1=dim1, dim2=dim2),
+    abstract=lambda x, offset, dim1, dim2: x.with_shape(
+        _dummy(x.shape).diagonal(offset, dim1, dim2).shape), view=True)
+
+
+def _writeable_diagonal(x: np.ndarray, offset: int, dim1: int, dim2: int) -> np.ndarray:
+    found = x.diagonal(offset, dim1, dim2)  # NumPy marks it read-only
+    found.flags.writeable = x.flags.writeable
+    return found
+
+
+def _undiagonal(x: np.ndarray, shape: tuple[int, ...], offset: int, dim1: int,
+                dim2: int) -> np.ndarray:
+    out = np.zeros(shape, x.dtype)
+    _writeable_diagonal(out, offset, dim1, dim2)[...] = x
+    return out
+
+
+undiagonal = linear(
+    "undiagonal", _undiagonal,
+    lambda g, offset, dim1, dim2: diagonal(g, offset=offset, dim1=dim1, dim2=dim2),
+    abstract=lambda x, shape, offset, dim1, dim2: x.with_shape(shape),
+    node="DiagonalBackward0_backward")
+diag_embed = undiagonal.named("DiagEmbedBackward0")
+
+# --- rearranging ------------------------------------------------------------------------------
+
+flip = linear("flip", lambda x, dims: np.flip(x, dims).copy(),
+              lambda g, dims: flip(g, dims=dims), abstract=lambda x, dims: x)
+roll = linear(
+    "roll", lambda x, shifts, dims: np.roll(x, shifts, dims),
+    lambda g, shifts, dims: roll(g, shifts=tuple(-s for s in shifts), dims=dims),
+    abstract=lambda x, shifts, dims: x)
+tril = linear("tril", lambda x, diagonal: np.tril(x, diagonal),
+              lambda g, diagonal: tril(g, diagonal=diagonal), abstract=lambda x, diagonal: x)
+triu = linear("triu", lambda x, diagonal: np.triu(x, diagonal),
+              lambda g, diagonal: triu(g, diagonal=diagonal), abstract=lambda x, diagonal: x)
+
+
+def _unrepeat(g: Any, x: Aval, repeats: tuple[int, ...]) -> Any:
+    """Sums the copies that `repeat` made."""
+    shape = (1,) * (len(repeats) - x.ndim) + x.shape
+    apart = [n for r, m in zip(repeats, shape, strict=True) for n in (r, m)]
+    kept = [n for m in shape for n in (1, m)]
+    return reshape(sum_to(reshape(g, shape=tuple(apart)), shape=tuple(kept)), shape=x.shape)
+
+
+repeat = linear(
+    "repeat", lambda x, repeats: np.tile(x, repeats),
+    lambda g, x_aval, repeats: _unrepeat(g, x_aval, repeats),
+    abstract=lambda x, repeats: x.with_shape(
+        r * n for r, n in zip(repeats, (1,) * (len(repeats) - x.ndim) + x.shape, strict=True)))
+
+# --- joining and splitting --------------------------------------------------------------------
+
+
+def narrow(x: Any, dim: int, start: int, length: int) -> Any:
+    """x[..., start:start + length, ...] in a dimension."""
+    index = ((None, None, None),) * dim + ((start, start + length, 1), Ellipsis)
+    return index_view(x, index=index)
+
+
+def _cat_aval(*avals: Aval, dim: int) -> Aval:
+    first = avals[0]
+    for i, other in enumerate(avals[1:], 1):
+        if other.ndim != first.ndim:
+            raise RuntimeError(f"Tensors must have same number of dimensions: got {first.ndim} "
+                               f"and {other.ndim}")
+        for d, (n, m) in enumerate(zip(first.shape, other.shape, strict=True)):
+            if d != dim and n != m:
+                raise RuntimeError(
+                    f"Sizes of tensors must match except in dimension {dim}. Expected size {n} "
+                    f"but got size {m} for tensor number {i} in the list.")
+    total = sum(a.shape[dim] for a in avals)
+    return first.with_shape(first.shape[:dim] + (total,) + first.shape[dim + 1:])
+
+
+def _uncat(g: Any, avals: Sequence[Aval], i: int, dim: int) -> Any:
+    return narrow(g, dim, sum(a.shape[dim] for a in avals[:i]), avals[i].shape[dim])
+
+
+cat = primitive("cat", lambda *xs, dim: np.concatenate(xs, dim), abstract=_cat_aval, linear=True,
+                vjp=lambda g, avals, i, dim: _uncat(g, avals, i, dim))
+
+
+def _stack_aval(*avals: Aval, dim: int) -> Aval:
+    first = avals[0]
+    for i, other in enumerate(avals[1:], 1):
+        if other.shape != first.shape:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(first.shape)} at "
+                f"entry 0 and {list(other.shape)} at entry {i}")
+    return first.with_shape(first.shape[:dim] + (len(avals),) + first.shape[dim:])
+
+
+stack = primitive(
+    "stack", lambda *xs, dim: np.stack(xs, dim), abstract=_stack_aval, linear=True,
+    vjp=lambda g, i, dim: select(g, index=((None, None, None),) * dim + (i, Ellipsis)))
+
+
+def _split(x: np.ndarray, sizes: tuple[int, ...], dim: int) -> list[np.ndarray]:
+    parts, start = [], 0
+    for size in sizes:
+        parts.append(x[(slice(None),) * dim + (slice(start, start + size),)])
+        start += size
+    return parts
+
+
+split = primitive(
+    "split", _split, linear=True, view=True, multiple=True,
+    abstract=lambda x, sizes, dim: tuple(
+        x.with_shape(x.shape[:dim] + (size,) + x.shape[dim + 1:]) for size in sizes),
+    vjp=(lambda g, dim: cat(*g, dim=dim),))
+split_sizes = split.named("SplitWithSizesBackward0")
+unbind = primitive(
+    "unbind", lambda x, dim: [x[(slice(None),) * dim + (i, ...)] for i in range(x.shape[dim])],
+    linear=True, view=True, multiple=True,
+    abstract=lambda x, dim: (x.with_shape(x.shape[:dim] + x.shape[dim + 1:]),) * x.shape[dim],
+    vjp=(lambda g, dim: stack(*g, dim=dim),))
+

@@ -1,0 +1,282 @@
+"""Primitives that reduce dimensions, and scans along one.
+
+`dims` is a tuple of the dimensions to reduce, non-negative; `keepdim` leaves them with size 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..core import dtypes
+from ..core.aval import Aval
+from ..core.primitive import linear, primitive
+from .elementwise import abs_, exp, scalar_power, sgn, where, zero
+from .layout import cast, expand, flip, reshape, stack, sum_to
+
+Dims = tuple[int, ...]
+
+
+def _reduced(x: Aval, dims: Dims, keepdim: bool) -> Aval:
+    if keepdim:
+        return x.with_shape(1 if d in dims else n for d, n in enumerate(x.shape))
+    return x.with_shape(n for d, n in enumerate(x.shape) if d not in dims)
+
+
+def _accumulating(reduce: Callable[..., Any]) -> Callable[..., np.ndarray]:
+    """The reduction, in float32 for float16 operands."""
+
+    def evaluate(x: np.ndarray, dims: Dims, keepdim: bool) -> np.ndarray:
+        kind = np.float32 if x.dtype == np.float16 else x.dtype
+        return reduce(x, axis=dims, keepdims=keepdim, dtype=kind).astype(  # type: ignore[no-any-return]
+            x.dtype, copy=False)
+
+    return evaluate
+
+
+def kept(v: Any, x: Aval, dims: Dims, keepdim: bool) -> Any:
+    """A reduced value with its reduced dimensions put back, of size 1."""
+    if keepdim or not x.ndim:
+        return v
+    return reshape(v, shape=tuple(1 if d in dims else n for d, n in enumerate(x.shape)))
+
+
+def spread(v: Any, x: Aval, dims: Dims, keepdim: bool) -> Any:
+    """A reduced value, repeated over what was reduced."""
+    return expand(kept(v, x, dims, keepdim), shape=x.shape)
+
+
+def count(x: Aval, dims: Dims) -> int:
+    """How many elements each result sums up."""
+    return math.prod(x.shape[d] for d in dims)
+
+
+def total(x: Any, dims: Dims, shape: tuple[int, ...]) -> Any:
+    """Sums over dims, keeping them."""
+    return sum_to(x, shape=tuple(1 if d in dims else n for d, n in enumerate(shape)))
+
+
+sum_ = linear(
+    "sum", _accumulating(np.add.reduce),
+    lambda g, x_aval, dims, keepdim: spread(g, x_aval, dims, keepdim), abstract=_reduced)
+sum_dims = sum_.named("SumBackward1")
+mean = linear(
+    "mean", _accumulating(np.mean),
+    lambda g, x_aval, dims, keepdim: spread(
+        g / max(count(x_aval, dims), 1), x_aval, dims, keepdim),
+    abstract=_reduced,
+    decompose=lambda x, dims, keepdim: sum_(x, dims=dims, keepdim=keepdim) / count(x.aval, dims))
+mean_dims = mean.named("MeanBackward1")
+
+
+# --- products ---------------------------------------------------------------------------------
+
+
+def _others(x: np.ndarray, dim: int) -> np.ndarray:
+    """Along a dimension, the product of all other elements: right where some are zero."""
+    x = np.moveaxis(x, dim, -1)
+    before, after = np.ones_like(x), np.ones_like(x)
+    np.multiply.accumulate(x[..., :-1], -1, out=before[..., 1:])
+    np.multiply.accumulate(x[..., :0:-1], -1, out=after[..., -2::-1])
+    return np.moveaxis(before * after, -1, dim)
+
+
+def _others_pullback(g: Any, x: Any, dim: int) -> Any:
+    """Sum over j != i of g_j times the product of all but x_i and x_j: pairwise, O(n**2)."""
+    n = x.shape[dim]
+    parts = []
+    for i in range(n):
+        keep = np.arange(n).reshape((n,) + (1,) * (len(x.shape) - dim - 1)) != i
+        masked = where(keep, x, 1)
+        parts.append(sum_(where(keep, g * others(masked, dim=dim), 0), dims=(dim,), keepdim=False))
+    return stack(*parts, dim=dim)
+
+
+others = primitive("product_of_others", lambda x, dim: _others(x, dim), abstract=lambda x, dim: x,
+                   vjp=(_others_pullback,))
+prod_dim = primitive(
+    "prod", lambda x, dims, keepdim: np.multiply.reduce(
+        x, axis=dims, keepdims=keepdim, dtype=x.dtype), abstract=_reduced,
+    vjp=(lambda g, x, x_aval, dims, keepdim: kept(g, x_aval, dims, keepdim)
+         * others(x, dim=dims[0]),), node="ProdBackward1")
+"""The product along one dimension."""
+
+# --- extremes ---------------------------------------------------------------------------------
+
+
+def _extreme_pullback(g: Any, x: Any, out: Any, x_aval: Aval, dims: Dims, keepdim: bool) -> Any:
+    """Elements that tie for the extreme share the cotangent evenly, as PyTorch has it."""
+    best = kept(out, x_aval, dims, keepdim)
+    mask = (x == best) | ((x != x) & (best != best))  # NaN is an extreme, too
+    share = cast(mask, dtype=x_aval.dtype)
+    return kept(g, x_aval, dims, keepdim) * (share / total(share, dims, x_aval.shape))
+
+
+amax = primitive(
+    "amax", lambda x, dims, keepdim: np.maximum.reduce(x, axis=dims, keepdims=keepdim),
+    abstract=_reduced, vjp=(_extreme_pullback,))
+amin = primitive(
+    "amin", lambda x, dims, keepdim: np.minimum.reduce(x, axis=dims, keepdims=keepdim),
+    abstract=_reduced, vjp=(_extreme_pullback,))
+max_all, min_all = amax.named("MaxBackward1"), amin.named("MinBackward1")
+
+
+def _arg(find: Callable[..., Any]) -> Callable[..., np.ndarray]:
+    return lambda x, dims, keepdim: find(x, axis=dims[0], keepdims=keepdim)
+
+
+def _index_aval(x: Aval, dims: Dims, keepdim: bool) -> Aval:
+    return _reduced(x, dims, keepdim).with_dtype(dtypes.int64)
+
+
+def _truth_aval(x: Aval, dims: Dims, keepdim: bool) -> Aval:
+    return _reduced(x, dims, keepdim).boolean
+
+
+argmax = primitive("argmax", _arg(np.argmax), abstract=_index_aval)
+argmin = primitive("argmin", _arg(np.argmin), abstract=_index_aval)
+all_ = primitive("all", lambda x, dims, keepdim: np.all(x, axis=dims, keepdims=keepdim),
+                 abstract=_truth_aval)
+any_ = primitive("any", lambda x, dims, keepdim: np.any(x, axis=dims, keepdims=keepdim),
+                 abstract=_truth_aval)
+
+# --- spread -----------------------------------------------------------------------------------
+
+
+def _centred(x: Any, aval: Aval, dims: Dims) -> Any:
+    return x - mean(x, dims=dims, keepdim=True)
+
+
+def _var(x: np.ndarray, dims: Dims, keepdim: bool, correction: float) -> np.ndarray:
+    n = math.prod(x.shape[d] for d in dims)
+    centred = x - np.mean(x, axis=dims, keepdims=True)
+    squares = (centred * np.conj(centred)).real if x.dtype.kind == "c" else centred * centred
+    divisor = np.asarray(max(n - correction, 0), squares.dtype)
+    return np.add.reduce(squares, axis=dims, keepdims=keepdim) / divisor  # type: ignore[no-any-return]
+
+
+def _var_pullback(g: Any, x: Any, x_aval: Aval, dims: Dims, keepdim: bool,
+                  correction: float) -> Any:
+    scale = 2 / (count(x_aval, dims) - correction) if count(x_aval, dims) != correction else (
+        math.nan)
+    return (scale * kept(g, x_aval, dims, keepdim)) * _centred(x, x_aval, dims)
+
+
+def _std_pullback(g: Any, x: Any, out: Any, x_aval: Aval, dims: Dims, keepdim: bool,
+                  correction: float) -> Any:
+    flat = where(out == 0, 0, g / (2 * where(out == 0, 1, out)))  # a constant row has slope 0
+    return _var_pullback(flat, x, x_aval, dims, keepdim, correction)
+
+
+def _var_aval(x: Aval, dims: Dims, keepdim: bool, correction: float) -> Aval:
+    return _reduced(x, dims, keepdim).with_dtype(x.dtype.to_real())
+
+
+var = primitive("var", _var, abstract=_var_aval, vjp=(_var_pullback,), conjugate=False)
+std = primitive(
+    "std", lambda x, dims, keepdim, correction: np.sqrt(_var(x, dims, keepdim, correction)),
+    abstract=_var_aval, vjp=(_std_pullback,), conjugate=False)
+
+# --- norms ------------------------------------------------------------------------------------
+
+
+def _norm(x: np.ndarray, p: float, dims: Dims, keepdim: bool) -> np.ndarray:
+    if p == 2 and x.ndim == len(dims) and not keepdim and x.dtype.kind == "f" and x.size < 1 << 12:
+        flat = x.reshape(-1)
+        squares = np.dot(flat, flat)
+        if 1e-20 < squares < 1e20:  # no square over- or underflowed
+            return np.sqrt(squares)
+    size = np.abs(x)
+    if p == math.inf:
+        return np.maximum.reduce(size, axis=dims, keepdims=keepdim)
+    if p == -math.inf:
+        return np.minimum.reduce(size, axis=dims, keepdims=keepdim)
+    if p == 0:
+        return np.add.reduce(size != 0, axis=dims, keepdims=keepdim).astype(size.dtype)
+    if p == 1:
+        return np.add.reduce(size, axis=dims, keepdims=keepdim)
+    if p == 2:
+        return np.sqrt(np.add.reduce(size * size, axis=dims, keepdims=keepdim))
+    return np.power(np.add.reduce(np.power(size, p), axis=dims, keepdims=keepdim), 1 / p)
+
+
+def _norm_pullback(g: Any, x: Any, out: Any, x_aval: Aval, p: float, dims: Dims,
+                   keepdim: bool) -> Any:
+    """g x |x|**(p-2) / out**(p-1), and 0 where the norm is 0."""
+    if p == 0:
+        return zero(x)
+    if p == 1:
+        return kept(g, x_aval, dims, keepdim) * sgn(x)
+    out, g = kept(out, x_aval, dims, keepdim), kept(g, x_aval, dims, keepdim)
+    if math.isinf(p):
+        mask = cast(abs_(x) == out, dtype=x_aval.dtype.to_real())
+        return sgn(x) * (mask * (g / total(mask, dims, x_aval.shape)))
+    norm = where(out == 0, 1, out)
+    if p == 2:
+        return where(out == 0, 0, (g / norm) * x)
+    size = abs_(x)
+    power = where(size == 0, 0, scalar_power(where(size == 0, 1, size / norm), exponent=p - 1))
+    return where(out == 0, 0, g * (sgn(x) * power))
+
+
+norm = primitive(
+    "norm", _norm, conjugate=False, vjp=(_norm_pullback,), node="LinalgVectorNormBackward0",
+    abstract=lambda x, p, dims, keepdim: _reduced(x, dims, keepdim).with_dtype(x.dtype.to_real()))
+
+# --- log-sum-exp, softmax ---------------------------------------------------------------------
+
+
+def _logsumexp(x: np.ndarray, dims: Dims, keepdim: bool) -> np.ndarray:
+    if not x.size:
+        return np.log(np.add.reduce(np.exp(x), axis=dims, keepdims=keepdim))
+    top = np.maximum.reduce(x, axis=dims, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)
+    out = np.log(np.add.reduce(np.exp(x - top), axis=dims, keepdims=True)) + top
+    return out if keepdim else np.squeeze(out, dims)
+
+
+def _softmax(x: np.ndarray, dim: int) -> np.ndarray:
+    if not x.size:
+        return np.array(x)
+    e = np.exp(x - np.maximum.reduce(x, axis=dim, keepdims=True))
+    e /= np.add.reduce(e, axis=dim, keepdims=True)
+    return e  # type: ignore[no-any-return]
+
+
+def _log_softmax(x: np.ndarray, dim: int) -> np.ndarray:
+    if not x.size:
+        return np.array(x)
+    shifted = x - np.maximum.reduce(x, axis=dim, keepdims=True)
+    shifted -= np.log(np.add.reduce(np.exp(shifted), axis=dim, keepdims=True))
+    return shifted  # type: ignore[no-any-return]
+
+
+logsumexp = primitive(
+    "logsumexp", _logsumexp, abstract=_reduced,
+    vjp=(lambda g, x, out, x_aval, dims, keepdim: kept(g, x_aval, dims, keepdim)
+         * exp(x - _finite(kept(out, x_aval, dims, keepdim))),))
+softmax = primitive(
+    "softmax", _softmax, abstract=lambda x, dim: x,
+    vjp=(lambda g, out, x_aval, dim: out * (g - total(g * out, (dim,), x_aval.shape)),))
+log_softmax = primitive(
+    "log_softmax", _log_softmax, abstract=lambda x, dim: x,
+    vjp=(lambda g, out, x_aval, dim: g - exp(out) * total(g, (dim,), x_aval.shape),))
+
+
+def _finite(v: Any) -> Any:
+    """v with 0 in place of minus infinity, where all weights are 0 whatever is subtracted."""
+    return where(v == -math.inf, 0, v)
+
+
+# --- scans ------------------------------------------------------------------------------------
+
+
+def _reverse_cumsum(g: Any, dim: int) -> Any:
+    return flip(cumsum(flip(g, dims=(dim,)), dim=dim), dims=(dim,))
+
+
+cumsum = linear("cumsum", lambda x, dim: np.add.accumulate(x, axis=dim, dtype=x.dtype),
+                _reverse_cumsum, abstract=lambda x, dim: x)
