@@ -22,14 +22,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
+
+from .rounding import box_muller, fma
+from .shuffling import exchange, inside_out
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from numpy.random import MT19937
 
-__all__ = ["DEFAULT_SEED", "Generator"]
+    Array = npt.NDArray[Any]
 
-Array = npt.NDArray[Any]
+__all__ = ["DEFAULT_SEED", "Generator"]
 
 DEFAULT_SEED: Final = 67280421310721
 _F4, _F8, _U8 = np.float32, np.float64, np.uint64
@@ -67,7 +70,7 @@ class Generator:
         """Make a generator seeded with ``DEFAULT_SEED``; RuntimeError for other devices."""
         if str(device) != "cpu":
             raise RuntimeError(f"Generator lives on the cpu only, but got device {device}")
-        self.device: Final = "cpu"
+        self.device: Any = "cpu"
         self._lock = threading.RLock()
         self._restart(DEFAULT_SEED)
 
@@ -171,7 +174,7 @@ class Generator:
         lo, hi = wide.type(low), wide.type(high)
         with self._lock:
             unit = self._unit(count, wide)
-        drawn = _fma(unit, hi - lo, lo).astype(real, copy=False)
+        drawn = fma(unit, hi - lo, lo).astype(real, copy=False)
         drawn[drawn == real.type(high)] = real.type(low)  # rounding can reach the open end
         return drawn.view(dtype).reshape(shape)
 
@@ -196,7 +199,7 @@ class Generator:
         std = std / math.sqrt(2) if np.dtype(dtype).kind == "c" else std
         with self._lock:
             unit = self._single_normals(count) if count < 16 else self._block_normals(count, real)
-        drawn = _narrow(_fma(unit, unit.dtype.type(std), unit.dtype.type(mean)), real)
+        drawn = _narrow(fma(unit, unit.dtype.type(std), unit.dtype.type(mean)), real)
         return drawn.view(dtype).reshape(shape)
 
     def integers(
@@ -241,10 +244,10 @@ class Generator:
         with self._lock:
             if n >= _WIDE_PERMUTATION:
                 words = self._words64(n)
-                return _inside_out((words % (place + 1).astype(_U8)).astype(np.int64)).astype(out)
+                return inside_out((words % (place + 1).astype(_U8)).astype(np.int64)).astype(out)
             words = self._words32(max(n - 1, 0))
         place[:-1] += words % np.arange(n, 1, -1, dtype=np.uint32)
-        return _exchange(place).astype(out, copy=False)
+        return exchange(place).astype(out, copy=False)
 
     def bernoulli(
         self, p: float | Array, shape: Sequence[int], dtype: npt.DTypeLike = np.float32
@@ -331,7 +334,7 @@ class Generator:
             flat = np.concatenate((flat[:whole], flat[used:]))
         blocks = flat.reshape(-1, 2, 8)
         for start in range(0, len(blocks), _CHUNK_BLOCKS):
-            _box_muller(blocks[start : start + _CHUNK_BLOCKS])
+            box_muller(blocks[start : start + _CHUNK_BLOCKS])
         return flat if whole == count else np.concatenate((flat[: count - 16], flat[whole:]))
 
 
@@ -422,161 +425,6 @@ def _check_permutation(n: int, out: np.dtype[Any]) -> None:
         raise RuntimeError(f"value cannot be converted to type {out} without overflow")
 
 
-def _box_muller(blocks: Array) -> None:
-    """Turn uniform numbers of shape (n, 2, 8) into normal ones, in place, pair by pair."""
-    if blocks.dtype == _F8:
-        radius, angle = np.sqrt(-2.0 * np.log(1.0 - blocks[:, 0])), 2.0 * math.pi * blocks[:, 1]
-        cosine, sine = np.cos(angle), np.sin(angle)
-    else:
-        radius = np.sqrt(_F4(-2.0) * _log32(_F4(1.0) - blocks[:, 0]))
-        cosine, sine = _cos_sin32(_F4(2.0 * math.pi) * blocks[:, 1])
-    blocks[:, 0], blocks[:, 1] = radius * cosine, radius * sine
-
-
-# The float32 logarithm, sine and cosine of PyTorch's AVX2 kernel to the last bit: polynomials of
-# Moshier's Cephes library (logf.c, sinf.c), in the order of Pommier's sse_mathfun, with the fused
-# multiply-adds of the compiled code. Those are formed in float64, where the product is exact; the
-# sum is rounded twice, which is harmless for all 2**24 arguments that there are (each was tried).
-_LOG: Final[list[float]] = np.array(
-    [7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
-     -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1], _F4
-).tolist()  # fmt: skip
-_SIN = np.array([-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1], _F4).tolist()
-_COS = np.array([2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2], _F4).tolist()
-_LN2_HIGH, _LN2_LOW = _F4(0.693359375), _F4(-2.12194440e-4)
-_QUARTER_PI = (_F4(0.78515625), _F4(2.4187564849853515625e-4), float(_F4(3.77489497744594108e-8)))
-_SQRT_HALF_BITS: Final = 0x3F3504F3
-
-
-def _log32(x: Array) -> Array:
-    bits = x.view(np.int32)
-    exponent = (bits - np.int32(_SQRT_HALF_BITS)) >> 23
-    x = (bits - (exponent << 23)).view(_F4) - _F4(1.0)
-    power, square = exponent.astype(_F4), x * x
-    y = _horner32(_LOG, x) * x
-    y = (y.astype(_F8) * square + power * _LN2_LOW).astype(_F4) - _F4(0.5) * square
-    log: Array = (x + y) + power * _LN2_HIGH
-    return log
-
-
-def _cos_sin32(x: Array) -> tuple[Array, Array]:
-    octant = ((x * _F4(4.0 / math.pi)).astype(np.int32) + 1) & -2
-    step = octant.astype(_F4)
-    x = x - step * _QUARTER_PI[0] - step * _QUARTER_PI[1]
-    x = (x - step.astype(_F8) * _QUARTER_PI[2]).astype(_F4)
-    square = x * x
-    y = _horner32(_COS, square) * square
-    cos = (y.astype(_F8) * square - _F4(0.5) * square).astype(_F4) + _F4(1.0)
-    y = _horner32(_SIN, square) * square
-    sin = (y.astype(_F8) * x + x).astype(_F4)
-    swap = (sin.view(np.int32) ^ cos.view(np.int32)) & -((octant >> 1) & 1)
-    return _signed(cos, swap, octant + 2), _signed(sin, swap, octant)
-
-
-def _horner32(coefficients: Sequence[float], x: Array) -> Array:
-    x = x.astype(_F8)
-    y, sums = np.empty(x.shape, _F4), np.full(x.shape, coefficients[0])
-    for c in coefficients[1:]:
-        sums *= x
-        sums += c
-        y[...] = sums  # rounds to float32
-        sums[...] = y
-    return y
-
-
-def _signed(x: Array, swap: Array, octant: Array) -> Array:
-    bits: Array = x.view(np.int32) ^ swap ^ ((octant & 4) << 29)
-    return bits.view(_F4)
-
-
-def _fma(a: Array, b: Any, c: Any) -> Array:
-    """Return a * b + c rounded once (Boldo & Melquiond, "Emulation of FMA", IEEE TC 57(4), 2008).
-
-    ``a`` is a float32 or float64 array; ``b`` and ``c`` are scalars of its dtype. float64 terms
-    near overflow (from 1e300) or underflow (to 1e-290) may be rounded twice.
-    """
-    plain: Array = a + c if b == 1 else a * b + c
-    if b == 1 or c == 0:
-        return plain
-    with np.errstate(over="ignore", invalid="ignore"):
-        if a.dtype == _F4:
-            wide: Array = a.astype(_F8) * b
-            return _odd_sum(wide, _F8(c)).astype(_F4)
-        high, low = _two_product(a, b)
-        tail, tail_error = _two_sum(low, c)
-        total, total_error = _two_sum(high, tail)
-        once = total + _odd_sum(tail_error, total_error)
-        return np.where(np.isfinite(once), once, plain)
-
-
-def _two_sum(a: Array, b: Any) -> tuple[Array, Array]:
-    """Return the rounded sum and its error (Knuth, TAOCP vol. 2, 4.2.2)."""
-    total = a + b
-    rest = total - a
-    return total, (a - (total - rest)) + (b - rest)
-
-
-def _two_product(a: Array, b: Any) -> tuple[Array, Array]:
-    """Return the rounded product and its error (Dekker, Numer. Math. 18, 1971)."""
-    (a_high, a_low), (b_high, b_low), product = _split(a), _split(b), a * b
-    error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
-    return product, error
-
-
-def _split(x: Any) -> tuple[Any, Any]:
-    scaled = x * 134217729.0
-    high = scaled - (scaled - x)
-    return high, x - high
-
-
-def _odd_sum(a: Array, b: Any) -> Array:
-    """Return float64 a + b, an inexact result rounded to the neighbour of odd significand."""
-    total, error = _two_sum(a, b)
-    even = (total.view(np.int64) & 1) == 0
-    toward = np.nextafter(total, np.where(error > 0, np.inf, -np.inf))
-    odd: Array = np.where(even & (np.abs(error) > 0), toward, total)  # no infinities
-    return odd
-
-
 def _narrow(values: Array, real: np.dtype[Any]) -> Array:
     """Convert to ``real``; float16 by way of float32, as PyTorch's scalar conversion does."""
     return values.astype(np.promote_types(real, _F4), copy=False).astype(real, copy=False)
-
-
-def _exchange(target: Array) -> Array:
-    """Swap entries i and target[i] >= i of 0..n-1, for i in order, without a loop over i.
-
-    Entry j holds, when its turn comes, what the last swap into it put there: the entry of that
-    earlier turn, whose own origin is found by following such links to their roots.
-    """
-    own = np.arange(len(target))
-    link, moved = own.copy(), target != own
-    link[target[moved]] = own[moved]  # of equal targets the last assignment stays
-    before = _last_with_same(target)
-    return np.where(before >= 0, _roots(link)[before], target)
-
-
-def _inside_out(target: Array) -> Array:
-    """Append i to a list, swapping it with entry target[i] <= i, for i in order, without a loop."""
-    own = np.arange(len(target))
-    before = _last_with_same(target)
-    link = np.where((before < 0) & (target != own), target, own)
-    last = np.full(len(target), -1)
-    last[target] = own
-    return np.where(last >= 0, last, before[_roots(link)])
-
-
-def _last_with_same(values: Array) -> Array:
-    """Return, for each index, the greatest smaller index of an equal value, or -1."""
-    keys = np.sort((values.astype(_U8) << _U8(32)) | np.arange(len(values), dtype=_U8))
-    index = (keys & _U8(0xFFFFFFFF)).astype(np.int64)
-    same = values[index[1:]] == values[index[:-1]]
-    before = np.full(len(values), -1)
-    before[index[1:][same]] = index[:-1][same]
-    return before
-
-
-def _roots(link: Array) -> Array:
-    while not np.array_equal(further := link[link], link):
-        link = further
-    return link
