@@ -50,6 +50,7 @@ clean:  ## remove environments, caches and what was built
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python $(PIP) -e .
+	$(BIN)/python -m compileall -q src/wengert  # so that the first import is no slower
 	touch $@
 
 .venv/.show: .venv/.base

@@ -80,6 +80,7 @@ DOMAINS: dict[str, tuple[Domain, ...]] = {
     "round_decimals": (((0.11, 0.14), (-1.34, -1.31)),), "maximum": (HIGHS, LOWS),
     "minimum": (HIGHS, LOWS), "where": (BOOL, STEPS, STEPS),
     "masked_fill": (STEPS, BOOL, STEPS),
+    "clamp_between": (STEPS, ((-1.04, -0.96), (-0.04, 0.04)), ((0.46, 0.54),)),
     "logical_and": (BOOL, BOOL), "logical_or": (BOOL, BOOL), "logical_xor": (BOOL, BOOL),
     "logical_not": (BOOL,), "bitwise_and": (INT, INT), "bitwise_or": (INT, INT),
     "bitwise_xor": (INT, INT), "bitwise_not": (INT,), "bitwise_left_shift": (INT, INT),

@@ -6,6 +6,7 @@ What is written out here is a tensor's own state: its gradient, its history, con
 
 from __future__ import annotations
 
+import builtins
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,8 @@ from .core.handle import Alias, GradSlot, Handle, results_are, storage_of, versi
 from .core.levels import here
 from .interpreters.tape import AccumulateGrad, Port, RemovableHandle, _Hooks, add_hook, leaf_node
 from .interpreters.views import refresh
-from .ops import creation, index, pointwise, products, random, reduce, shapes
+from .ops import creation, index, inplace, pointwise, products, random, reduce, shapes
+from .ops.arguments import wrapped_dim
 from .primitives import layout
 
 if TYPE_CHECKING:
@@ -109,7 +111,7 @@ class Tensor(Handle):
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
         return self.aval.shape if dim is None else self.aval.shape[
-            shapes.wrapped_dim(dim, self.aval.ndim)]
+            wrapped_dim(dim, self.aval.ndim)]
 
     def numel(self) -> int:
         """The number of elements."""
@@ -124,7 +126,7 @@ class Tensor(Handle):
     def stride(self, dim: int | None = None) -> Any:
         """How many elements apart neighbours in each dimension (or in one) lie in memory."""
         steps = tuple(s // self.itemsize for s in self.value.strides)
-        return steps if dim is None else steps[shapes.wrapped_dim(dim, self.aval.ndim)]
+        return steps if dim is None else steps[wrapped_dim(dim, self.aval.ndim)]
 
     def storage_offset(self) -> int:
         """Elements between the beginning of the memory and the tensor's first."""
@@ -244,8 +246,9 @@ class Tensor(Handle):
         if grad is self:
             raise RuntimeError("can't assign Variable as its own grad")
         if grad.aval.dtype is not self.aval.dtype:
-            raise RuntimeError(f"attempting to assign a gradient with dtype '{_words(grad)}' to a "
-                               f"tensor with grad_dtype '{_words(self)}'. The gradient must match "
+            raise RuntimeError("attempting to assign a gradient with dtype "
+                               f"'{products._c_name(grad)}' to a tensor with grad_dtype "
+                               f"'{_words(self)}'. The gradient must match "
                                "the tensor's grad_dtype (defaults to the tensor's dtype). You can "
                                "set the tensor's grad_dtype attribute with a specific dtype, or "
                                "None to allow any dtype. Set grad_dtype with caution. Diverging "
@@ -253,8 +256,9 @@ class Tensor(Handle):
                                "systems that assume they match.")
         if grad.aval.shape != self.aval.shape:
             raise RuntimeError(
-                f"assigned grad has data of a different size: expected {list(self.aval.shape)}, "
-                f"got {list(grad.aval.shape)}")
+                f"attempting to assign a gradient of size '{list(grad.aval.shape)}' to a tensor of "
+                f"size '{list(self.aval.shape)}'. Please ensure that the gradient and the tensor "
+                "are the same size")
 
     @property
     def retains_grad(self) -> bool:
@@ -282,7 +286,7 @@ class Tensor(Handle):
         """A tensor in the same memory, without history."""
         out = wrap(self.value, self.aval)
         out.alias = Alias(storage_of(self))
-        return out  # type: ignore[no-any-return]
+        return out
 
     def detach_(self) -> Tensor:
         """Forgets this tensor's history, in place.
@@ -296,7 +300,7 @@ class Tensor(Handle):
                                "gradient_as_bucket_view is set as True, gradients are views of "
                                "DDP buckets, and hence detach_() cannot be called on these "
                                "gradients. To fix this error, please refer to the "
-                               "Optimizer.zero_grad() function in torch/optim/optimizer.py as a "
+                               "Optimizer.zero_grad() function in torch/optim/optimizer.py as the "
                                "solution.")
         self.node = None
         return self
@@ -304,7 +308,7 @@ class Tensor(Handle):
     @property
     def data(self) -> Tensor:
         """A tensor in the same memory, without history and with a version count of its own."""
-        return wrap(self.value, self.aval)  # type: ignore[no-any-return]
+        return wrap(self.value, self.aval)
 
     @data.setter
     def data(self, new: Tensor) -> None:
@@ -318,6 +322,8 @@ class Tensor(Handle):
 
     @property
     def _version(self) -> int:
+        if self.is_inference():
+            raise RuntimeError("Inference tensors do not track version counter.")
         return version_of(self)
 
     def _is_view(self) -> bool:
@@ -382,7 +388,7 @@ class Tensor(Handle):
         if self.requires_grad and not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor."
                                "detach().numpy() instead.")
-        return self.value  # type: ignore[no-any-return]
+        return self.value
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.numpy()
@@ -398,13 +404,18 @@ class Tensor(Handle):
         return bool(self.value)
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._scalar())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._scalar())
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._scalar())
+
+    def _scalar(self) -> Any:
+        if self.aval.numel != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        return self.item()
 
     def __index__(self) -> int:
         if self.aval.numel != 1 or self.aval.dtype.differentiable:
@@ -414,7 +425,7 @@ class Tensor(Handle):
     def __len__(self) -> int:
         if not self.aval.ndim:
             raise TypeError("len() of a 0-d tensor")
-        return self.aval.shape[0]  # type: ignore[no-any-return]
+        return self.aval.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.aval.ndim:
@@ -423,8 +434,8 @@ class Tensor(Handle):
 
     def __contains__(self, element: Any) -> bool:
         if not isinstance(element, (Handle, int, float, bool, complex)):
-            raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed "
-                               f"in a {type(element)}.")
+            raise RuntimeError("Tensor.__contains__ only supports Tensor or scalar, but you "
+                               f"passed in a {type(element)}.")
         return bool((self == element).any())
 
     def __hash__(self) -> int:
@@ -434,7 +445,7 @@ class Tensor(Handle):
         return format(self.item() if self.aval.ndim == 0 and spec else str(self), spec)
 
     def __repr__(self) -> str:
-        name = None if self.is_leaf else self.grad_fn.name()
+        name = None if self.is_leaf else type(self.grad_fn).__name__
         return printing.tensor_text(
             self.value, dtype_name=self.aval.dtype.name,
             default_float=dtypes.get_default_dtype().name,
@@ -448,7 +459,7 @@ class Tensor(Handle):
                 "because of a torch.nn.utils.weight_norm usage, see "
                 "https://github.com/pytorch/pytorch/pull/103001")
         if id(self) in memo:
-            return memo[id(self)]  # type: ignore[no-any-return]
+            return memo[id(self)]
         out = _rebuilt(type(self), np.array(self.value, order="K"), self.requires_grad,
                        dict(self.__dict__))
         memo[id(self)] = out
@@ -487,6 +498,8 @@ class Tensor(Handle):
         """The tensor's type as PyTorch writes it, or the tensor in another dtype."""
         if dtype is None:
             return f"torch.{_words(self)}Tensor"
+        if isinstance(dtype, str):
+            raise ValueError(f"invalid type: '{dtype}'")
         return shapes.astype(self, dtypes.of(dtype))
 
     def type_as(self, other: Tensor) -> Tensor:
@@ -540,12 +553,32 @@ class Tensor(Handle):
 
     # --- views by attribute -------------------------------------------------------------------
 
-    T = property(shapes.reversed_dims)
-    mT = property(shapes.matrix_transpose)
+    @property
+    def T(self) -> Tensor:  # noqa: N802 - PyTorch's name
+        """The dimensions in reverse order; a view."""
+        return shapes.reversed_dims(self)
+
+    @property
+    def mT(self) -> Tensor:  # noqa: N802 - PyTorch's name
+        """The last two dimensions swapped; a view.
+
+        Raises:
+            RuntimeError: for fewer than two dimensions.
+        """
+        return shapes.matrix_transpose(self)
 
     @property
     def H(self) -> Tensor:  # noqa: N802 - PyTorch's name
-        """The conjugate transpose of a matrix."""
+        """The conjugate transpose of a matrix.
+
+        Raises:
+            RuntimeError: unless it has two dimensions (or none).
+        """
+        if self.aval.ndim not in (0, 2):
+            raise RuntimeError("tensor.H is only supported on matrices (2-D tensors). Got "
+                               f"{self.aval.ndim}-D tensor."
+                               + (" For batches of matrices, consider using tensor.mH"
+                                  if self.aval.ndim > 2 else ""))
         return shapes.transpose(self.conj(), 0, 1)
 
     @property
@@ -583,17 +616,25 @@ class Tensor(Handle):
     __rfloordiv__ = pointwise.rfloor_divide_operator
     __mod__, __rmod__ = pointwise.remainder_operator, pointwise.rremainder_operator
     __pow__, __rpow__ = pointwise.pow_operator, pointwise.rpow_operator
-    __matmul__ = products.matmul
+
+    def __matmul__(self, other: Any) -> Tensor:
+        if isinstance(other, np.ndarray):
+            other = creation.as_tensor(other)
+        return products.matmul(self, other) if isinstance(other, Tensor) else NotImplemented
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return products.matmul(creation.as_tensor(other), self)
+        if isinstance(other, np.ndarray):
+            return products.matmul(creation.as_tensor(other), self)
+        return NotImplemented
 
     __and__ = __rand__ = pointwise.and_operator
     __or__ = __ror__ = pointwise.or_operator
     __xor__ = __rxor__ = pointwise.xor_operator
     __lshift__, __rshift__ = pointwise.lshift_operator, pointwise.rshift_operator
+    __rlshift__, __rrshift__ = pointwise.rlshift_operator, pointwise.rrshift_operator
+    __ilshift__, __irshift__ = pointwise.ilshift_operator, pointwise.irshift_operator
     __neg__, __pos__, __abs__ = pointwise.neg, pointwise.positive, pointwise.abs
-    __invert__ = pointwise.bitwise_not
+    __invert__ = pointwise.invert_operator
     __eq__, __ne__ = pointwise.eq_operator, pointwise.ne_operator  # type: ignore[assignment]
     __lt__, __le__ = pointwise.lt_operator, pointwise.le_operator
     __gt__, __ge__ = pointwise.gt_operator, pointwise.ge_operator
@@ -639,25 +680,42 @@ class Tensor(Handle):
     logical_xor, logical_not = pointwise.logical_xor, pointwise.logical_not
     bitwise_and, bitwise_or = pointwise.bitwise_and, pointwise.bitwise_or
     bitwise_xor, bitwise_not = pointwise.bitwise_xor, pointwise.bitwise_not
+    bitwise_left_shift, bitwise_right_shift = (pointwise.bitwise_left_shift,
+                                               pointwise.bitwise_right_shift)
+    allclose, isclose, equal = pointwise.allclose, pointwise.isclose, pointwise.equal
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
         """The tensor where the condition holds, `other` elsewhere."""
-        return pointwise.where(condition, self, other)  # type: ignore[no-any-return]
+        return pointwise.where(condition, self, other)
 
     # --- in place -----------------------------------------------------------------------------
 
     add_, sub_, mul_, div_ = pointwise.add_, pointwise.sub_, pointwise.mul_, pointwise.div_
     pow_, remainder_ = pointwise.pow_, pointwise.remainder_
     floor_divide_ = pointwise.floor_divide_
-    exp_, log_, sqrt_, rsqrt_ = (pointwise.exp_, pointwise.log_, pointwise.sqrt_,
-                                 pointwise.rsqrt_)
-    sin_, cos_, tan_, tanh_ = pointwise.sin_, pointwise.cos_, pointwise.tan_, pointwise.tanh_
-    sigmoid_, relu_, neg_, abs_ = (pointwise.sigmoid_, pointwise.relu_, pointwise.neg_,
-                                   pointwise.abs_)
-    floor_, ceil_, round_, trunc_ = (pointwise.floor_, pointwise.ceil_, pointwise.round_,
-                                     pointwise.trunc_)
-    reciprocal_, square_ = pointwise.reciprocal_, pointwise.square_
-    sign_, erf_ = pointwise.sign_, pointwise.erf_
+    exp_, exp2_, expm1_ = inplace.exp_, inplace.exp2_, inplace.expm1_
+    log_, log2_, log10_, log1p_ = inplace.log_, inplace.log2_, inplace.log10_, inplace.log1p_
+    sqrt_, rsqrt_, square_ = inplace.sqrt_, inplace.rsqrt_, inplace.square_
+    sin_, cos_, tan_ = inplace.sin_, inplace.cos_, inplace.tan_
+    asin_, acos_, atan_, atan2_ = inplace.asin_, inplace.acos_, inplace.atan_, inplace.atan2_
+    arcsin_, arccos_, arctan_, arctan2_ = asin_, acos_, atan_, atan2_
+    sinh_, cosh_, tanh_ = inplace.sinh_, inplace.cosh_, inplace.tanh_
+    asinh_, acosh_, atanh_ = inplace.asinh_, inplace.acosh_, inplace.atanh_
+    arcsinh_, arccosh_, arctanh_ = asinh_, acosh_, atanh_
+    sigmoid_, relu_, erf_, erfc_ = inplace.sigmoid_, inplace.relu_, inplace.erf_, inplace.erfc_
+    neg_ = negative_ = inplace.neg_
+    abs_ = absolute_ = inplace.abs_
+    floor_, ceil_, round_ = inplace.floor_, inplace.ceil_, inplace.round_
+    trunc_ = fix_ = inplace.trunc_
+    reciprocal_, sign_, sgn_ = inplace.reciprocal_, inplace.sign_, inplace.sgn_
+    hypot_, fmod_ = inplace.hypot_, inplace.fmod_
+    eq_, ne_, lt_, le_, gt_, ge_ = (inplace.eq_, inplace.ne_, inplace.lt_, inplace.le_,
+                                    inplace.gt_, inplace.ge_)
+    logical_and_, logical_or_ = inplace.logical_and_, inplace.logical_or_
+    logical_xor_, logical_not_ = inplace.logical_xor_, inplace.logical_not_
+    bitwise_and_, bitwise_or_ = inplace.bitwise_and_, inplace.bitwise_or_
+    bitwise_xor_, bitwise_not_ = inplace.bitwise_xor_, inplace.bitwise_not_
+    subtract_, multiply_, divide_, true_divide_ = sub_, mul_, div_, div_
     clamp_ = clip_ = pointwise.clamp_
     zero_, copy_ = pointwise.zero_, shapes.copy_
     index_put_ = index.index_put_
@@ -668,11 +726,9 @@ class Tensor(Handle):
         if isinstance(value, Handle) and value.aval.ndim:
             raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor with "
                                f"{value.aval.ndim} dimensions.")
-        return shapes.copy_(self, value)
+        return shapes.fill_(self, value)
 
-    def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
-        """Fills the tensor where the mask holds, in place."""
-        return shapes.copy_(self, pointwise.masked_fill(self, mask, value))
+    masked_fill_ = pointwise.masked_fill_
 
     # --- reductions ---------------------------------------------------------------------------
 
@@ -704,26 +760,29 @@ class Tensor(Handle):
     flip, roll, repeat, tile = shapes.flip, shapes.roll, shapes.repeat, shapes.tile
     diag, diagonal, tril, triu = shapes.diag, shapes.diagonal, shapes.tril, shapes.triu
     split, chunk, unbind = shapes.split, shapes.chunk, shapes.unbind
-    select, narrow = index.select, index.narrow
+    select, narrow, nonzero = index.select, index.narrow, index.nonzero
     index_select, gather, scatter_add = index.index_select, index.gather, index.scatter_add
 
     # --- new tensors like this one ------------------------------------------------------------
 
-    def new_tensor(self, data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    def new_tensor(self, data: Any, *, dtype: Any = None,
+                   requires_grad: builtins.bool = False) -> Tensor:
         """A tensor of data, with this tensor's dtype unless another is given."""
         return creation.new_leaf(
             creation.array_from(data, dtype or self.aval.dtype, copy=True), requires_grad)
 
-    def new_zeros(self, *size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    def new_zeros(self, *size: Any, dtype: Any = None,
+                   requires_grad: builtins.bool = False) -> Tensor:
         """A tensor of zeros, with this tensor's dtype unless another is given."""
         return creation.zeros(*size, dtype=dtype or self.aval.dtype, requires_grad=requires_grad)
 
-    def new_ones(self, *size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    def new_ones(self, *size: Any, dtype: Any = None,
+                  requires_grad: builtins.bool = False) -> Tensor:
         """A tensor of ones, with this tensor's dtype unless another is given."""
         return creation.ones(*size, dtype=dtype or self.aval.dtype, requires_grad=requires_grad)
 
     def new_full(self, size: Any, fill_value: Any, *, dtype: Any = None,
-                 requires_grad: bool = False) -> Tensor:
+                 requires_grad: builtins.bool = False) -> Tensor:
         """A tensor of one value, with this tensor's dtype unless another is given."""
         return creation.full(size, fill_value, dtype=dtype or self.aval.dtype,
                              requires_grad=requires_grad)

@@ -101,13 +101,13 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None,
     roots = _roots(ys, _cotangents(ys, grad_outputs), create_graph)
     found = engine.run(roots, retain=_retained(retain_graph, create_graph), create=create_graph,
                        wanted=nodes, accumulate=False)
-    return tuple(_result(x, found.get(node), unused, materialize_grads, create_graph)
-                 for x, node in zip(xs, nodes, strict=True))
+    return tuple(_result(i, x, found.get(node), unused, materialize_grads, create_graph)
+                 for i, (x, node) in enumerate(zip(xs, nodes, strict=True)))
 
 
 def _batched(ys: Any, xs: Any, grad_outputs: Any, retain: bool | None, create: bool,
              unused: bool, materialize: bool) -> tuple[Any, ...]:
-    from ..ops.shapes import stack  # noqa: PLC0415
+    from ..ops.shapes import stack
 
     batches = _sequence(grad_outputs)
     rows = [grad(ys, xs, [g[i] for g in batches], True, create, unused,
@@ -163,7 +163,9 @@ def _one(y: Any, i: int) -> Any:
     if y.aval.is_complex:
         raise RuntimeError("grad can be implicitly created only for real scalar outputs but got "
                            f"{y.aval.dtype}")
-    return wrap(np.ones(y.aval.shape, y.aval.numpy), y.aval)
+    one = np.empty(y.aval.shape, y.aval.numpy)
+    one.fill(1)
+    return wrap(one, y.aval)
 
 
 def _given(y: Any, g: Any, i: int) -> Any:
@@ -178,7 +180,7 @@ def _given(y: Any, g: Any, i: int) -> Any:
                            f"the same dtype. Mismatch in dtype: grad_output[{i}] has a dtype of "
                            f"{g.aval.dtype} and output[{i}] has a dtype of {y.aval.dtype}.")
     if g.aval.dtype is not y.aval.dtype:
-        from ..ops.shapes import astype  # noqa: PLC0415
+        from ..ops.shapes import astype
 
         return astype(g, y.aval.dtype)  # type: ignore[arg-type]
     return g
@@ -205,7 +207,7 @@ def _input_node(x: Any) -> Any:
     return x.node
 
 
-def _result(x: Any, g: Any, unused: bool, materialize: bool, create: bool) -> Any:
+def _result(i: int, x: Any, g: Any, unused: bool, materialize: bool, create: bool) -> Any:
     if g is not None:
         if isinstance(g, Handle):
             return g
@@ -214,8 +216,8 @@ def _result(x: Any, g: Any, unused: bool, materialize: bool, create: bool) -> An
     if materialize:
         return wrap(np.zeros(x.aval.shape, x.aval.numpy), x.aval)
     if not unused:
-        raise RuntimeError("One of the differentiated Tensors appears to not have been used in the "
-                           "graph. Set allow_unused=True if this is the desired behavior.")
+        raise RuntimeError(f"The differentiated Tensor at index {i} appears to not have been used "
+                           "in the graph. Set allow_unused=True if this is the desired behavior.")
     return None
 
 
@@ -238,7 +240,7 @@ def retain_grad(x: Any) -> None:
 
 def _outside() -> int:
     """The stack level of the user's call, for warnings."""
-    import sys  # noqa: PLC0415
+    import sys
 
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("wengert."):

@@ -193,11 +193,12 @@ class detect_anomaly(_Mode):  # noqa: N801 - PyTorch's name
     Example:
         >>> import wengert as torch
         >>> x = torch.zeros(1, requires_grad=True)
-        >>> with torch.autograd.detect_anomaly():
-        ...     y = x.sqrt() * 0
-        ...     y.backward()
-        Traceback (most recent call last):
-        RuntimeError: Function 'SqrtBackward0' returned nan values in its 0th output.
+        >>> try:
+        ...     with torch.autograd.detect_anomaly():
+        ...         (x.sqrt() * 0).backward()
+        ... except RuntimeError as error:
+        ...     print(error)
+        Function 'SqrtBackward0' returned nan values in its 0th output.
     """
 
     def __init__(self, check_nan: bool = True) -> None:

@@ -59,13 +59,15 @@ class Aval:
         dtype: a `dtypes.dtype`.
         level: the transform level that tensors of this kind live at; None for plain tensors.
         numpy: the NumPy dtype.
-        fast: whether operators may take their fast path: floats or complex, and not so large
-            that the work is worth cutting into blocks.
+        fast: whether operators may take their fast path: floats, and not so large that the
+            work is worth cutting into blocks.
+        simple: whether rules may be called directly on arrays: small and not complex.
         scalars: Python number -> 0-d array, for numbers that operators met beside this aval.
+        zero: the 0-d array of 0; not among `scalars`, where 0.0 and -0.0 would be one key.
     """
 
     __slots__ = ("__weakref__", "_boolean", "dtype", "fast", "is_complex", "level", "ndim",
-                 "numel", "numpy", "scalars", "shape")
+                 "numel", "numpy", "scalars", "shape", "simple", "zero")
 
     def __init__(self, shape: Iterable[int], dtype: dtypes.dtype, level: Level | None) -> None:
         self.shape = Size(shape)
@@ -74,9 +76,11 @@ class Aval:
         self.numpy = dtype.numpy
         self.ndim = len(self.shape)
         self.numel = self.shape.numel()
-        self.fast = dtype.differentiable and self.numel < LARGE and level is None
+        self.fast = dtype.is_floating_point and self.numel < LARGE and level is None
         self.is_complex = dtype.is_complex
+        self.simple = self.numel < LARGE and not dtype.is_complex
         self.scalars: dict[float, np.ndarray] = {}
+        self.zero = np.zeros((), self.numpy)
         self._boolean: Aval | None = None
 
     def __repr__(self) -> str:

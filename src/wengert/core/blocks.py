@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from .aval import LARGE, Aval
 from .levels import here
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 BLOCK = 1 << 15
 """Elements per block: 128 KiB of float32, so that a few operands fit a second-level cache."""
@@ -34,6 +36,8 @@ class _Threads:
     def get(cls) -> ThreadPoolExecutor:
         with cls.lock:
             if cls.pool is None:
+                from concurrent.futures import ThreadPoolExecutor  # slow to import
+
                 cls.pool = ThreadPoolExecutor(cls.count, thread_name_prefix="wengert")
             return cls.pool
 
@@ -76,11 +80,11 @@ def apply(ufunc: Callable[..., Any], values: Sequence[Any], result: Aval,
         out = _result(values, result)
     flat = _flat(values, out)
     if flat is None:
-        return here.run(ufunc, *values, out)  # type: ignore[no-any-return]
+        return here.run(ufunc, *values, out=out)
     target, operands = flat
 
     def work(part: slice) -> None:
-        here.run(ufunc, *[a if a.ndim == 0 else a[part] for a in operands], target[part])
+        here.run(ufunc, *[a if a.ndim == 0 else a[part] for a in operands], out=target[part])
 
     _spread(work, target.size)
     return out
@@ -130,14 +134,15 @@ def _result(values: Sequence[Any], result: Aval) -> np.ndarray:
 def _flat(values: Sequence[Any], out: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]] | None:
     """The result and operands as one-dimensional views of the same order (0-d: the same for
     every element); None if some operand's memory is laid out otherwise."""
-    order = "C" if out.flags.c_contiguous else "F" if out.flags.f_contiguous else None
+    order: Literal["C", "F"] | None = (
+        "C" if out.flags.c_contiguous else "F" if out.flags.f_contiguous else None)
     if order is None:
         return None
     operands = []
     for value in map(np.asarray, values):
         if not any(value.strides):
             operands.append(value[(0,) * value.ndim + (...,)])
-        elif value.shape == out.shape and value.flags[f"{order}_CONTIGUOUS"]:
+        elif value.shape == out.shape and value.flags[order]:
             operands.append(value.reshape(-1, order=order))
         else:
             return None

@@ -22,6 +22,9 @@ class device:  # noqa: N801 - PyTorch's name
 
     __slots__ = ("index", "type")
 
+    type: str
+    index: int | None
+
     def __init__(self, type: Any, index: int | None = None) -> None:
         if isinstance(type, device):
             self.type, self.index = type.type, type.index
@@ -31,11 +34,11 @@ class device:  # noqa: N801 - PyTorch's name
                             f"{type.__class__.__name__}")
         name, colon, number = type.partition(":")
         if name not in _KNOWN:
-            raise RuntimeError(f"Expected one of {', '.join(_KNOWN)} device type at start of device "
-                               f"string: {name}")
+            raise RuntimeError(f"Expected one of {', '.join(_KNOWN)} device type at start of "
+                               f"device string: {name}")
         if colon and not number.isdigit():
             raise RuntimeError(f"Invalid device string: '{type}'")
-        self.type: str = name
+        self.type = name
         self.index = int(number) if colon else index
 
     def __repr__(self) -> str:

@@ -8,12 +8,15 @@ changes the result only when its category is higher.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 BOOL, INTEGER, FLOAT, COMPLEX = range(4)
 _CATEGORY = {"b": BOOL, "i": INTEGER, "u": INTEGER, "f": FLOAT, "c": COMPLEX}
+
+Dtype: TypeAlias = "dtype"
+"""The class below, where one of its own names hides it."""
 
 
 class dtype:  # noqa: N801 - PyTorch's name
@@ -58,11 +61,11 @@ class dtype:  # noqa: N801 - PyTorch's name
     def differentiable(self) -> bool:
         return self.category >= FLOAT
 
-    def to_real(self) -> dtype:
+    def to_real(self) -> Dtype:
         """The float dtype of a complex one's parts; itself otherwise."""
         return {"complex64": float32, "complex128": float64}.get(self.name, self)
 
-    def to_complex(self) -> dtype:
+    def to_complex(self) -> Dtype:
         """The complex dtype whose parts have this float dtype; itself otherwise."""
         return {"float16": complex64, "float32": complex64, "float64": complex128}.get(
             self.name, self)
@@ -106,9 +109,9 @@ def of(kind: Any) -> dtype:
     if isinstance(kind, np.dtype) and (found := _OF.get(kind.newbyteorder("="))) is not None:
         return found
     raise TypeError(f"dtype must be a torch.dtype, not {kind!r}" if not isinstance(kind, np.dtype)
-                    else f"can't convert np.ndarray of type {kind}. The only supported types are: "
-                         "float64, float32, float16, complex64, complex128, int64, int32, int16, "
-                         "int8, uint8, and bool.")
+                    else f"can't convert np.ndarray of type numpy.{kind.type.__name__}. The only "
+                         "supported types are: float64, float32, float16, complex64, complex128, "
+                         "int64, int32, int16, int8, uint8, and bool.")
 
 
 def get_default_dtype() -> dtype:

@@ -14,7 +14,7 @@ import numpy as np
 from .aval import Aval, aval_of
 
 if TYPE_CHECKING:
-    from .primitive import Primitive
+    pass
 
 
 class Storage:
@@ -42,7 +42,7 @@ class Alias:
     __slots__ = ("base", "chain", "origin", "seen", "storage")
 
     def __init__(self, storage: Storage, base: Handle | None = None,
-                 chain: tuple[tuple[Primitive, dict[str, Any]], ...] = (),
+                 chain: tuple[Any, ...] = (),
                  origin: str = "") -> None:
         self.storage = storage
         self.base = base

@@ -27,9 +27,10 @@ from typing import Any
 
 import numpy as np
 
-from . import levels
+from . import levels, refusals
 from .aval import Aval
 from .handle import Handle
+from .levels import ground, shared
 
 _OPERANDS = {"x": 0, "y": 1, "z": 2, "w": 3}
 LISTS = {"xs": 0, "from_1": 1, "from_2": 2}
@@ -106,7 +107,7 @@ class Primitive:
                  batch: Callable[..., Any] | None = None, lower: Callable[..., Any] | None = None,
                  decompose: Callable[..., Any] | None = None, node: str = "") -> None:
         self.name, self.evaluate = name, evaluate
-        self.abstract = functools.lru_cache(maxsize=512)(abstract)
+        self.abstract = functools.lru_cache(maxsize=512)(_checked(name, abstract))
         self.vjp, self.jvp = _rules(vjp), _rules(jvp)
         self.linear, self.elementwise, self.view = linear, elementwise, view
         self.multiple, self.conjugate, self.ufunc, self.store = multiple, conjugate, ufunc, store
@@ -118,7 +119,9 @@ class Primitive:
         """Applies the primitive: to plain arrays at once, to tensors by their interpreter."""
         for operand in operands:
             if isinstance(operand, Handle):
-                return levels.bind(self, operands, params)
+                if shared.special:
+                    return levels.bind(self, operands, params)
+                return ground.interpret(self, operands, params)
         return self.evaluate(*operands, **params)
 
     def __repr__(self) -> str:
@@ -139,6 +142,19 @@ class Primitive:
     @property
     def differentiable(self) -> bool:
         return self.vjp is not None or self.decompose is not None
+
+
+def _checked(name: str, abstract: Callable[..., Any]) -> Callable[..., Any]:
+    """`abstract`, which first refuses the dtypes that the operation does not take."""
+    if not refusals.concerns(name):
+        return abstract
+
+    def checked(*avals: Aval, **params: Any) -> Any:
+        result = abstract(*avals, **params)
+        refusals.check(name, avals[-1].dtype)
+        return result
+
+    return checked
 
 
 TABLE: dict[str, Primitive] = {}
@@ -181,15 +197,16 @@ def elementwise(name: str, ufunc: Callable[..., Any], *maps: RuleFunction | None
         maps: one rule per operand; none at all if the operation has no derivative.
         result: the result's dtype: "same" as the last operand's, "bool", or "real" (the real
             dtype of a complex operand's parts).
-        fields: as for `Primitive`.
+        fields: as for `Primitive`; `jvp` where a tangent's map is not the cotangent's.
 
     Example:
         tanh = elementwise("tanh", np.tanh, lambda g, x: g * sech2(x))
     """
     fields.setdefault("ufunc", ufunc if isinstance(ufunc, np.ufunc) else None)
     fields.setdefault("vjp", maps or None)
+    fields.setdefault("jvp", fields["vjp"])
     return primitive(name, ufunc, abstract=functools.partial(_elementwise_aval, name, result),
-                     jvp=fields["vjp"], elementwise=True, **fields)
+                     elementwise=True, **fields)
 
 
 def broadcast_shapes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
@@ -201,7 +218,7 @@ def broadcast_shapes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     ndim = max(map(len, shapes))
     result = [1] * ndim
     for shape in shapes:
-        for dim, n in enumerate(shape, ndim - len(shape)):
+        for dim, n in reversed(tuple(enumerate(shape, ndim - len(shape)))):
             if n != 1 and result[dim] == 1:
                 result[dim] = n
             elif n not in (1, result[dim]):

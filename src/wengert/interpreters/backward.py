@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core import blocks
+from ..core.aval import LARGE, aval_of
 from ..core.handle import Handle, wrap
 from ..core.levels import here, modes
 from .pullback import Several, fill, pull_port, pullback
@@ -43,14 +45,16 @@ def run(roots: Sequence[tuple[Any, Any]], *, retain: bool, create: bool,
         The cotangents of the wanted nodes that were reached.
     """
     this = _Pass(retain, create, wanted)
-    with modes(grad=create) if create != here.grad else np.errstate():
-        if create:
+    if create:
+        with modes(grad=True):
             this.carry(roots)
-        else:
-            with np.errstate(all="ignore"):
-                this.carry(roots)
-        if accumulate:
-            this.deliver()
+            if accumulate:
+                this.deliver()
+    else:
+        with np.errstate(all="ignore"):
+            this.carry(roots)
+            if accumulate:
+                this.deliver()
     return this.captured
 
 
@@ -91,19 +95,22 @@ class _Pass:
                 g = self._before(node, g)
             if needed is not None and not self._goes_on(node, g):
                 continue
-            cotangents = self._pull(node, g)
+            if node.extra is None and type(g) is not Several and type(node) is not Port:
+                cotangents: Any = pullback(node, g, create, needed)
+            else:
+                cotangents = self._pull(node, g)
             if free and node.saved:
-                _free(node)
-            g = None  # let the array go before the next one is made
-            for edge, cotangent in zip(node.edges, cotangents, strict=False):
-                if edge is None or cotangent is None:
+                node.saved = FREED
+            g = None  # let arrays go before the next ones are made
+            for edge, cotangent in zip(node.edges, cotangents):  # noqa: B905 - hot
+                if cotangent is None:
                     continue
                 waiting = arrived if edge.leaf else pending
                 if edge in waiting:
                     waiting[edge] = _sum(waiting[edge], cotangent)
                 else:
                     waiting[edge] = cotangent
-                    if not edge.leaf:
+                    if waiting is pending:
                         heappush(heap, (edge.order, edge))
             cotangents = cotangent = None
 
@@ -146,10 +153,12 @@ class _Pass:
         extra = node.extra
         if extra is None:
             return g
-        for hook in tuple(extra.hooks.values()):
-            found = hook(_tensor(g, self.create))
-            if found is not None:
-                g = _checked(found, node, self.create)
+        if extra.hooks:
+            with modes(grad=self.create):
+                for hook in tuple(extra.hooks.values()):
+                    found = hook(_tensor(g, self.create))
+                    if found is not None:
+                        g = _checked(found, node, self.create, hook)
         if extra.prehooks:
             several = type(g) is Several
             grads = self._hook(extra.prehooks, g if several else (g,))
@@ -164,10 +173,11 @@ class _Pass:
         found = tuple(_tensor(g, self.create) for g in grads)
         rest = [tuple(_tensor(v, self.create) for v in (o if isinstance(o, list) else (o,)))
                 for o in others]
-        for hook in tuple(hooks.values()):
-            changed = hook(found, *rest)
-            if changed is not None:
-                found = changed if isinstance(changed, tuple) else (changed,)
+        with modes(grad=self.create):
+            for hook in tuple(hooks.values()):
+                changed = hook(found, *rest)
+                if changed is not None:
+                    found = changed if isinstance(changed, tuple) else (changed,)
         return [g if self.create or g is None else g.value for g in found]
 
     def deliver(self) -> None:
@@ -179,7 +189,7 @@ class _Pass:
         delivered = []
         while self.arrived:
             leaf, g = self.arrived.popitem()
-            if self.wanted is None or leaf in self.wanted:
+            if (self.wanted is None or leaf in self.wanted) and leaf.asked:
                 with _delivery:
                     _accumulate(leaf, g, self.create)
                 delivered.append(leaf)
@@ -197,45 +207,53 @@ def _accumulate(leaf: AccumulateGrad, g: Any, create: bool) -> None:
     if create:
         leaf.grad = g if grad is None else grad + g
     elif grad is None:
-        # Three names know an array that only this pass holds: here, the caller's, the argument.
-        owned = (type(g) is np.ndarray and g.base is None and g.flags.writeable
-                 and sys.getrefcount(g) <= _OWNED)
-        leaf.grad = wrap(g if owned else np.array(g))
+        leaf.grad = wrap(g if _is_own(sys.getrefcount(g), g) else np.array(g))
     elif grad.value.flags.writeable:
-        here.run(np.add, grad.value, g, grad.value, casting="unsafe")
+        _add(grad.value, g, grad.value)
         if grad.alias is not None:
             grad.alias.storage.version += 1
     else:
         grad.value = grad.value + g
 
 
-def _owned_references() -> int:
-    """What `sys.getrefcount` says in `_accumulate` of an array that nobody else holds."""
-
-    def callee(leaf: Any, g: Any, create: bool) -> int:
-        return sys.getrefcount(g)
-
-    arrived = {0: np.empty(1)}
-    leaf, g = arrived.popitem()
-    return callee(leaf, g, False)
-
-
-_OWNED = _owned_references()
-
-
 def _sum(a: Any, b: Any) -> Any:
-    """The sum of two cotangents of one node."""
+    """The sum of two cotangents of one node; `a` is written over if this pass alone holds it."""
     if type(a) is Several:
         return Several(y if x is None else x if y is None else _sum(x, y)
                        for x, y in zip(a, b, strict=True))
+    if type(a) is np.ndarray and a.size >= LARGE and a.shape == b.shape and a.dtype == b.dtype:
+        return _add(a, b, a if _is_own(sys.getrefcount(a), a) else None)
     return a + b
 
 
-def _free(node: Any) -> None:
-    for value in node.saved:
-        if value is not None:
-            node.saved = FREED
-            return
+def _add(a: np.ndarray, b: Any, out: np.ndarray | None) -> np.ndarray:
+    if a.size >= LARGE and a.shape == np.shape(b) and a.dtype == b.dtype:
+        return blocks.apply(np.add, [a, b], aval_of(a), out)
+    return np.add(a, b, out, casting="unsafe")
+
+
+def _is_own(references: int, g: Any) -> bool:
+    """Whether an array is held by this pass alone, so that it may be kept or written over.
+
+    `references` is what `sys.getrefcount` says of it where the question is asked: in a function
+    that was given the array out of a dict, or out of a variable that came from one.
+    """
+    return (type(g) is np.ndarray and g.base is None and bool(g.flags.writeable)
+            and references <= _OWN)
+
+
+def _own_references() -> int:
+    """The reference count of an array that nobody else holds, as `_is_own` will be told it."""
+
+    def asked(g: Any) -> int:
+        return sys.getrefcount(g)
+
+    waiting = {0: np.empty(1)}
+    _, g = waiting.popitem()
+    return asked(g)
+
+
+_OWN = _own_references()
 
 
 def _leading_to(wanted: set[Any], roots: Iterable[Any]) -> set[Any]:
@@ -248,7 +266,7 @@ def _leading_to(wanted: set[Any], roots: Iterable[Any]) -> set[Any]:
             reached.add(node)
             todo.extend(node.edges)
     needed = wanted & reached
-    for node in sorted(reached, key=lambda node: -node.order):  # type: ignore[no-any-return]
+    for node in sorted(reached, key=lambda node: -node.order):
         if any(edge in needed for edge in node.edges):
             needed.add(node)
     return needed
@@ -258,16 +276,17 @@ def _tensor(g: Any, create: bool) -> Any:
     return g if g is None or isinstance(g, Handle) else wrap(np.asarray(g))
 
 
-def _checked(found: Any, node: Any, create: bool) -> Any:
+def _checked(found: Any, node: Any, create: bool, hook: Any) -> Any:
     """What a tensor hook returned, as a cotangent.
 
     Raises:
         TypeError, RuntimeError: if it is no tensor, or not of the gradient's shape.
     """
     if not isinstance(found, Handle):
-        raise TypeError(f"expected Variable or None (got {type(found).__name__})")
+        raise TypeError(f"expected Variable, but hook returned '{type(found).__name__}'")
     if found.aval.shape != node.out.shape:
-        raise RuntimeError("hook 'hook' has changed the size of value")
+        name = getattr(hook, "__name__", type(hook).__name__)
+        raise RuntimeError(f"hook '{name}' has changed the size of value")
     return found if create else found.value
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..core import blocks
-from ..core.aval import Aval, aval_of
+from ..core.aval import LARGE, Aval, aval_of
 from ..core.handle import Alias, Handle, Storage, wrap
 from ..core.levels import ground, here, shared
-from ..core.primitive import Primitive
+from ..core.primitive import Primitive, Rule
 from .tape import record
 from .views import make_view, refresh
 
@@ -22,6 +22,7 @@ from .views import make_view, refresh
 def interpret(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     """Computes an application of a primitive to plain tensors, and records it if it must."""
     values, avals, edges = [], [], []
+    recorded = False
     for operand in operands:
         if isinstance(operand, Handle):
             if operand.alias is not None:
@@ -29,16 +30,18 @@ def interpret(primitive: Primitive, operands: Sequence[Any], params: dict[str, A
             values.append(operand.value)
             avals.append(operand.aval)
             edges.append(operand.node)
+            recorded = recorded or operand.node is not None
         else:
-            value = constant(operand, operands)
+            value = operand if type(operand) is np.ndarray else constant(operand, operands)
             values.append(value)
             avals.append(aval_of(value))
             edges.append(None)
-    recorded = here.grad and edges.count(None) < len(edges)
-    if recorded and primitive.vjp is None:
-        if primitive.decompose is not None:
-            return primitive.decompose(*operands, **params)
-        recorded = needs_no_rule(primitive, avals, params)
+    if recorded:
+        recorded = here.grad
+        if recorded and primitive.vjp is None:
+            if primitive.decompose is not None:
+                return primitive.decompose(*operands, **params)
+            primitive = underivable(primitive)
     result = primitive.abstract(*avals, **params)
     if primitive.multiple:
         return _several(primitive, operands, values, avals, edges, params, result, recorded)
@@ -48,19 +51,19 @@ def interpret(primitive: Primitive, operands: Sequence[Any], params: dict[str, A
     elif shared.special and here.inference:
         out.alias = Alias(Storage(inference=True))
     if recorded and result.dtype.differentiable:
-        record(primitive, out, operands, avals, tuple(edges), params)
+        record(primitive, out, operands, avals, edges, params)
     return out
 
 
 def evaluate(primitive: Primitive, values: list[Any], result: Aval,
              params: dict[str, Any]) -> np.ndarray:
     """The primitive's value, as an array even where NumPy would give a scalar."""
-    if primitive.ufunc is not None and result.numel >= blocks.LARGE and not params:
+    if result.numel >= LARGE and primitive.ufunc is not None and not params:
         return blocks.apply(primitive.ufunc, values, result)
     value = here.run(primitive.evaluate, *values, **params)
-    if type(value) is not np.ndarray:
-        value = np.asarray(value, result.numpy)
-    return value if value.dtype == result.numpy else value.astype(result.numpy)
+    if type(value) is np.ndarray and value.dtype is result.numpy:
+        return value
+    return np.asarray(value, result.numpy)
 
 
 def constant(operand: Any, operands: Sequence[Any]) -> np.ndarray:
@@ -71,20 +74,23 @@ def constant(operand: Any, operands: Sequence[Any]) -> np.ndarray:
     return np.asarray(operand, max(tensors, key=lambda d: d.category).numpy)
 
 
-def needs_no_rule(primitive: Primitive, avals: Sequence[Aval], params: dict[str, Any]) -> bool:
-    """False for an operation whose result has no derivative by its nature (a bool, an index).
+def underivable(primitive: Primitive) -> Primitive:
+    """What is recorded for an operation without a derivative: it says so when it is asked for one.
 
-    Raises:
-        NotImplementedError: for one that should have a derivative and has none, now rather
-            than in backward.
+    Where the result can't have a derivative by its nature (a bool, an index), nothing is recorded.
     """
-    results = primitive.abstract(*avals, **params)
-    for result in results if primitive.multiple else (results,):
-        if result.dtype.differentiable:
-            raise NotImplementedError(
-                f"derivative for {primitive.name} is not implemented; call it on x.detach() if "
-                f"no gradient is to flow through it")
-    return False
+    twin = _UNDERIVABLE.get(primitive)
+    if twin is None:
+        twin = _UNDERIVABLE[primitive] = primitive.named("NotImplemented")
+
+        def rule(g: Any) -> Any:
+            raise RuntimeError(f"derivative for aten::{primitive.name} is not implemented")
+
+        twin.vjp = Rule(rule)
+    return twin
+
+
+_UNDERIVABLE: dict[Primitive, Primitive] = {}
 
 
 def _several(primitive: Primitive, operands: Sequence[Any], values: list[Any],
@@ -97,7 +103,7 @@ def _several(primitive: Primitive, operands: Sequence[Any], values: list[Any],
         for i, out in enumerate(outs):
             make_view(primitive, operands[0], out, params, index=i, origin="multiple")
     if recorded:
-        record(primitive, outs, operands, avals, tuple(edges), params)
+        record(primitive, outs, operands, avals, edges, params)
     return outs
 
 

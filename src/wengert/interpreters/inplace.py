@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..core import blocks, dtypes
-from ..core.aval import Aval, aval_of
+from ..core.aval import LARGE, Aval, aval_of
 from ..core.handle import GradSlot, Handle, storage_of, wrap
 from ..core.levels import here
 from ..core.primitive import Primitive
-from .eager import constant, needs_no_rule
+from .eager import constant, underivable
 from .tape import AccumulateGrad, Node, record
-from .views import rebase, refresh
+from .views import MULTIPLE, output_words, rebase, refresh
 
 
 def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
@@ -32,14 +32,18 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
         refresh(x)
     operands = (x, *others)
     values, avals, edges = _unpack(operands)
-    result = primitive.abstract(*avals, **params)
-    check_fits(x.aval, result)
     recorded = here.grad and edges.count(None) < len(edges)
     if here.grad:
         check_history(x, recorded)
-    check_memory(x)
+    if primitive.name not in _SAME_THROUGHOUT:
+        check_memory(x)
+    for other in others:
+        check_overlap(primitive, x, other)
+    result = primitive.abstract(*avals, **params)
+    check_fits(x.aval, result)
+    check_inference(x)
     if recorded and primitive.vjp is None:
-        recorded = needs_no_rule(primitive, avals, params)
+        primitive = underivable(primitive)
     if recorded:
         operands = (_before(primitive, x, edges), *others)
     _store(primitive, x.value, values, result, params)
@@ -75,32 +79,34 @@ def check_fits(x: Aval, result: Aval) -> None:
     if result.shape != x.shape:
         raise RuntimeError(f"output with shape {list(x.shape)} doesn't match the broadcast shape "
                            f"{list(result.shape)}")
+    check_kind(x, result)
+
+
+def check_kind(x: Aval, result: Aval) -> None:
+    """Refuses a result whose kind of number x does not hold."""
     if not dtypes.can_cast(result.dtype, x.dtype):
         raise RuntimeError(f"result type {result.dtype.words} can't be cast to the desired output "
                            f"type {x.dtype.words}")
 
 
+def check_leaf(x: Any) -> None:
+    """Refuses to overwrite a leaf that requires grad, or a part of one."""
+    base = x if x.alias is None or x.alias.base is None else x.alias.base
+    if isinstance(base.node, AccumulateGrad):
+        raise RuntimeError(f"a {'' if x is base else 'view of a '}leaf Variable that requires grad "
+                           "is being used in an in-place operation.")
+
+
 def check_history(x: Any, recorded: bool) -> None:
     """Refuses to overwrite what a leaf's gradient is taken with respect to."""
     base = x if x.alias is None or x.alias.base is None else x.alias.base
-    if isinstance(x.node, AccumulateGrad) and x is base:
-        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place "
-                           "operation.")
-    if base is x or not (recorded or base.node is not None):
-        return
-    if isinstance(base.node, AccumulateGrad):
-        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an "
-                           "in-place operation.")
-    if x.alias.origin:
-        raise RuntimeError(_ORIGINS[x.alias.origin].format(
-            node=x.node.node.name() if hasattr(x.node, "node") else "a multi-view function"))
+    if base is not x and x.alias.origin and (recorded or base.node is not None):
+        raise RuntimeError(f"{output_words(x)} is being modified inplace. {MULTIPLE}"
+                           if x.alias.origin == "multiple" else _ORIGINS[x.alias.origin])
+    check_leaf(x)
 
 
 _ORIGINS = {
-    "multiple": (
-        "Output 0 of {node} is a view and is being modified inplace. This view is the output of a "
-        "function that returns multiple views. Such functions do not allow the output views to be "
-        "modified inplace. You should replace the inplace operation by an out-of-place one."),
     "no_grad": (
         "A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
         "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify "
@@ -113,19 +119,53 @@ _ORIGINS = {
 }
 
 
+_SAME_THROUGHOUT = ("fill", "zero")
+"""What may be written where several elements share one place."""
+
+
 def check_memory(x: Any) -> None:
-    """Refuses to write where several elements share one place, as in an expanded tensor, and
-    to inference tensors outside inference mode."""
+    """Refuses to write where several elements share one place, as in an expanded tensor."""
+    value = x.value
+    if not value.flags.writeable or (0 in value.strides and any(
+            n > 1 and s == 0 for n, s in zip(value.shape, value.strides, strict=True))):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a "
+            "single memory location. Please clone() the tensor before performing the operation.")
+
+
+def check_inference(x: Any) -> None:
+    """Refuses to write to inference tensors outside inference mode."""
     if x.alias is not None and x.alias.storage.inference and not here.inference:
         raise RuntimeError(
             "Inplace update to inference tensor outside InferenceMode is not allowed.You can make "
             "a clone to get a normal tensor before doing inplace update.")
-    value = x.value
-    if not value.flags.writeable or 0 in value.strides and any(
-            n > 1 and s == 0 for n, s in zip(value.shape, value.strides, strict=True)):
+
+
+def check_overlap(primitive: Primitive, x: Any, y: Any) -> None:
+    """Refuses an operand that lies across the memory to be written, unless it is all the same."""
+    put = primitive.name == "index_put"
+    if not isinstance(y, Handle) or (y is x and not put) or (y is not x and (
+            x.alias is None or y.alias is None or y.alias.storage is not x.alias.storage)):
+        return
+    a, b = x.value, y.value
+    same = not put and a.shape == b.shape and _steps(a) == _steps(b) and (
+        a.__array_interface__["data"] == b.__array_interface__["data"])
+    if x is y or (not same and _dense(a) and _dense(b) and np.may_share_memory(a, b)):
         raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a "
-            "single memory location. Please clone() the tensor before performing the operation.")
+            "unsupported operation: some elements of the input tensor and the written-to tensor "
+            "refer to a single memory location. Please clone() the tensor before performing the "
+            "operation.")
+
+
+def _steps(a: np.ndarray) -> list[int]:
+    """The strides that matter: those of dimensions with more than one element."""
+    return [s for n, s in zip(a.shape, a.strides, strict=True) if n > 1]
+
+
+def _dense(a: np.ndarray) -> bool:
+    """Whether an array fills the memory between its first element and its last."""
+    order = sorted(range(a.ndim), key=lambda d: a.strides[d])
+    return bool(a.transpose(order[::-1]).flags.c_contiguous)
 
 
 def _before(primitive: Primitive, x: Any, edges: Sequence[Any]) -> Any:
@@ -144,7 +184,7 @@ def _store(primitive: Primitive, target: np.ndarray, values: list[Any], result: 
     elif primitive.ufunc is None or params or result.numpy != target.dtype:
         value = here.run(primitive.evaluate, *values, **params)
         here.run(np.copyto, target, value, "unsafe")
-    elif result.numel >= blocks.LARGE and not _overlaps(target, values):
+    elif result.numel >= LARGE and not _overlaps(target, values):
         blocks.apply(primitive.ufunc, values, result, target)
     else:
         here.run(primitive.ufunc, *values, target)
@@ -158,12 +198,24 @@ def _overlaps(target: np.ndarray, values: list[Any]) -> bool:
 def _set_history(primitive: Primitive, x: Any, operands: Sequence[Any], avals: Sequence[Aval],
                  edges: Sequence[Any], params: dict[str, Any]) -> None:
     old = x.node
-    record(primitive, x, operands, avals, tuple(edges), params)
+    node = record(primitive, x, operands, avals, tuple(edges), params)
+    _as_before(node, x.alias.storage, len(operands))
     move_retain(x, old)
     if x.alias.base is not None:
         before = x.alias.base.node
         rebase(x)
         move_retain(x.alias.base, before)
+
+
+def _as_before(node: Node, storage: Any, count: int) -> None:
+    """Operands in the memory that was written were saved as they were before: backward is to see
+    that they have changed."""
+    if node.versions is None:
+        return
+    changed = [1 <= i < count and isinstance(v, Handle) and v.alias is not None
+               and v.alias.storage is storage for i, v in enumerate(node.saved)]
+    if any(changed):
+        node.versions = tuple(v - c for v, c in zip(node.versions, changed, strict=True))
 
 
 def move_retain(x: Any, old: Node | None) -> None:

@@ -28,24 +28,29 @@ def pullback(node: Any, g: Any, create: bool, needed: set[Any] | None) -> list[A
         create: whether to work on tensors, so that the work is recorded in its turn.
         needed: the nodes whose cotangents are wanted; None for all.
     """
-    rules = node.primitive.vjp
-    saved = node.saved
+    saved, rules, out, ins = node.saved, node.rules, node.out, node.ins
     if saved is FREED:
         raise RuntimeError(_SECOND_TIME)
-    ins = node.ins
+    if type(rules) is not tuple:
+        rules = (rules,) * len(node.edges)
     # Small, real and single-valued is the common case: its rules are called right here.
-    common = not (create or node.primitive.multiple) and (
-        node.out.numel < LARGE and not node.out.is_complex)
+    simple = not create and type(out) is Aval and out.simple
     found: list[Any] = []
-    for i, edge in enumerate(node.edges):
-        rule = rules[i] if type(rules) is tuple else rules
+    i = -1
+    for edge in node.edges:
+        i += 1
+        rule = rules[i]
         if edge is None or rule is None or (needed is not None and edge not in needed):
             found.append(None)
             continue
-        if not rule.reads:
-            cotangent = rule.fn(g)
-        elif common and rule.only is not None:
-            cotangent = rule.fn(g, read(node, rule.only))
+        only = rule.only
+        if only is None:
+            cotangent = rule.fn(g) if not rule.reads else _general(node, rule, i, g, create)
+        elif simple:
+            value = saved[only]
+            if type(value) is not np.ndarray:
+                value = value.value if value.alias is None else read(node, only)
+            cotangent = rule.fn(g, value)
         else:
             cotangent = _general(node, rule, i, g, create)
         if ins is not None and cotangent is not None:
@@ -129,9 +134,8 @@ def fit(cotangent: Any, aval: Aval, elementwise: bool) -> Any:
     """Undoes broadcasting and promotion: gives a cotangent its operand's shape and dtype."""
     if elementwise and cotangent.shape != aval.shape:
         cotangent = sum_to(cotangent, shape=aval.shape)
-    if cotangent.dtype is aval.numpy or cotangent.dtype is aval.dtype:
-        return cotangent
-    return _converted(cotangent, aval)
+    kind = cotangent.dtype
+    return cotangent if kind is aval.numpy or kind is aval.dtype else _converted(cotangent, aval)
 
 
 def _converted(cotangent: Any, aval: Aval) -> Any:
@@ -161,15 +165,15 @@ _SECOND_TIME = (
 def _overwritten(node: Node, place: int) -> str:
     """The message for a saved value that is no more what it was."""
     value = node.saved[place]
-    maker = node if isinstance(value, SavedOutput) else node.edges[place]
+    maker = node if isinstance(value, SavedOutput) else getattr(value, "node", None)
     origin = "" if maker is None or maker.leaf else (
         f", which is output {getattr(maker, 'index', 0)} of "
-        f"{getattr(maker, 'node', maker).name()},")
+        f"{getattr(maker, 'node', maker).name().partition('Backward')[0]},")
     expected = node.versions[place] if node.versions is not None else 0
     hint = ("the operation that failed to compute its gradient was called at the line given below. "
             "The variable in question was changed there or anywhere later." if here.anomaly else
             "enable anomaly detection to find the operation that failed to compute its gradient, "
-            "with torch.autograd.set_detect_anomaly(True).")
+            "with torch.autograd.set_detect_anomaly(True, check_nan=False).")
     return ("one of the variables needed for gradient computation has been modified by an inplace "
             f"operation: [torch.{value.aval.dtype.words}Tensor {list(value.aval.shape)}]{origin} "
             f"is at version {value.alias.storage.version}; expected version {expected} instead. "

@@ -13,14 +13,19 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ..core.aval import Aval
-from ..core.handle import Alias, GradSlot, Handle, storage_of, wrap
-from ..core.levels import here
+from ..core.handle import Alias, GradSlot, Handle, wrap
+from ..core.levels import here, shared
 from ..core.primitive import Primitive
 
 new = object.__new__
 number = itertools.count(0, -1).__next__
 """Numbers nodes 0, -1, -2, ...: later is smaller, which is the order a heap hands out."""
+
+_WRITTEN_BY_HAND = frozenset(("AccumulateGrad", "CopyBackwards", "CopySlices"))
+"""Nodes whose names PyTorch gives with their C++ namespace."""
 
 FREED: Any = ("freed",)
 """Stands for the saved values of a node whose backward has run."""
@@ -77,8 +82,16 @@ class SavedOutput:
 
     __slots__ = ("alias", "aval", "value")
 
-    def __init__(self, out: Handle) -> None:
-        self.value, self.aval, self.alias = out.value, out.aval, out.alias
+    value: np.ndarray
+    aval: Aval
+    alias: Alias | None
+
+
+def saved_output(out: Handle) -> SavedOutput:
+    """The result of a node as the node saves it."""
+    saved: SavedOutput = new(SavedOutput)
+    saved.value, saved.aval, saved.alias = out.value, out.aval, out.alias
+    return saved
 
 
 class Node:
@@ -86,7 +99,8 @@ class Node:
 
     Attributes:
         edges: per operand, the node that receives its cotangent; None for a constant.
-        saved: per operand, the operand if a rule reads it, and last the result likewise.
+        saved: per operand, the operand if a rule reads it, and last the result likewise;
+            empty if nothing is read.
         versions: the versions of `saved` when they were saved; None if all were 0.
         ins: operand avals; None if each is `out`.
         out: the result's aval.
@@ -99,6 +113,7 @@ class Node:
                  "versions")
 
     primitive: ClassVar[Primitive]
+    rules: ClassVar[Any] = ()  # the primitive's VJP rules
     leaf: ClassVar[bool] = False
 
     edges: tuple[Any, ...]
@@ -117,7 +132,8 @@ class Node:
 
     def name(self) -> str:
         """The node's name, as "MulBackward0"."""
-        return type(self).__name__
+        name = type(self).__name__
+        return name if name not in _WRITTEN_BY_HAND else f"torch::autograd::{name}"
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
@@ -148,7 +164,7 @@ class Node:
         return add_hook(self.more().prehooks, fn)
 
     def __repr__(self) -> str:
-        return f"<{self.name()} object at {id(self):#x}>"
+        return f"<{type(self).__name__} object at {id(self):#x}>"
 
 
 def add_hook(hooks: dict[int, Any], fn: Callable[..., Any]) -> RemovableHandle:
@@ -177,13 +193,21 @@ class AccumulateGrad(Node):
         self.out, self.order = leaf.aval, number()
         self.grad: Any = leaf.extra.grad if leaf.extra is not None else None
         self.post_accumulate: _Hooks | None = None
-        storage_of(leaf)
         self.follow(leaf)
 
     def follow(self, leaf: Handle) -> None:
         """Notes which tensor this is the accumulator of, and what its value is now."""
         self._leaf, self._value, self._alias = weakref.ref(leaf), leaf.value, leaf.alias
         self.out = leaf.aval
+
+    def share(self, alias: Alias) -> None:
+        self._alias = alias
+
+    @property
+    def asked(self) -> bool:
+        """Whether the leaf (if it is still there) still asks for a gradient."""
+        leaf = self._leaf()
+        return leaf is None or leaf.node is self
 
     @property
     def variable(self) -> Any:
@@ -200,8 +224,9 @@ def node_class(primitive: Primitive) -> type[Node]:
     """The class of a primitive's nodes, made on first need."""
     if primitive.node_class is None:
         primitive.node_class = type(primitive.node_name, (Node,),
-                                    {"__slots__": (), "primitive": primitive})
-    return primitive.node_class  # type: ignore[no-any-return]
+                                    {"__slots__": (), "primitive": primitive,
+                                     "rules": primitive.vjp})
+    return primitive.node_class
 
 
 def leaf_node(leaf: Handle) -> AccumulateGrad:
@@ -212,14 +237,13 @@ def leaf_node(leaf: Handle) -> AccumulateGrad:
 
 
 def record(primitive: Primitive, out: Any, operands: Sequence[Any], avals: Sequence[Aval],
-           edges: tuple[Any, ...], params: dict[str, Any]) -> Node:
+           edges: Sequence[Any], params: dict[str, Any]) -> Node:
     """Makes the node of an application that has run; `out` is its result (or results)."""
     node: Node = new(primitive.node_class or node_class(primitive))
-    node.edges, node.order = edges, number()
-    node.ins, node.params = tuple(avals), params
-    node.extra = None
-    node.saved, node.versions = _save(primitive, out, operands, edges)
-    if here.anomaly:
+    node.edges, node.order = tuple(edges), number()
+    node.ins, node.params, node.extra = tuple(avals), params, None
+    _save(node, primitive, out, operands)
+    if shared.special and here.anomaly:
         node.more().line = user_line()
     if primitive.multiple:
         node.out = tuple(o.aval for o in out)
@@ -240,21 +264,33 @@ def _port(node: Node, index: int, aval: Aval) -> Port:
     return port
 
 
-def _save(primitive: Primitive, out: Any, operands: Sequence[Any],
-          edges: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[int, ...] | None]:
-    """The values that the rules of the operands with an edge read, and their versions."""
-    saved: list[Any] = [None] * (len(operands) + 1)
-    for i, edge in enumerate(edges):
-        rule = None if edge is None else primitive.rule(i)
-        if rule is None:
+def _save(node: Node, primitive: Primitive, out: Any, operands: Sequence[Any]) -> None:
+    """Saves what the rules of the operands with an edge read (place -1 is the result)."""
+    node.saved, node.versions = (), None
+    count, rules = len(operands), primitive.vjp
+    saved: list[Any] | None = None
+    aliased = False
+    for i, edge in enumerate(node.edges):
+        rule = rules[i] if isinstance(rules, tuple) else rules
+        if edge is None or rule is None:
             continue
-        for read in rule.saved_places(len(operands)):
-            saved[read] = operands[read] if read >= 0 else out
-    if saved[-1] is not None:
-        saved[-1] = (tuple(map(SavedOutput, out)) if primitive.multiple else SavedOutput(out))
+        for place in rule.saves if rule.saves_from is None else rule.saved_places(count):
+            if saved is None:
+                saved = [None] * (count + 1)
+            saved[place] = value = operands[place] if place >= 0 else saved_output(out)
+            if type(value) is not np.ndarray and value.alias is not None:
+                aliased = True
+    if saved is not None:
+        node.saved = tuple(saved)
+        if aliased:
+            node.versions = _versions(saved)
+
+
+def _versions(saved: Sequence[Any]) -> tuple[int, ...] | None:
+    """The versions of saved values; None if all are 0."""
     versions = tuple(0 if (alias := getattr(v, "alias", None)) is None else _saved_version(alias)
                      for v in saved)
-    return tuple(saved), versions if any(versions) else None
+    return versions if any(versions) else None
 
 
 def _saved_version(alias: Alias) -> int:

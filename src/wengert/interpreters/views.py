@@ -16,6 +16,7 @@ from ..core.aval import Aval
 from ..core.handle import Alias, Handle, storage_of
 from ..core.levels import here
 from ..core.primitive import Primitive, primitive
+from ..primitives.layout import sum_to
 from .tape import Node, new, node_class, number, record
 
 
@@ -33,7 +34,7 @@ class Step:
 
     def aval(self, x: Aval) -> Aval:
         out: Any = self.primitive.abstract(x, **self.params)
-        return out if self.index is None else out[self.index]  # type: ignore[no-any-return]
+        return out if self.index is None else out[self.index]
 
 
 Chain = tuple[Any, ...]
@@ -42,6 +43,8 @@ Chain = tuple[Any, ...]
 def shares(value: np.ndarray, operand: np.ndarray) -> bool:
     """Whether an array that NumPy derived from another lies in the other's memory."""
     base = value.base
+    if base is not None and type(base) is not np.ndarray:  # what `as_strided` puts in between
+        base = getattr(base, "base", None)
     return base is not None and (base is operand or base is operand.base)
 
 
@@ -65,32 +68,34 @@ def refresh(x: Handle) -> None:
     alias = x.alias
     if alias is None or alias.base is None or alias.seen == alias.storage.version:
         return
-    alias.seen = alias.storage.version
     base = alias.base
     if base.node is None or alias.origin in ("no_grad", "inference"):
+        alias.seen = alias.storage.version
         return
-    node, aval = base.node, base.aval
-    for step in alias.chain:
-        before, aval = aval, step.aval(aval)
-        node = _step_node(step, node, before, aval)
+    if alias.origin == "multiple" and here.grad:
+        raise RuntimeError(f"{output_words(x)} its base or another view of its base has been "
+                           f"modified inplace. {MULTIPLE}")
+    alias.seen = alias.storage.version
+    node: Node = new(node_class(take_view))
+    node.edges, node.order, node.saved, node.versions = (base.node,), number(), (), None
+    node.ins, node.out, node.extra = (base.aval,), x.aval, None
+    node.params = {"chain": alias.chain}
     x.node = node
 
 
-def _step_node(step: Step, edge: Node, before: Aval, after: Aval) -> Node:
-    """The node of one view step, without computing anything."""
-    if step.index is not None:
-        return _chain_node((step,), edge, before, after)
-    node: Node = new(node_class(step.primitive))
-    node.edges, node.order, node.saved, node.versions = (edge,), number(), (None, None), None
-    node.ins, node.out, node.params, node.extra = (before,), after, step.params, None
-    return node
+def output_words(view: Any) -> str:
+    """How PyTorch calls one of several views, as "Output 0 of Unbind is a view and"."""
+    if view.node is None:
+        return "A view was created in no_grad mode and"
+    step = view.alias.chain[-1]
+    name = node_class(step.primitive).__name__.partition("Backward")[0]
+    return f"Output {step.index or 0} of {name} is a view and"
 
 
-def _chain_node(chain: Chain, edge: Node, before: Aval, after: Aval) -> Node:
-    node: Node = new(node_class(take_view))
-    node.edges, node.order, node.saved, node.versions = (edge,), number(), (None, None), None
-    node.ins, node.out, node.params, node.extra = (before,), after, {"chain": chain}, None
-    return node
+MULTIPLE = (
+    "This view is the output of a function that returns multiple views. Such functions do not "
+    "allow the output views to be modified inplace. You should replace the inplace operation by "
+    "an out-of-place one.")
 
 
 def rebase(view: Handle) -> None:
@@ -125,9 +130,22 @@ write_view = primitive(
 take_view = primitive(
     "take_view", lambda x, chain: follow(chain, x), linear=True,
     abstract=lambda x, chain: follow_aval(chain, x),
-    vjp=(lambda g, x_aval, chain: write_view(_zeros(x_aval), g, chain=chain),),
+    vjp=(lambda g, x_aval, chain: _untake(g, x_aval, chain),),
     node="AsStridedBackward0")
 """The part of x that `chain` views (as a value: what is differentiated is the copy)."""
+
+
+def _untake(g: Any, x: Aval, chain: Chain) -> Any:
+    """Zeros with g where the chain leads; sums where an expanded view has one place for several."""
+    if all(step.primitive.name != "expand" for step in chain):
+        return write_view(_zeros(x), g, chain=chain)
+    avals = [x]
+    for step in chain:
+        avals.append(step.aval(avals[-1]))
+    for step, before in zip(reversed(chain), reversed(avals[:-1]), strict=True):
+        g = (sum_to(g, shape=before.shape) if step.primitive.name == "expand" else
+             write_view(_zeros(before), g, chain=(step,)))
+    return g
 
 
 def follow_aval(chain: Chain, x: Aval) -> Aval:

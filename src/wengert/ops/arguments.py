@@ -9,6 +9,8 @@ import numpy as np
 
 from ..core.handle import Handle
 
+ALL_DIMS = tuple(tuple(range(n)) for n in range(8))
+
 
 def need_tensor(name: str, value: Any, argument: str = "input", position: int = 1) -> Any:
     """The value, if it is a tensor.
@@ -45,7 +47,7 @@ def wrapped_dims(dim: Any, ndim: int) -> tuple[int, ...]:
         RuntimeError: if one appears twice.
     """
     if dim is None:
-        return tuple(range(ndim))
+        return ALL_DIMS[ndim] if ndim < len(ALL_DIMS) else tuple(range(ndim))
     if not isinstance(dim, (tuple, list)):
         return (wrapped_dim(dim, ndim),) if ndim else _scalar_dims(dim)
     dims = tuple(wrapped_dim(d, ndim) for d in dim)

@@ -12,7 +12,7 @@ import numpy as np
 from ..core import dtypes
 from ..core.aval import aval_of
 from ..core.device import check_device
-from ..core.handle import Handle, wrap
+from ..core.handle import Alias, Handle, Results, Storage, wrap
 from ..core.levels import here
 from ..interpreters.tape import leaf_node
 from ..primitives import layout
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from .._tensor import Tensor
 
 
+def _plain(value: Any) -> Any:
+    """A number, or the one in a tensor."""
+    return value.item() if isinstance(value, Results.cls) else value
+
+
 def new_leaf(array: np.ndarray, requires_grad: bool = False) -> Tensor:
     """A tensor round a new array.
 
@@ -30,15 +35,20 @@ def new_leaf(array: np.ndarray, requires_grad: bool = False) -> Tensor:
         RuntimeError: if it is to require grad and its dtype can't.
     """
     out = wrap(array, aval_of(array))
+    if here.inference:
+        out.alias = Alias(Storage(inference=True))
     if requires_grad:
+        if not out.aval.dtype.differentiable:
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require "
+                               "gradients")
         require_grad(out)
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 def require_grad(x: Any) -> None:
     """Makes a leaf collect gradients."""
     if not x.aval.dtype.differentiable:
-        raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+        raise RuntimeError("only Tensors of floating point dtype can require gradients")
     x.node = leaf_node(x)
 
 
@@ -132,7 +142,7 @@ def _flatten(data: Any, shape: tuple[int, ...], dim: int, into: list[Any]) -> No
             raise _ragged(shape, dim, len(array) if array.ndim else 0)
         into.extend(array.reshape(-1))
     elif dim == len(shape):
-        into.append(_number(data))
+        into.append(_number(data, dim))
     elif not isinstance(data, (list, tuple, range)):
         raise TypeError(f"not a sequence: {type(data).__name__}" if not is_number(data) else
                         "not a sequence")
@@ -147,11 +157,13 @@ def _ragged(shape: tuple[int, ...], dim: int, got: int) -> ValueError:
     return ValueError(f"expected sequence of length {shape[dim]} at dim {dim} (got {got})")
 
 
-def _number(value: Any) -> Any:
+def _number(value: Any, dim: int = 0) -> Any:
     if is_number(value):
         return value
     if isinstance(value, (list, tuple)):
         raise TypeError(f"must be real number, not {type(value).__name__}")
+    if isinstance(value, str) and dim:
+        raise ValueError("too many dimensions 'str'")
     if isinstance(value, str):
         raise TypeError("new(): invalid data type 'str'")
     if value is None:
@@ -173,15 +185,14 @@ def _inferred(flat: list[Any]) -> dtypes.dtype:
 
 def _filled(flat: list[Any], kind: dtypes.dtype) -> np.ndarray:
     if not kind.is_complex and any(isinstance(v, (complex, np.complexfloating)) for v in flat):
-        raise RuntimeError(f"value cannot be converted to type {kind.words.lower()} without "
-                           "overflow")
+        raise TypeError("must be real number, not complex")
     try:
         with np.errstate(all="ignore"):
             if kind.category == dtypes.INTEGER:
                 return np.array([int(v) for v in flat], np.int64).astype(kind.numpy)
             return np.array(flat, kind.numpy)
     except OverflowError:
-        raise RuntimeError("Overflow when unpacking long") from None
+        raise ValueError("Overflow when unpacking long long") from None
     except ValueError as error:
         raise ValueError(str(error)) from None
 
@@ -192,7 +203,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     if isinstance(data, Handle):
         kind = data.aval.dtype if dtype is None else dtypes.of(dtype)
         return data if kind is data.aval.dtype else layout.cast(data, dtype=kind)  # type: ignore[return-value]
-    return wrap(array_from(data, dtype))  # type: ignore[no-any-return]
+    return wrap(array_from(data, dtype))
 
 
 asarray = as_tensor
@@ -220,7 +231,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
                          "with negative strides are not currently supported. (You can probably "
                          "work around this by making a copy of your array  with array.copy().) ")
     dtypes.of(ndarray.dtype)
-    return wrap(ndarray.view(np.ndarray))  # type: ignore[no-any-return]
+    return wrap(ndarray.view(np.ndarray))
 
 
 # --- filled -----------------------------------------------------------------------------------
@@ -256,8 +267,10 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
         tensor([7, 7])
     """
     check_device(device)
-    if isinstance(fill_value, Handle):
-        fill_value = fill_value.item()
+    fill_value = _plain(fill_value)
+    if not is_number(fill_value):
+        raise TypeError("full(): argument 'fill_value' (position 2) must be Number, not "
+                        f"{type(fill_value).__name__}")
     kind = dtypes.of_number(fill_value) if dtype is None else dtypes.of(dtype)
     array = np.full(nonnegative(sizes((size,))), fill_value, kind.numpy)
     return new_leaf(array, requires_grad)
@@ -329,9 +342,9 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, dev
     check_device(device)
     if end is None:
         start, end = 0, start
-    start, end, step = (v.item() if isinstance(v, Handle) else v for v in (start, end, step))
+    start, end, step = (_plain(v) for v in (start, end, step))
     for value in (start, end, step):
-        if not is_number(value) or isinstance(value, complex) and not isinstance(value, float):
+        if not is_number(value) or (isinstance(value, complex) and not isinstance(value, float)):
             raise TypeError("arange() received an invalid combination of arguments - got a "
                             f"{type(value).__name__} where a number was expected")
     if step == 0:
@@ -350,7 +363,7 @@ def _stepped(start: Any, step: Any, count: int, kind: np.dtype[Any]) -> np.ndarr
     """start + i step, worked out in float64 (or int64) and rounded once."""
     steps = np.arange(count, dtype=np.int64 if isinstance(step, int) and isinstance(
         start, int) else np.float64)
-    return here.run((start + steps * step).astype, kind)  # type: ignore[no-any-return]
+    return here.run((start + steps * step).astype, kind)
 
 
 def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None,
@@ -369,7 +382,7 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     kind = _kind(dtype)
-    start, end = (v.item() if isinstance(v, Handle) else v for v in (start, end))
+    start, end = (_plain(v) for v in (start, end))
     return new_leaf(_spaced(start, end, int(steps), kind), requires_grad)
 
 
@@ -378,7 +391,7 @@ def _spaced(start: Any, end: Any, steps: int, kind: np.dtype[Any]) -> np.ndarray
     if steps == 1:
         return np.asarray([start], kind)
     if kind.kind not in "fc":
-        return here.run(np.linspace(start, end, steps).astype, kind)  # type: ignore[no-any-return]
+        return here.run(np.linspace(start, end, steps).astype, kind)
     low, high = np.asarray(start, kind), np.asarray(end, kind)
     step = (high - low) / np.asarray(max(steps - 1, 1), kind)
     i = np.arange(steps)

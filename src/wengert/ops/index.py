@@ -8,14 +8,11 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.handle import Handle, wrap
-from ..core.levels import here
-from ..interpreters.inplace import check_history, write
-from ..interpreters.views import refresh
-from ..primitives import indexing as p
-from ..primitives import layout
+from ..interpreters.inplace import write
+from ..primitives import indexing as p, layout
 from . import shapes
 from .arguments import need_tensor, wrapped_dim
-from .operators import number_array
+from .operators import is_number, number_array
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -33,6 +30,8 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     """
     if type(index) is int:  # the commonest, first
         return _select(x, index)
+    if index is Ellipsis:
+        return layout.index_alias(x, index=(Ellipsis,))
     basic, arrays = _parsed(x, index)
     viewed = _view(x, basic) if arrays is None or _does_something(basic) else x
     if arrays is None:
@@ -43,6 +42,8 @@ def getitem(x: Tensor, index: Any) -> Tensor:
 def _select(x: Any, i: int) -> Any:
     shape = x.aval.shape
     if not shape:
+        if i:
+            raise IndexError(f"index {i} is out of bounds for dimension 0 with size 0")
         raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
                          "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number")
     if not -shape[0] <= i < shape[0]:
@@ -58,18 +59,27 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
         RuntimeError: if the value does not broadcast, or x may not be written.
     """
     basic, arrays = _parsed(x, index)
-    if here.grad and getattr(x.node, "leaf", False):
-        _refuse_leaf(x)
-    target = _view(x, basic) if arrays is None or _does_something(basic) else x
+    target = _view(x, basic) if _does_something(basic) else x
     if isinstance(value, np.ndarray):
         value = wrap(value)
     if arrays is None:
-        if isinstance(value, Handle):
-            value = _without_leading(value, target.aval.ndim)
+        if not isinstance(value, Handle) or not value.aval.ndim:
+            shapes.fill_(target, value)
+            return
+        value = _without_leading(value, target.aval.ndim)
+        if value.aval.shape != target.aval.shape:
+            value = shapes.expand(value, *target.aval.shape)
         shapes.copy_(target, value)
         return
     if isinstance(value, Handle):
-        value = shapes.astype(value, x.aval.dtype)
+        if value.aval.dtype is not x.aval.dtype and (value.aval.ndim or not _masks(index)):
+            raise RuntimeError("Index put requires the source and destination dtypes match, got "
+                               f"{x.aval.dtype.words} for the destination and "
+                               f"{value.aval.dtype.words} for the source.")
+        value = shapes.astype(_without_leading(value, 0), x.aval.dtype)
+    elif not is_number(value):
+        raise TypeError(f"can't assign a {type(value).__name__} to a "
+                        f"torch.{x.aval.dtype.words}Tensor")
     else:
         value = number_array(value, x.aval.dtype)
     pattern, indices = arrays
@@ -77,22 +87,22 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
                            accumulate=False))
 
 
-def _refuse_leaf(x: Any) -> None:
-    if x.alias is not None:
-        refresh(x)
-    if x.alias is None or x.alias.base is None:
-        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an "
-                           "in-place operation.")
-    check_history(x, True)
+def _masks(index: Any) -> bool:
+    """Whether an index has a mask in it."""
+    if isinstance(index, tuple):
+        return any(map(_masks, index))
+    if isinstance(index, Handle):
+        return index.aval.dtype in (dtypes.bool_, dtypes.uint8)
+    return isinstance(index, bool) or (isinstance(index, list) and bool(index) and all(
+        isinstance(i, bool) for i in index))
 
 
 def _without_leading(value: Any, ndim: int) -> Any:
     """Leading dimensions of size 1 that the target lacks are dropped, as NumPy does."""
     shape = value.aval.shape
-    extra = len(shape) - ndim
-    if extra > 0 and all(n == 1 for n in shape[:extra]):
-        return layout.reshape(value, shape=shape[extra:])
-    return value
+    while len(shape) > ndim and shape[0] == 1:
+        shape = shape[1:]
+    return value if shape is value.aval.shape else layout.reshape(value, shape=shape)
 
 
 # --- taking an index apart --------------------------------------------------------------------
@@ -113,7 +123,7 @@ def _parsed(x: Any, index: Any) -> tuple[list[Any], tuple[Any, Any] | None]:
     for item in items:
         if isinstance(item, np.ndarray):
             used = item.ndim if item.dtype == np.bool_ else 1
-            _check_mask(item, x.aval.shape[dim:dim + used], dim)
+            _check_mask(item, x.aval.shape, dim)
             basic += [None] if used == 0 else [_WHOLE] * used
             advanced.append(item)
             dim += used
@@ -150,7 +160,9 @@ def _item(item: Any) -> Any:
     if not isinstance(item, np.ndarray):
         if hasattr(item, "__index__"):
             return item.__index__()
-        raise TypeError("only integers, slices (`:`), ellipsis (`...`), None and long or byte "
+        if isinstance(item, str):
+            raise TypeError("new(): invalid data type 'str'")
+        raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte "
                         f"Variables are valid indices (got {type(item).__name__})")
     if item.dtype == np.uint8:
         return item != 0
@@ -169,7 +181,10 @@ def _spelled_out(items: list[Any], ndim: int) -> list[Any]:
     used = sum(0 if i is None or i is Ellipsis else
                i.ndim if isinstance(i, np.ndarray) and i.dtype == np.bool_ else 1 for i in items)
     if used > ndim:
-        if ndim == 0:
+        if ndim == 0 and len(items) == 1 and isinstance(items[0], slice):
+            raise IndexError("slice() cannot be applied to a 0-dim tensor.")
+        if ndim == 0 and len(items) == 1 and (
+                isinstance(items[0], int) and items[0] == 0):
             raise IndexError(
                 "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
                 "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number")
@@ -178,8 +193,8 @@ def _spelled_out(items: list[Any], ndim: int) -> list[Any]:
     places = [i for i, item in enumerate(items) if item is Ellipsis]
     if not places:
         return items + fill
-    if len(places) > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
+    if len(places) > 1:  # as PyTorch has it: only the first stands for several dimensions
+        return _spelled_out([item for i, item in enumerate(items) if i not in places[1:]], ndim)
     return items[:places[0]] + fill + items[places[0] + 1:]
 
 
@@ -189,6 +204,8 @@ def _slice(item: slice, n: int) -> Any:
     Raises:
         ValueError: for a step that is not positive.
     """
+    if item.step is not None and _number(item.step) == 0:
+        raise ValueError("slice step cannot be zero")
     if item.step is not None and _number(item.step) <= 0:
         raise ValueError("step must be greater than zero")
     parts = tuple(None if v is None else _number(v) for v in (item.start, item.stop, item.step))
@@ -210,8 +227,9 @@ def _check_bounds(i: int, n: int, dim: int) -> None:
 
 
 def _check_mask(mask: np.ndarray, shape: tuple[int, ...], dim: int) -> None:
-    if mask.dtype == np.bool_ and mask.shape != shape:
-        at = next(i for i, (n, m) in enumerate(zip(mask.shape, shape, strict=True)) if n != m)
+    if mask.dtype == np.bool_ and mask.shape != shape[dim:dim + mask.ndim]:
+        at = next(i for i, (n, m) in enumerate(zip(mask.shape, shape[dim:], strict=False))
+                  if n != m)
         raise IndexError(f"The shape of the mask {list(mask.shape)} at index {at} does not match "
                          f"the shape of the indexed tensor {list(shape)} at index {dim + at}")
 
@@ -264,9 +282,9 @@ def _checked(apply: Any) -> Any:
     except IndexError as error:
         text = str(error)
         if "shape mismatch" in text:
-            text = "shape mismatch: indexing tensors could not be broadcast together with shapes" + (
-                text.partition("with shapes")[2].replace("(", "[").replace(",)", "]")
-                .replace(")", "]"))
+            shapes = text.partition("with shapes")[2].replace("(", "[").replace(",)", "]")
+            text = ("shape mismatch: indexing tensors could not be broadcast together with shapes"
+                    + shapes.replace(")", "]").replace("] [", "], [").rstrip())
         raise IndexError(text.replace("for axis", "for dimension")) from None
 
 
@@ -275,7 +293,9 @@ def _checked(apply: Any) -> Any:
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """The slice at an index of a dimension; a view."""
-    d = wrapped_dim(dim, need_tensor("select", input).aval.ndim)
+    if not need_tensor("select", input).aval.ndim:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    d = wrapped_dim(dim, input.aval.ndim)
     n = input.aval.shape[d]
     if not -n <= index < n:
         raise IndexError(f"select(): index {index} out of range for tensor of size "
@@ -289,7 +309,9 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     Raises:
         RuntimeError: if they reach beyond the dimension.
     """
-    d = wrapped_dim(dim, need_tensor("narrow", input).aval.ndim)
+    if not need_tensor("narrow", input).aval.ndim:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    d = wrapped_dim(dim, input.aval.ndim)
     n = input.aval.shape[d]
     first = start + n if start < 0 else start
     if length < 0:
@@ -297,6 +319,14 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     if first + length > n:
         raise RuntimeError(f"start ({first}) + length ({length}) exceeds dimension size ({n}).")
     return layout.narrow(input, d, first, length)
+
+
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """The indices of the elements that are not zero: one row each, or a tensor per dimension."""
+    found = np.nonzero(np.atleast_1d(need_tensor("nonzero", input).value))
+    if as_tuple:
+        return tuple(wrap(i) for i in found)
+    return wrap(np.stack(found, 1) if input.aval.ndim else np.zeros((len(found[0]), 0), np.int64))
 
 
 def _int_index(name: str, index: Any) -> Any:
@@ -312,8 +342,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices of a dimension that a vector of indices names, as a copy."""
     d = wrapped_dim(dim, need_tensor("index_select", input).aval.ndim)
     if _int_index("index_select", index).aval.ndim > 1:
-        raise IndexError("index_select(): Index is supposed to be a vector, but got dim: "
-                         f"{index.aval.ndim} with type: {index.aval.dtype.words}")
+        raise IndexError("index_select(): Index is supposed to be a vector")
     flat = np.atleast_1d(index.value)
     return _checked(lambda: _index_select(input, flat, pattern=(_WHOLE,) * d + (0,)))
 
@@ -333,7 +362,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 def _check_range(index: Any, n: int, dim: int) -> None:
-    if index.aval.numel and not (0 <= index.value.min() and index.value.max() < n):
+    if index.aval.numel and not (index.value.min() >= 0 and index.value.max() < n):
         bad = index.value[(index.value < 0) | (index.value >= n)].flat[0]
         raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {n}")
 

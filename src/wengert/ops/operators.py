@@ -17,10 +17,10 @@ import numpy as np
 from ..core import dtypes
 from ..core.aval import Aval, aval_of
 from ..core.handle import Handle, Results, wrap
-from ..core.levels import bind, here, shared
+from ..core.levels import here, shared
 from ..core.primitive import Primitive
-from ..interpreters.inplace import write
-from ..interpreters.tape import SavedOutput, node_class, number
+from ..interpreters.inplace import check_kind, write
+from ..interpreters.tape import node_class, number, saved_output
 from ..primitives.layout import cast
 
 if TYPE_CHECKING:
@@ -46,11 +46,13 @@ def binary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor, A
         primitive: elementwise, with a ufunc, and a result like its operands.
         floats: whether integers are first made floats, as in a division.
     """
-    cls, ufunc = node_class(primitive), primitive.ufunc
+    cls = node_class(primitive)
+    ufunc: Any = primitive.ufunc
     left, right = (() if r is None else r.saves for r in primitive.vjp or (None, None))  # type: ignore[union-attr]
     # What each operand's rule reads: x, y, the result.
     left_x, left_y, left_out = 0 in left, 1 in left, -1 in left
     right_x, right_y, right_out = 0 in right, 1 in right, -1 in right
+    reads_nothing = not (left or right)
 
     def function(x: Any, y: Any) -> Any:
         aval = x.aval
@@ -75,10 +77,13 @@ def binary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor, A
         out.node = node = new(cls)
         node.edges, node.order, node.out = (mine, edge), number(), aval
         node.ins = node.versions = node.params = node.extra = None
+        if reads_nothing:
+            node.saved = ()
+            return out
         a, b = mine is not None, edge is not None
         node.saved = (x if (a and left_x) or (b and right_x) else None,
                       y if (a and left_y) or (b and right_y) else None,
-                      SavedOutput(out) if (a and left_out) or (b and right_out) else None)
+                      saved_output(out) if (a and left_out) or (b and right_out) else None)
         return out
 
     return function
@@ -86,15 +91,15 @@ def binary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor, A
 
 def comparison(primitive: Primitive) -> Callable[[Tensor, Any], Tensor]:
     """The function of a primitive that compares two operands."""
-    ufunc = primitive.ufunc
+    ufunc: Any = primitive.ufunc
 
     def function(x: Any, y: Any) -> Any:
         aval = x.aval
         kind = type(y)
         if kind is Results.cls and y.aval is aval and aval.fast and not shared.special:
             other = y.value
-        elif ((kind is float or kind is int) and not shared.special
-                and (other := aval.scalars.get(y)) is not None):
+        elif ((kind is float or kind is int) and aval.fast and not shared.special
+                and (other := aval.scalars.get(y) if y else aval.zero) is not None):
             pass
         else:
             return general(primitive, False, x, y)
@@ -126,7 +131,8 @@ def unary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor], T
             out.node = node = new(cls)
             node.edges, node.order, node.out = (input.node,), number(), aval
             node.ins = node.versions = node.params = node.extra = None
-            node.saved = (input if save_x else None, SavedOutput(out) if save_out else None)
+            node.saved = (input if save_x else None, saved_output(out) if save_out else None
+                          ) if save_x or save_out else ()
         return out
 
     return function
@@ -137,16 +143,29 @@ def unary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor], T
 
 def general(primitive: Primitive, floats: bool, x: Any, y: Any) -> Any:
     """Promotes two operands and applies the primitive; NotImplemented for a foreign operand."""
-    if not (_acceptable(x) and _acceptable(y)):
+    kind = x.aval.dtype
+    if kind.differentiable:  # what needs neither promotion nor `CHECKS`, first
+        if isinstance(y, Handle) and y.aval.dtype is kind:
+            return primitive(x, y)
+        if (type(y) is float or type(y) is int) and (scalar := x.aval.scalars.get(y)) is not None:
+            return primitive(x, scalar)
+    if not _acceptable(y):
         return NotImplemented
+    check = CHECKS.get(primitive.name)
+    if check is not None:
+        check(x, y)
     pair = promoted((x, y), floats=floats)
     if not isinstance(y, Handle) and primitive.elementwise:
         _remember(x.aval, y, pair[1])
-    return bind(primitive, pair, {})
+    return primitive(*pair)
+
+
+CHECKS: dict[str, Callable[[Any, Any], None]] = {}
+"""By primitive, what is asked of two operands before they are promoted."""
 
 
 def general_unary(primitive: Primitive, floats: bool, x: Any) -> Any:
-    return bind(primitive, promoted((x,), floats=floats), {})
+    return primitive(*promoted((x,), floats=floats))
 
 
 def _acceptable(value: Any) -> bool:
@@ -204,8 +223,8 @@ def number_array(value: Any, kind: dtypes.dtype) -> np.ndarray:
     """A number as a 0-d array of a dtype; integers wrap around, as PyTorch's do."""
     try:
         if kind.category == dtypes.INTEGER and not isinstance(value, float):
-            return here.run(np.asarray(int(value), np.int64).astype, kind.numpy)  # type: ignore[no-any-return]
-        return here.run(np.asarray, value, kind.numpy)  # type: ignore[no-any-return]
+            return here.run(np.asarray(int(value), np.int64).astype, kind.numpy)
+        return here.run(np.asarray, value, kind.numpy)
     except OverflowError:
         raise RuntimeError(f"value cannot be converted to type {kind.words.lower()} without "
                            "overflow") from None
@@ -221,17 +240,23 @@ def inplace_binary(primitive: Primitive, *, floats: bool = False) -> Callable[[A
         if (kind is float or kind is int) and (
                 scalar := self.aval.scalars.get(other)) is not None:
             return write(primitive, self, scalar)
+        check = CHECKS.get(primitive.name)
+        if check is not None:
+            check(self, other)
         x, y = promoted((self, other), floats=floats)
-        return write(primitive, self, y) if x is self else _write_back(primitive, self, x, y)
+        if x is self:
+            return write(primitive, self, y)
+        check_kind(self.aval, x.aval)
+        return _write_back(primitive, self, x, y)
 
     return function
 
 
 def _write_back(primitive: Primitive, self: Any, x: Any, y: Any) -> Any:
     """In place where the work is done in another dtype than self's, and converted at the end."""
-    from ..interpreters.inplace import check_fits  # noqa: PLC0415
-    from .shapes import copy_  # noqa: PLC0415
+    from ..interpreters.inplace import check_fits
+    from .shapes import copy_
 
-    result = bind(primitive, (x, y), {})
+    result = primitive(x, y)
     check_fits(self.aval, result.aval)
     return copy_(self, result)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import dtypes
-from ..core.handle import Handle
+from ..core.handle import Handle, storage_of, wrap
+from ..core.levels import here, shared
 from ..core.primitive import Primitive
 from ..interpreters.inplace import write
 from ..primitives import elementwise as e
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def _documented(function: Any, name: str, says: str, example: str = "") -> Any:
-    """Gives a made function its name and its docstring."""
+    """Gives a made function its name, its docstring and the types of its signature."""
+    operands = function.__code__.co_varnames[:function.__code__.co_argcount]
+    function.__annotations__ = dict.fromkeys(operands, "Any") | {
+        operands[0]: "Tensor", "return": "Tensor"}
     function.__name__ = function.__qualname__ = name
     function.__module__ = __name__
     function.__doc__ = says if not example else (
@@ -36,16 +40,6 @@ def _unary(name: str, primitive: Primitive, says: str, example: Any = "", *,
     function: Callable[[Tensor], Tensor] = _documented(
         operators.unary(primitive, floats=floats), name, says, example)
     return function
-
-
-def _unary_(primitive: Primitive) -> Callable[[Tensor], Tensor]:
-    """The in-place form of a function of one operand, `x.exp_()`."""
-
-    def function(self: Any) -> Any:
-        return write(primitive, self)
-
-    return _documented(function, f"{primitive.name.rstrip('_')}_",  # type: ignore[no-any-return]
-                       f"`{primitive.name}` of each element, in place.")
 
 
 # --- functions of one operand -----------------------------------------------------------------
@@ -78,12 +72,36 @@ sigmoid = _unary("sigmoid", e.sigmoid, "1 / (1 + e**-x) of each element.",
                  ("torch.sigmoid(torch.zeros(2))", "tensor([0.5000, 0.5000])"))
 erf = _unary("erf", e.erf, "The error function, 2/sqrt(pi) times the integral of e**-t**2.")
 erfc = _unary("erfc", e.erfc, "1 - erf(x), accurate for large x.")
-relu = _unary("relu", e.relu, "max(x, 0) of each element; slope 0 at 0.",
-              ("torch.relu(torch.tensor([-1., 2.]))", "tensor([0., 2.])"), floats=False)
+_relu = operators.unary(e.relu)
+
+
+def relu(input: Tensor) -> Tensor:
+    """max(x, 0) of each element; slope 0 at 0.
+
+    Example:
+        >>> import wengert as torch
+        >>> torch.relu(torch.tensor([-1., 2.]))
+        tensor([0., 2.])
+    """
+    if need_tensor("relu", input).aval.dtype is dtypes.bool_:
+        raise RuntimeError("Boolean inputs not supported for relu")
+    return _relu(input)
+
+
 reciprocal = _unary("reciprocal", e.reciprocal, "1 / x of each element.")
 sign = _unary("sign", e.sign, "-1, 0 or 1 by the sign of each element.", floats=False)
 sgn = _unary("sgn", e.sgn, "x / |x| of each element, 0 at 0.", floats=False)
-positive = _unary("positive", e.positive, "The tensor itself.", floats=False)
+
+
+def positive(input: Tensor) -> Tensor:
+    """The tensor itself.
+
+    Raises:
+        RuntimeError: for bools.
+    """
+    if need_tensor("positive", input).aval.dtype is dtypes.bool_:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
 
 
 def _rounding(name: str, primitive: Primitive, says: str) -> Callable[[Tensor], Tensor]:
@@ -91,10 +109,11 @@ def _rounding(name: str, primitive: Primitive, says: str) -> Callable[[Tensor], 
 
     def function(input: Any) -> Any:
         if not need_tensor(name, input).aval.dtype.differentiable:
+            primitive.abstract(input.aval)  # which refuses bools
             return input.clone()
         return apply(input)
 
-    return _documented(function, name, says)  # type: ignore[no-any-return]
+    return _documented(function, name, says)
 
 
 floor = _rounding("floor", e.floor, "The largest integer not above each element.")
@@ -130,14 +149,17 @@ def abs(input: Tensor) -> Tensor:
 
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """The nearest integer, halves to the even one; or to a number of decimals."""
-    if not need_tensor("round", input).aval.dtype.differentiable:
+    if not need_tensor("round", input).aval.dtype.differentiable and not decimals:
+        e.round_.abstract(input.aval)  # which refuses bools
         return input.clone()
     return e.round_decimals(input, decimals=decimals) if decimals else e.round_(input)
 
 
 def square(input: Tensor) -> Tensor:
     """x**2 of each element."""
-    return e.square(need_tensor("square", input))
+    if need_tensor("square", input).aval.dtype is dtypes.bool_:
+        input = operators.to_kind(input, dtypes.int64)
+    return e.square(input)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
@@ -170,9 +192,14 @@ def bitwise_not(input: Tensor) -> Tensor:
     """Every bit flipped; for bools, `not`.
 
     Raises:
-        TypeError: for floats.
+        NotImplementedError: for floats.
     """
-    if need_tensor("bitwise_not", input).aval.dtype.differentiable:
+    return e.bitwise_not(need_tensor("bitwise_not", input))
+
+
+def invert_operator(input: Any) -> Any:
+    """~input."""
+    if input.aval.dtype.differentiable:
         raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type "
                         "tensors")
     return e.bitwise_not(input)
@@ -182,8 +209,11 @@ def bitwise_not(input: Tensor) -> Tensor:
 
 
 def _binary(name: str, apply: Callable[..., Any], says: str, example: Any = "",
-            second: str = "other") -> Callable[[Any, Any], Tensor]:
+            second: str = "other", *, tensors: bool = False) -> Callable[[Any, Any], Tensor]:
     def function(input: Any, other: Any) -> Any:
+        if tensors and not (isinstance(input, Handle) and isinstance(other, Handle)):
+            need_tensor(name, input)
+            need_tensor(name, other, second, 2)
         if not isinstance(input, Handle) and not isinstance(other, Handle):
             need_tensor(name, input)
         if isinstance(input, Handle):
@@ -195,13 +225,13 @@ def _binary(name: str, apply: Callable[..., Any], says: str, example: Any = "",
             need_tensor(name, other, second, 2)
         return found
 
-    return _documented(function, name, says, example)  # type: ignore[no-any-return]
+    return _documented(function, name, says, example)
 
 
 def _number_first(apply: Any, number: Any, x: Any) -> Any:
     if not is_number(number):
         return NotImplemented
-    return apply(operators.wrap(operators.number_array(
+    return apply(wrap(operators.number_array(
         number, x.aval.dtype if dtypes.of_number(number).category <= x.aval.dtype.category
         else dtypes.of_number(number))), x)
 
@@ -210,8 +240,6 @@ _add, _sub, _mul = (operators.binary(e.add), operators.binary(e.sub), operators.
 _rsub = operators.binary(e.rsub)
 _true_divide = operators.binary(e.div, floats=True)
 _atan2, _hypot = operators.binary(e.atan2, floats=True), operators.binary(e.hypot)
-_NO_BOOL = ("Subtraction, the `-` operator, with {} is not supported. If you are trying to invert "
-            "a mask, use the `~` or `logical_not()` operator instead.")
 
 
 def _is_bool(x: Any) -> builtins.bool:
@@ -222,47 +250,64 @@ def add_operator(x: Any, y: Any) -> Any:
     return _add(x, y)
 
 
-def sub_operator(x: Any, y: Any) -> Any:
-    """x - y, which bools do not have."""
-    if x.aval.dtype is dtypes.bool_ or isinstance(y, builtins.bool):
-        _check_no_bool(x, y)
-    return _sub(x, y)
+sub_operator = _sub
 
 
 def rsub_operator(x: Any, y: Any) -> Any:
     """y - x, by the name that PyTorch gives it."""
-    if x.aval.dtype is dtypes.bool_ or isinstance(y, builtins.bool):
-        _check_no_bool(x, y)
     if not is_number(y):
         return NotImplemented
+    _check_no_bool(x, y)
     x, y = promoted((x, y))
     return e.rsub(y, x)
 
 
 def _check_no_bool(x: Any, y: Any) -> None:
     if _is_bool(x) and _is_bool(y):
-        raise RuntimeError(_NO_BOOL.format("two bool tensors"))
+        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. "
+                           "Use the `^` or `logical_xor()` operator instead.")
     if _is_bool(x) or _is_bool(y):
-        raise RuntimeError(_NO_BOOL.format("a bool tensor"))
+        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If "
+                           "you are trying to invert a mask, use the `~` or `logical_not()` "
+                           "operator instead.")
 
 
-def _whole(primitive: Primitive) -> Callable[[Any, Any], Any]:
-    """Integer division and its kin, which refuse a zero divisor; floats follow IEEE."""
-    apply = operators.binary(primitive) if primitive.vjp else (
-        lambda x, y: general(primitive, False, x, y))
+def _check_divisor(x: Any, y: Any) -> None:
+    """Refuses a zero divisor in integer division and its kin; floats follow IEEE."""
+    divisor = np.asarray(y.value if isinstance(y, Handle) else y)
+    kinds = x.aval.numpy.kind + divisor.dtype.kind
+    if kinds != "bb" and not set(kinds) - set("iub") and not np.all(divisor):
+        raise RuntimeError("ZeroDivisionError")
 
+
+def _check_exponent(x: Any, y: Any) -> None:
+    """Refuses a negative number as an integer's exponent; tensors may have them."""
+    if isinstance(y, int) and y < 0 and not x.aval.dtype.differentiable:
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+
+
+operators.CHECKS.update({
+    "sub": _check_no_bool, "remainder": _check_divisor, "fmod": _check_divisor,
+    "floor_divide": _check_divisor, "floor_quotient": _check_divisor, "pow": _check_exponent})
+
+
+def _by_number(of_tensors: Any, of_number: Any) -> Callable[[Any, Any], Any]:
     def function(x: Any, y: Any) -> Any:
-        divisor = y.value if isinstance(y, Handle) else y
-        if (not x.aval.dtype.differentiable and isinstance(divisor, (int, np.integer, np.ndarray))
-                and np.asarray(divisor).dtype.kind in "iub" and not np.all(divisor)):
-            raise RuntimeError("ZeroDivisionError")
-        return apply(x, y)
+        return (of_tensors if isinstance(y, (Handle, np.ndarray)) else of_number)(x, y)
 
     return function
 
 
-remainder_operator, fmod_operator = _whole(e.remainder), _whole(e.fmod)
-floor_divide_operator = _whole(e.floor_divide)
+remainder_operator = _by_number(operators.binary(e.remainder),
+                                operators.binary(e.remainder_by_number))
+fmod_operator = _by_number(operators.binary(e.fmod), operators.binary(e.fmod_by_number))
+
+
+def floor_divide_operator(x: Any, y: Any) -> Any:
+    """x // y, rounded down."""
+    return general(e.floor_divide, False, x, y)
+
+
 
 
 def rdiv_operator(x: Any, y: Any) -> Any:
@@ -286,11 +331,11 @@ def pow_operator(x: Any, y: Any) -> Any:
     """x ** y; a number as exponent has a rule of its own."""
     if not is_number(y):
         return _tensor_power(x, y)
-    if isinstance(y, complex) and not isinstance(y, float) or x.aval.is_complex:
-        return _tensor_power(x, y)
+    if (isinstance(y, complex) and not isinstance(y, float)) or x.aval.is_complex:
+        return _complex_power(x, y)
     kind = dtypes.result_type([operators._ranked(x), operators._ranked(y)])
     if not kind.differentiable:
-        return _integer_power(x, y)
+        return _tensor_power(x, y)
     x = operators.to_kind(x, kind)
     return _square(x) if y == 2 else e.scalar_power(x, exponent=float(y))
 
@@ -298,10 +343,7 @@ def pow_operator(x: Any, y: Any) -> Any:
 _square, _tensor_power = operators.unary(e.square), operators.binary(e.power)
 
 
-def _integer_power(x: Any, y: Any) -> Any:
-    if np.any(np.asarray(y) < 0):
-        raise RuntimeError("Integers to negative integer powers are not allowed.")
-    return _tensor_power(x, y)
+_complex_power = operators.binary(e.power.named("PowBackward0"))
 
 
 def rpow_operator(x: Any, y: Any) -> Any:
@@ -353,7 +395,7 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tenso
     if rounding_mode is None:
         return _div_function(input, other)
     if rounding_mode == "floor":
-        return floor_divide(input, other)
+        return _div_floor(input, other)
     if rounding_mode != "trunc":
         raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but "
                            f"found '{rounding_mode}'")
@@ -366,20 +408,23 @@ remainder = _binary("remainder", remainder_operator,
                     "input % other, with the sign of the divisor.",
                     ("torch.remainder(torch.tensor([-3., 5.]), 4)", "tensor([1., 1.])"))
 fmod = _binary("fmod", fmod_operator, "The remainder with the sign of the dividend.")
+_div_floor = _binary("div", lambda x, y: general(e.floor_quotient, False, x, y), "")
 floor_divide = _binary("floor_divide", floor_divide_operator,
                        "input / other, rounded down; carries no gradient.")
 pow = _binary("pow", pow_operator, "input ** other, element by element.",
               ("torch.pow(torch.tensor([2., 3.]), 2)", "tensor([4., 9.])"), "exponent")
-atan2 = _binary("atan2", _atan2, "The angle of the point (other, input), in radians.")
-hypot = _binary("hypot", _hypot, "sqrt(input**2 + other**2), without overflow.")
+atan2 = _binary("atan2", _atan2, "The angle of the point (other, input), in radians.",
+                tensors=True)
+hypot = _binary("hypot", _hypot, "sqrt(input**2 + other**2), without overflow.",
+                tensors=True)
 logaddexp = _binary("logaddexp", operators.binary(e.logaddexp),
-                    "log(e**input + e**other), without overflow.")
+                    "log(e**input + e**other), without overflow.", tensors=True)
 maximum = _binary("maximum", operators.binary(e.maximum),
                   "The larger of each two elements; a tie shares the gradient.",
                   ("torch.maximum(torch.tensor([1., 4.]), torch.tensor([3., 2.]))",
-                   "tensor([3., 4.])"))
+                   "tensor([3., 4.])"), tensors=True)
 minimum = _binary("minimum", operators.binary(e.minimum),
-                  "The smaller of each two elements; a tie shares the gradient.")
+                  "The smaller of each two elements; a tie shares the gradient.", tensors=True)
 eq_operator, ne_operator = operators.comparison(e.eq), operators.comparison(e.ne)
 lt_operator, le_operator = operators.comparison(e.lt), operators.comparison(e.le)
 gt_operator, ge_operator = operators.comparison(e.gt), operators.comparison(e.ge)
@@ -390,20 +435,15 @@ le = _binary("le", le_operator, "input <= other, element by element.")
 gt = _binary("gt", gt_operator, "input > other, element by element.")
 ge = _binary("ge", ge_operator, "input >= other, element by element.")
 logical_and = _binary("logical_and", operators.comparison(e.logical_and),
-                      "Whether both elements are non-zero.")
+                      "Whether both elements are non-zero.", tensors=True)
 logical_or = _binary("logical_or", operators.comparison(e.logical_or),
-                     "Whether either element is non-zero.")
+                     "Whether either element is non-zero.", tensors=True)
 logical_xor = _binary("logical_xor", operators.comparison(e.logical_xor),
-                      "Whether exactly one element is non-zero.")
+                      "Whether exactly one element is non-zero.", tensors=True)
 
 
 def _bits(primitive: Primitive) -> Callable[[Any, Any], Any]:
     def function(x: Any, y: Any) -> Any:
-        for v in (x, y):
-            kind = v.aval.dtype if isinstance(v, Handle) else dtypes.of_number(v) if is_number(
-                v) else dtypes.int64
-            if kind.differentiable:
-                raise RuntimeError(f'"{primitive.name}_cpu" not implemented for \'{kind.words}\'')
         return general(primitive, False, x, y)
 
     return function
@@ -412,9 +452,40 @@ def _bits(primitive: Primitive) -> Callable[[Any, Any], Any]:
 and_operator, or_operator, xor_operator = (
     _bits(e.bitwise_and), _bits(e.bitwise_or), _bits(e.bitwise_xor))
 lshift_operator, rshift_operator = _bits(e.left_shift), _bits(e.right_shift)
+rlshift_operator, rrshift_operator = _swapped(lshift_operator), _swapped(rshift_operator)
+bitwise_left_shift = _binary("bitwise_left_shift", lshift_operator, "input << other.")
+bitwise_right_shift = _binary("bitwise_right_shift", rshift_operator, "input >> other.")
 bitwise_and = _binary("bitwise_and", and_operator, "input & other, bit by bit.")
 bitwise_or = _binary("bitwise_or", or_operator, "input | other, bit by bit.")
 bitwise_xor = _binary("bitwise_xor", xor_operator, "input ^ other, bit by bit.")
+
+
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08,
+            equal_nan: bool = False) -> Tensor:
+    """Whether |input - other| <= atol + rtol * |other|, element by element."""
+    _same_dtype(need_tensor("isclose", input), need_tensor("isclose", other, "other", 2))
+    return wrap(here.run(np.asarray, here.run(
+        np.isclose, input.value, other.value, rtol, atol, bool(equal_nan))))
+
+
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08,
+             equal_nan: bool = False) -> builtins.bool:
+    """Whether all elements are close, as `isclose` says."""
+    _same_dtype(need_tensor("allclose", input), need_tensor("allclose", other, "other", 2))
+    return builtins.bool(isclose(input, other, rtol, atol, equal_nan).value.all())
+
+
+def equal(input: Tensor, other: Tensor) -> builtins.bool:
+    """Whether two tensors have the same size and elements."""
+    need_tensor("equal", input)
+    need_tensor("equal", other, "other", 2)
+    return input.aval.shape == other.aval.shape and builtins.bool(
+        np.array_equal(input.value, other.value))
+
+
+def _same_dtype(x: Any, y: Any) -> None:
+    if x.aval.dtype is not y.aval.dtype:
+        raise RuntimeError(f"{x.aval.dtype.words} did not match {y.aval.dtype.words}")
 
 
 # --- choices ----------------------------------------------------------------------------------
@@ -451,19 +522,16 @@ def _clamp_primitive(low: Any, high: Any) -> Primitive:
         _clamp_min if high is None else _clamp_max)
 
 
-_clamp_both, _clamp_min, _clamp_max = (
-    e.clamp, e.clamp.named("ClampMinBackward0"), e.clamp.named("ClampMaxBackward0"))
+_clamp_both = _clamp_min = _clamp_max = e.clamp
 
 
 def _clamp_tensors(x: Any, low: Any, high: Any) -> Any:
     """Bounds that are tensors: they get a gradient where they take effect."""
-    if low is not None:
-        x, low = promoted((x, low))
-        x = where(x < low, low, x)
-    if high is not None:
-        x, high = promoted((x, high))
-        x = where(x > high, high, x)
-    return x
+    if low is None:
+        return e.clamp_up_to(*promoted((x, high)))
+    if high is None:
+        return e.clamp_from(*promoted((x, low)))
+    return e.clamp_between(*promoted((x, low, high)))
 
 
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
@@ -481,7 +549,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """
     need_tensor("where", condition, "condition")
     if input is None and other is None:
-        return tuple(operators.wrap(i) for i in np.nonzero(condition.value))
+        return tuple(wrap(i) for i in np.nonzero(condition.value))
     if condition.aval.dtype not in (dtypes.bool_, dtypes.uint8):
         raise RuntimeError("where expected condition to be a boolean tensor, but got a tensor with "
                            f"dtype {condition.aval.dtype.words}")
@@ -528,22 +596,46 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     Raises:
         RuntimeError: if the mask is not of bools.
     """
+    apply, mask, value = _masking(input, mask, value)
+    return apply(input, mask, value)
+
+
+def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """Writes a number (or 0-d tensor) where the mask holds, in place."""
+    apply, mask, value = _masking(self, mask, value)
+    return write(apply, self, mask, value)
+
+
+def _masking(x: Any, mask: Any, value: Any) -> tuple[Primitive, Any, Any]:
+    """The primitive, the mask and the value in x's dtype."""
     if need_tensor("masked_fill", mask, "mask", 2).aval.dtype is not dtypes.bool_:
         raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype "
-                           f"{mask.aval.dtype.words.lower()}")
+                           f"{_c_name(mask)}")
     if not isinstance(value, Handle):
-        value = operators.number_array(value, input.aval.dtype)
-    return _masked(mask, value, input)
+        return _masked_by_number, mask, operators.number_array(value, x.aval.dtype)
+    if value.aval.ndim:
+        raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got "
+                           f"tensor with {value.aval.ndim} dimension(s).")
+    return _masked_by_tensor, mask, operators.to_kind(value, x.aval.dtype)
 
 
-_masked = e.where.named("MaskedFillBackward0")
+def _c_name(x: Any) -> str:
+    names = {"float32": "float", "float64": "double", "int64": "long int", "int32": "int",
+             "uint8": "unsigned char", "float16": "c10::Half"}
+    return names.get(x.aval.dtype.name, x.aval.dtype.name)
+
+
+_masked_by_number = e.masked_fill.named("MaskedFillBackward0")
+_masked_by_tensor = e.masked_fill.named("MaskedFillBackward1")
 
 
 # --- in-place forms ---------------------------------------------------------------------------
 
 iadd_operator, isub_operator = inplace_binary(e.add), inplace_binary(e.sub)
 imul_operator, idiv_operator = inplace_binary(e.mul), inplace_binary(e.div, floats=True)
-iremainder_operator = inplace_binary(e.remainder)
+iremainder_operator = _by_number(inplace_binary(e.remainder),
+                                 inplace_binary(e.remainder_by_number))
+ilshift_operator, irshift_operator = inplace_binary(e.left_shift), inplace_binary(e.right_shift)
 ifloor_divide_operator = inplace_binary(e.floor_divide)
 iand_operator, ior_operator = inplace_binary(e.bitwise_and), inplace_binary(e.bitwise_or)
 ixor_operator = inplace_binary(e.bitwise_xor)
@@ -551,9 +643,15 @@ ixor_operator = inplace_binary(e.bitwise_xor)
 
 def ipow_operator(self: Any, exponent: Any) -> Any:
     """self **= exponent."""
-    if is_number(exponent) and self.aval.dtype.is_floating_point:
+    if is_number(exponent) and self.aval.dtype.is_floating_point and not isinstance(
+            exponent, complex):
         return write(e.scalar_power, self, exponent=float(exponent))
-    return inplace_binary(e.power)(self, exponent)
+    return _ipower(self, exponent)
+
+
+_whole_power = e.power.named("PowBackward1")
+_whole_power.ufunc = None  # NumPy's has no negative exponents for integers
+_ipower = inplace_binary(_whole_power)
 
 
 def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -574,20 +672,12 @@ def _binary_(name: str, apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any]
     def function(self: Any, other: Any) -> Any:
         return _or_type_error(name, other, apply(self, other))
 
-    return _documented(function, name, f"`{name[:-1]}`, in place.")  # type: ignore[no-any-return]
+    return _documented(function, name, f"`{name[:-1]}`, in place.")
 
 
 mul_, div_ = _binary_("mul_", imul_operator), _binary_("div_", idiv_operator)
 pow_, remainder_ = _binary_("pow_", ipow_operator), _binary_("remainder_", iremainder_operator)
 floor_divide_ = _binary_("floor_divide_", ifloor_divide_operator)
-exp_, log_, sqrt_, rsqrt_ = (_unary_(e.exp), _unary_(e.log), _unary_(e.sqrt), _unary_(e.rsqrt))
-sin_, cos_, tan_, tanh_ = _unary_(e.sin), _unary_(e.cos), _unary_(e.tan), _unary_(e.tanh)
-sigmoid_, relu_, neg_, abs_ = (_unary_(e.sigmoid), _unary_(e.relu), _unary_(e.neg),
-                               _unary_(e.abs_))
-floor_, ceil_, round_, trunc_ = (_unary_(e.floor), _unary_(e.ceil), _unary_(e.round_),
-                                 _unary_(e.trunc))
-reciprocal_, square_, sign_, erf_ = (_unary_(e.reciprocal), _unary_(e.square), _unary_(e.sign),
-                                     _unary_(e.erf))
 
 
 def zero_(self: Tensor) -> Tensor:
@@ -598,6 +688,13 @@ def zero_(self: Tensor) -> Tensor:
         >>> torch.ones(2).zero_()
         tensor([0., 0.])
     """
+    alias = self.alias
+    if (self.node is None and not shared.special and self.value.flags.writeable
+            and (alias is None or (alias.base is None and not alias.storage.inference))):
+        # as between training steps
+        self.value.fill(0)
+        storage_of(self).version += 1
+        return self
     return write(_zero, self)
 
 
@@ -608,7 +705,7 @@ _zero = e.zero.named("ZeroBackward0")
 def clamp_(self: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """`clamp`, in place."""
     if min is None and max is None:
-        raise RuntimeError("torch.clamp_: At least one of 'min' or 'max' must not be None")
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     return write(_clamp_primitive(min, max), self, low=min, high=max)
 
 

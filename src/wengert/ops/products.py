@@ -5,9 +5,9 @@ from __future__ import annotations
 import string
 from typing import TYPE_CHECKING, Any
 
+from ..core.handle import Handle
 from ..core.primitive import broadcast_shapes
-from ..primitives import contractions as p
-from ..primitives import layout
+from ..primitives import contractions as p, layout
 from . import shapes
 from .arguments import need_tensor
 
@@ -17,14 +17,29 @@ if TYPE_CHECKING:
 
 def _pair(name: str, x: Any, y: Any, words: str = "tensor") -> None:
     """Checks that both are tensors of one dtype: products do not promote."""
-    need_tensor(name, x)
-    need_tensor(name, y, words, 2)
+    if not (isinstance(x, Handle) and isinstance(y, Handle)):
+        need_tensor(name, x)
+        need_tensor(name, y, words, 2)
     if x.aval.dtype is not y.aval.dtype:
-        if name == "dot":
+        _check_shapes(name, x, y)
+        if name == "mv" or (name == "matmul" and y.aval.ndim == 1 < x.aval.ndim):
+            raise RuntimeError("addmv input tensors must have the same dtype, but got "
+                               f"{y.aval.dtype.words}, {x.aval.dtype.words}, and "
+                               f"{y.aval.dtype.words}")
+        if name == "dot" or (name == "matmul" and x.aval.ndim == y.aval.ndim == 1):
             raise RuntimeError("dot : expected both vectors to have same dtype, but found "
                                f"{x.aval.dtype.words} and {y.aval.dtype.words}")
         raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: "
                            f"{_c_name(x)} != {_c_name(y)}")
+
+
+def _check_shapes(name: str, x: Any, y: Any) -> None:
+    """Refuses operands of unfit shapes, before their dtypes are looked at."""
+    if name == "matmul" and not (x.aval.ndim and y.aval.ndim):
+        raise RuntimeError("both arguments to matmul need to be at least 1D, but they are "
+                           f"{x.aval.ndim}D and {y.aval.ndim}D")
+    if name in ("dot", "mv", "mm", "bmm"):
+        getattr(p, name).abstract(x.aval, y.aval)
 
 
 def _c_name(x: Any) -> str:

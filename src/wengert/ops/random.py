@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from ..core import dtypes, generator
 from ..core.device import CPU, check_device, device
 from ..core.handle import Handle, wrap
-from ..interpreters.inplace import check_history, check_memory, written
+from ..interpreters.inplace import check_history, check_inference, check_memory, written
 from ..interpreters.views import refresh
 from .arguments import nonnegative, sizes
 from .creation import new_leaf
@@ -39,7 +40,7 @@ class Generator(generator.Generator):
         super().__init__()
 
     @property
-    def device(self) -> device:  # type: ignore[override]
+    def device(self) -> device:
         return CPU
 
     @device.setter
@@ -57,6 +58,7 @@ class Generator(generator.Generator):
 
 
 default_generator = Generator()
+default_generator.manual_seed(int.from_bytes(os.urandom(6), "little"))  # as PyTorch starts
 
 
 def manual_seed(seed: int) -> Generator:
@@ -83,7 +85,7 @@ def initial_seed() -> int:
 
 def get_rng_state() -> Tensor:
     """The default generator's state as a uint8 tensor."""
-    return default_generator.get_state()  # type: ignore[no-any-return]
+    return default_generator.get_state()
 
 
 def set_rng_state(new_state: Tensor) -> None:
@@ -102,7 +104,8 @@ def _random(name: str, draw: Callable[..., np.ndarray], says: str) -> Callable[.
         shape = nonnegative(sizes((ignored.pop("size"),) if "size" in ignored else size))
         kind = dtypes.get_default_dtype() if dtype is None else dtypes.of(dtype)
         if not kind.differentiable:
-            raise RuntimeError(f'"{name}" not implemented for \'{kind.words}\'')
+            kernel = "check_uniform_bounds" if name == "rand" else "normal_kernel_cpu"
+            raise NotImplementedError(f'"{kernel}" not implemented for \'{kind.words}\'')
         return new_leaf(draw(_source(generator), shape, kind.numpy), requires_grad)
 
     function.__name__ = function.__qualname__ = name
@@ -181,7 +184,7 @@ def bernoulli(input: Tensor, *, generator: Any = None) -> Tensor:
     """1 with the probability that each element gives, else 0."""
     if input.aval.numel and not ((input.value >= 0) & (input.value <= 1)).all():
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
-    return wrap(_source(generator).bernoulli(  # type: ignore[no-any-return]
+    return wrap(_source(generator).bernoulli(
         input.value, input.aval.shape, input.aval.numpy))
 
 
@@ -191,6 +194,7 @@ def _refill(self: Any, draw: Callable[[Generator], np.ndarray], generator: Any) 
         refresh(self)
     check_history(self, False)
     check_memory(self)
+    check_inference(self)
     self.value[...] = draw(_source(generator))
     written(self)
     return self

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core import dtypes
 from ..core.handle import Handle
 from ..core.primitive import Primitive
-from ..primitives import indexing, layout, reductions
-from ..primitives import reductions as p
+from ..primitives import indexing, layout, reductions, reductions as p
 from . import pointwise, shapes
 from .arguments import need_tensor, wrapped_dim, wrapped_dims
 
@@ -72,9 +72,8 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *,
     x = _summed("prod", input, dtype)
     if dim is None:
         return _prod_all(shapes.reshape(x, -1), dims=(0,), keepdim=False)
-    if not x.aval.ndim:
-        return x
-    return p.prod_dim(x, dims=(wrapped_dim(dim, x.aval.ndim),), keepdim=bool(keepdim))
+    d = wrapped_dim(dim, x.aval.ndim)
+    return p.prod_dim(x, dims=(d,), keepdim=bool(keepdim)) if x.aval.ndim else x
 
 
 # --- extremes ---------------------------------------------------------------------------------
@@ -104,10 +103,11 @@ def _nonempty(name: str, x: Any) -> Any:
     return x
 
 
-def _along(name: str, x: Any, dim: Any) -> int:
+def _along(name: str, x: Any, dim: Any, *, as_given: bool = False) -> int:
     d = wrapped_dim(dim, x.aval.ndim)
     if x.aval.ndim and not x.aval.shape[d]:
-        raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
+        raise IndexError(f"{name}(): Expected reduction dim {dim if as_given else d} to have "
+                         "non-zero size.")
     return d
 
 
@@ -153,24 +153,32 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 def amax(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Tensor:
     """The largest elements along dimensions (all by default); ties share the gradient."""
     dims = wrapped_dims(dim, need_tensor("amax", input).aval.ndim)
-    for d in dims:
-        _along("amax", input, d)
+    if dim == ():
+        _nonempty("amax", input)
+    for d in dims if isinstance(dim, (tuple, list)) else (dim,):
+        _along("amax", input, d, as_given=True)
     return p.amax(input, dims=dims, keepdim=bool(keepdim))
 
 
 def amin(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Tensor:
     """The smallest elements along dimensions (all by default); ties share the gradient."""
     dims = wrapped_dims(dim, need_tensor("amin", input).aval.ndim)
-    for d in dims:
-        _along("amin", input, d)
+    if dim == ():
+        _nonempty("amin", input)
+    for d in dims if isinstance(dim, (tuple, list)) else (dim,):
+        _along("amin", input, d, as_given=True)
     return p.amin(input, dims=dims, keepdim=bool(keepdim))
 
 
 def _place(name: str, find: Primitive, x: Any, dim: Any, keepdim: bool) -> Any:
-    if need_tensor(name, x).aval.is_complex:
-        raise RuntimeError(f'"{name}" not implemented for \'{x.aval.dtype.words}\'')
+    if need_tensor(name, x).aval.is_complex or x.aval.dtype is dtypes.bool_:
+        kind = "complex" if x.aval.is_complex else "bool"
+        raise RuntimeError(f"{name}(): does not support {kind} input")
     if dim is None:
-        flat = shapes.reshape(_nonempty(name, x), -1)
+        if not x.aval.numel:
+            raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() "
+                             "== 0.")
+        flat = shapes.reshape(x, -1)
         found = find(flat, dims=(0,), keepdim=False)
         return shapes.reshape(found, (1,) * x.aval.ndim) if keepdim else found
     d = _along(name, x, dim)
@@ -195,16 +203,25 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _place("argmin", p.argmin, input, dim, keepdim)
 
 
+def _truth(x: Any, answer: Any) -> Any:
+    """The answer to `all` and `any`: a bool, but for uint8, which stood for bools once."""
+    return shapes.astype(answer, dtypes.uint8) if x.aval.dtype is dtypes.uint8 else answer
+
+
 def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether all elements are non-zero; arguments as for `sum`."""
+    if isinstance(dim, (tuple, list)) and not dim:
+        return _truth(input, shapes.astype(need_tensor("all", input), dtypes.bool_, copy=True))
     dims = wrapped_dims(dim, need_tensor("all", input).aval.ndim)
-    return p.all_(input, dims=dims, keepdim=bool(keepdim))
+    return _truth(input, p.all_(input, dims=dims, keepdim=bool(keepdim)))
 
 
 def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether any element is non-zero; arguments as for `sum`."""
+    if isinstance(dim, (tuple, list)) and not dim:
+        return _truth(input, shapes.astype(need_tensor("any", input), dtypes.bool_, copy=True))
     dims = wrapped_dims(dim, need_tensor("any", input).aval.ndim)
-    return p.any_(input, dims=dims, keepdim=bool(keepdim))
+    return _truth(input, p.any_(input, dims=dims, keepdim=bool(keepdim)))
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
@@ -251,7 +268,9 @@ def var(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: b
     """
     dim, by = _correction(dim, unbiased, correction)
     x = _floating("var", input)
-    return p.var(x, dims=wrapped_dims(dim, x.aval.ndim), keepdim=bool(keepdim), correction=by)
+    dims = wrapped_dims(dim, x.aval.ndim)
+    _check_freedom("var", x, dims, by)
+    return p.var(x, dims=dims, keepdim=bool(keepdim), correction=by)
 
 
 def std(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
@@ -259,13 +278,23 @@ def std(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: b
     """The standard deviation: the square root of `var`, with its arguments."""
     dim, by = _correction(dim, unbiased, correction)
     x = _floating("std", input)
-    return p.std(x, dims=wrapped_dims(dim, x.aval.ndim), keepdim=bool(keepdim), correction=by)
+    dims = wrapped_dims(dim, x.aval.ndim)
+    _check_freedom("std", x, dims, by)
+    return p.std(x, dims=dims, keepdim=bool(keepdim), correction=by)
+
+
+def _check_freedom(name: str, x: Any, dims: Sequence[int], correction: float) -> None:
+    """Warns where nothing is left to divide by."""
+    kept = math.prod(n for d, n in enumerate(x.aval.shape) if d not in dims)
+    if x.aval.numel <= correction * (kept or 1):
+        warnings.warn(
+            f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the "
+            "reduction factor (input numel divided by output numel).", UserWarning, stacklevel=3)
 
 
 def _floating(name: str, x: Any) -> Any:
     if not need_tensor(name, x).aval.dtype.differentiable:
-        raise RuntimeError(f"{name}: only support floating point and complex dtypes. Got: "
-                           f"{x.aval.dtype.words}")
+        raise RuntimeError("std and var only support floating point and complex dtypes")
     return x
 
 
@@ -309,7 +338,7 @@ def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     Example:
         >>> import wengert as torch
         >>> torch.tensor([1000., 1000.]).logsumexp(0)
-        tensor(1000.6931)
+        tensor(1000.6932)
     """
     x = _as_float(need_tensor("logsumexp", input))
     return p.logsumexp(x, dims=wrapped_dims(dim, x.aval.ndim), keepdim=bool(keepdim))
@@ -321,11 +350,11 @@ def _as_float(x: Any) -> Any:
 
 def _weights(name: str, apply: Primitive, x: Any, dim: Any, dtype: Any) -> Any:
     x = need_tensor(name, x) if dtype is None else shapes.astype(x, dtypes.of(dtype))
-    if not x.aval.dtype.differentiable:
-        raise RuntimeError(f'"{name}" not implemented for \'{x.aval.dtype.words}\'')
     d = wrapped_dim(dim, x.aval.ndim)
-    if not x.aval.ndim:
-        return layout.reshape(apply(layout.reshape(x, shape=(1,)), dim=0), shape=())
+    if not x.aval.dtype.is_floating_point:
+        last = "_lastdim" if d == x.aval.ndim - 1 else ""
+        raise NotImplementedError(f'"{name}{last}_kernel_impl" not implemented for '
+                                  f"'{x.aval.dtype.words}'")
     return apply(x, dim=d)
 
 
@@ -354,5 +383,4 @@ def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
         tensor([0, 1, 3, 6])
     """
     x = _summed("cumsum", input, dtype)
-    d = wrapped_dim(dim, x.aval.ndim)
-    return p.cumsum(x, dim=d) if x.aval.ndim else layout.clone(x)
+    return p.cumsum(x, dim=wrapped_dim(dim, x.aval.ndim))

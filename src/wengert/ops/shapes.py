@@ -10,11 +10,13 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.handle import Alias, Handle, storage_of, wrap
+from ..core.levels import here
 from ..core.primitive import broadcast_shapes, primitive
-from ..interpreters.inplace import write
+from ..interpreters.inplace import check_history, check_overlap, write
 from ..primitives import layout as p
+from ..primitives.elementwise import zero
 from .arguments import need_tensor, size, sizes, wrapped_dim, wrapped_dims
-from .operators import number_array
+from .operators import is_number, number_array
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -27,7 +29,9 @@ def inferred(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
         RuntimeError: if the shape does not hold `numel` elements.
     """
     if any(n < -1 for n in shape):
-        raise RuntimeError(f"invalid shape dimension {min(shape)}")
+        at = next(i for i, n in enumerate(shape) if n < -1)
+        raise RuntimeError(f"invalid shape dimension {shape[at]} at index {at} of shape "
+                           f"{list(shape)}")
     if shape.count(-1) > 1:
         raise RuntimeError("only one dimension can be inferred")
     known = math.prod(n for n in shape if n != -1)
@@ -62,9 +66,14 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     """
     need_tensor("reshape", input)
     target = inferred(sizes(shape), input.aval.numel)
-    if not input.aval.numel or _viewable(input.value, target):
+    if not input.aval.numel or input.value.flags.c_contiguous:
         return p.reshape(input, shape=target)
+    if _viewable(input.value, target):
+        return _reshape_alias(input, shape=target)
     return p.unsafe_view(input, shape=target)
+
+
+_reshape_alias = p.reshape.named("ReshapeAliasBackward0")
 
 
 def _viewable(value: Any, shape: tuple[int, ...]) -> bool:
@@ -213,7 +222,7 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the "
             f"length of the desired ordering of dimensions i.e. input.dim() = {n} is not equal "
-            f"to len(dims) = {len(order)}".replace("(sparse_coo)", ""))
+            f"to len(dims) = {len(order)}")
     order = tuple(wrapped_dim(d, n) for d in order)
     if len(set(order)) != n:
         raise RuntimeError("permute(): duplicate dims are not allowed.")
@@ -273,7 +282,12 @@ def expand(input: Tensor, *shape: Any) -> Tensor:
         tensor([[1, 1, 1],
                 [2, 2, 2]])
     """
-    have, want = need_tensor("expand", input).aval.shape, sizes(shape)
+    return p.expand(input, shape=expanded(need_tensor("expand", input), sizes(shape)))
+
+
+def expanded(input: Any, want: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that a tensor gets by `expand`."""
+    have = input.aval.shape
     lead = len(want) - len(have)
     if lead < 0:
         raise RuntimeError(f"expand(torch.{input.aval.dtype.words}Tensor{{{list(have)}}}, "
@@ -281,19 +295,17 @@ def expand(input: Tensor, *shape: Any) -> Tensor:
                            "be greater or equal to the number of dimensions in the tensor "
                            f"({len(have)})")
     target = []
-    for d, n in enumerate(want):
+    for d, n in reversed(tuple(enumerate(want))):
         old = have[d - lead] if d >= lead else None
         if n == -1 and old is None:
-            raise RuntimeError(f"expand(torch.{input.aval.dtype.words}Tensor{{{list(have)}}}, "
-                               f"size={list(want)}): the expanded size of the tensor (-1) isn't "
-                               "allowed in a leading, non-existing dimension "
-                               f"{d}")
+            raise RuntimeError("The expanded size of the tensor (-1) isn't allowed in a leading, "
+                               f"non-existing dimension {d}")
         if n != -1 and old not in (None, 1, n):
             raise RuntimeError(f"The expanded size of the tensor ({n}) must match the existing "
                                f"size ({old}) at non-singleton dimension {d}.  Target sizes: "
                                f"{list(want)}.  Tensor sizes: {list(have)}")
         target.append(old if n == -1 and old is not None else n)
-    return p.expand(input, shape=tuple(target))
+    return tuple(reversed(target))
 
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
@@ -347,8 +359,7 @@ def roll(input: Tensor, shifts: int | Sequence[int],
     """Elements moved along dimensions, those pushed out coming back at the other end."""
     by = (shifts,) if isinstance(shifts, int) else tuple(shifts)
     if dims is None or dims == ():
-        flat = p.roll(reshape(input, -1), shifts=by, dims=(0,))
-        return p.reshape(flat, shape=input.aval.shape)
+        return p.roll(input, shifts=by, dims=())
     along = wrapped_dims([dims] if isinstance(dims, int) else list(dims), input.aval.ndim)
     if len(by) != len(along):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(by)}, dims:"
@@ -426,8 +437,9 @@ def _tensors(name: str, tensors: Any) -> list[Any]:
         raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
                         f"{type(tensors).__name__}")
     if not tensors:
-        raise RuntimeError(f"{name}(): expected a non-empty list of Tensors" if name == "cat" else
-                           f"{name} expects a non-empty TensorList")
+        if name == "cat":
+            raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+        raise RuntimeError(f"{name} expects a non-empty TensorList")
     for i, x in enumerate(tensors):
         if not isinstance(x, Handle):
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got "
@@ -451,8 +463,9 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """
     parts = _tensors("cat", tensors)
     some = [x for x in parts if x.aval.shape != (0,)] or parts[:1]  # empty vectors join anything
-    if not some[0].aval.ndim:
-        raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
+    for i, x in enumerate(parts):
+        if not x.aval.ndim:
+            raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
     return p.cat(*some, dim=wrapped_dim(dim, some[0].aval.ndim))
 
 
@@ -473,7 +486,9 @@ def split(input: Tensor, split_size_or_sections: int | Sequence[int],
     Raises:
         RuntimeError: if the sizes do not add up.
     """
-    d = wrapped_dim(dim, need_tensor("split", input).aval.ndim)
+    if not need_tensor("split", input).aval.ndim:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    d = wrapped_dim(dim, input.aval.ndim)
     n = input.aval.shape[d]
     if isinstance(split_size_or_sections, (tuple, list)):
         parts = tuple(map(size, split_size_or_sections))
@@ -493,6 +508,8 @@ def split(input: Tensor, split_size_or_sections: int | Sequence[int],
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` views of equal size (the last may be smaller)."""
+    if not need_tensor("chunk", input).aval.ndim:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     if chunks < 1:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     n = input.aval.shape[wrapped_dim(dim, input.aval.ndim)]
@@ -523,7 +540,7 @@ def astype(x: Tensor, kind: dtypes.dtype, *, copy: bool = False) -> Tensor:
     if x.aval.dtype is kind:
         return p.clone(x) if copy else x
     if x.aval.is_complex and not kind.is_complex and kind is not dtypes.bool_:
-        import warnings  # noqa: PLC0415
+        import warnings
 
         warnings.warn("Casting complex values to real discards the imaginary part", UserWarning,
                       stacklevel=3)
@@ -536,9 +553,24 @@ def _copied(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 _copy = primitive(
     "copy", _copied, abstract=lambda x, y: x.with_shape(broadcast_shapes([x.shape, y.shape])),
-    vjp=(None, lambda g, y_aval: p.cast(p.sum_to(g, shape=y_aval.shape), dtype=y_aval.dtype)),
+    vjp=(lambda g: zero(g),
+         lambda g, y_aval: p.cast(p.sum_to(g, shape=y_aval.shape), dtype=y_aval.dtype)),
     node="CopyBackwards")
 """y broadcast to x: what `x.copy_(y)` leaves in x."""
+
+
+_fill, _fill_tensor = _copy.named("FillBackward2"), _copy.named("FillBackward3")
+_fill.name = _fill_tensor.name = "fill"
+
+
+def fill_(self: Any, value: Any) -> Any:
+    """Fills a tensor with a number or 0-d tensor, in place."""
+    if isinstance(value, Handle):
+        return write(_fill_tensor, self, value)
+    if not is_number(value):
+        raise TypeError(f"can't assign a {type(value).__name__} to a "
+                        f"torch.{self.aval.dtype.words}Tensor")
+    return write(_fill, self, number_array(value, self.aval.dtype))
 
 
 def copy_(self: Tensor, src: Any) -> Tensor:
@@ -547,9 +579,12 @@ def copy_(self: Tensor, src: Any) -> Tensor:
     Raises:
         RuntimeError: if it does not broadcast to this shape.
     """
+    if here.grad:
+        check_history(self, False)
+    check_overlap(_copy, self, src)
     if not isinstance(src, Handle):
         src = number_array(src, self.aval.dtype)
-    elif src.aval.numel and broadcast_shapes([src.aval.shape, self.aval.shape]) != self.aval.shape:
+    elif src.aval.numel and broadcast_shapes([self.aval.shape, src.aval.shape]) != self.aval.shape:
         raise RuntimeError(f"output with shape {list(self.aval.shape)} doesn't match the broadcast "
-                           f"shape {list(broadcast_shapes([src.aval.shape, self.aval.shape]))}")
+                           f"shape {list(broadcast_shapes([self.aval.shape, src.aval.shape]))}")
     return write(_copy, self, src)

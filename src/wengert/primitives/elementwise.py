@@ -23,11 +23,16 @@ def special(name: str) -> Any:
     """A function of `scipy.special`, which is imported when it is first called."""
 
     def call(*arrays: np.ndarray) -> np.ndarray:
-        from scipy import special  # noqa: PLC0415 - heavy: only who needs it pays
+        from scipy import special
 
-        return getattr(special, name)(*arrays)  # type: ignore[no-any-return]
+        return getattr(special, name)(*arrays)
 
     return call
+
+
+def is_complex(x: Any) -> bool:
+    """Whether an array or tensor holds complex numbers."""
+    return np.dtype(x.dtype).kind == "c"
 
 
 # --- arithmetic -------------------------------------------------------------------------------
@@ -36,12 +41,28 @@ add = elementwise("add", np.add, lambda g: g, lambda g: g)
 sub = elementwise("sub", np.subtract, lambda g: g, lambda g: -g)
 rsub = sub.named("RsubBackward1")
 mul = elementwise("mul", np.multiply, lambda g, y: g * y, lambda g, x: g * x)
-div = elementwise("div", np.divide, lambda g, y: g / y, lambda g, y, out: -g * out / y)
-neg = elementwise("neg", np.negative, lambda g: -g)
+div = elementwise("div", np.divide, lambda g, y: g / y, lambda g, x, y: -g * (x / y) / y)
+
+
+def _negate(x: np.ndarray) -> None:
+    """-x in x's own place; NumPy 2.4's negative gets some strides wrong there."""
+    if x.flags.c_contiguous:
+        np.negative(x, x)
+    else:
+        x[...] = np.negative(x)
+
+
+neg = elementwise("neg", np.negative, lambda g: -g, store=_negate)
 remainder = elementwise("remainder", np.remainder, lambda g: g,
-                        lambda g, x, y: -g * floor_divide(x, y))
-fmod = elementwise("fmod", np.fmod, lambda g: g, lambda g, x, y: -g * trunc(x / y))
+                        lambda g, x, y: -g * floor_quotient(x, y), node="RemainderBackward1")
+fmod = elementwise("fmod", np.fmod, lambda g: g, lambda g, x, y: -g * trunc(x / y),
+                   node="FmodBackward1")
+remainder_by_number = remainder.named("RemainderBackward0")
+fmod_by_number = fmod.named("FmodBackward0")
 floor_divide = elementwise("floor_divide", np.floor_divide, node="FloorDivideBackward0")
+floor_quotient = elementwise("floor_quotient", np.floor_divide, lambda g: zero(g),
+                             lambda g: zero(g), node="DivBackward2")
+"""`floor_divide` as PyTorch differentiates it under its other name, div: flat."""
 reciprocal = elementwise("reciprocal", np.reciprocal, lambda g, out: -g * out * out)
 positive = elementwise("positive", np.positive, lambda g: g)
 
@@ -54,7 +75,7 @@ def _power_base(g: Any, x: Any, y: Any) -> Any:
 
 def _power_exponent(g: Any, x: Any, y: Any, out: Any) -> Any:
     """0 where 0 ** y is flat, as PyTorch has it; else out * log(x)."""
-    flat = (x == 0) & (y >= 0) if x.dtype.kind != "c" else x == 0
+    flat = x == 0 if is_complex(x) else (x == 0) & (y >= 0)
     return where(flat, 0, g * (out * log(x)))
 
 
@@ -62,7 +83,16 @@ def _scalar_power(x: np.ndarray, exponent: float) -> np.ndarray:
     return np.power(x, np.asarray(exponent, x.dtype))
 
 
-power = elementwise("pow", np.power, _power_base, _power_exponent, node="PowBackward1")
+def _power(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """x ** y; of integers with negative exponents, the part before the point."""
+    if x.dtype.kind != "i" or not np.any(y < 0):
+        return np.power(x, y)
+    whole = np.power(x, np.maximum(y, 0))
+    return np.where((y >= 0) | (x == 1), whole, np.where(x == -1, 1 - 2 * (y % 2), 0))
+
+
+power = elementwise("pow", _power, _power_base, _power_exponent, node="PowBackward1")
+power.ufunc = np.power  # for floats, which are all that the fast path sees
 power_of_scalar = power.named("PowBackward2")
 scalar_power = elementwise(
     "scalar_pow", _scalar_power,
@@ -71,7 +101,7 @@ scalar_power = elementwise(
 """x ** exponent for a Python number; real exponents only."""
 square = elementwise("square", np.square, lambda g, x: g * (x + x), node="PowBackward0")
 sqrt = elementwise("sqrt", np.sqrt, lambda g, out: g / (out + out))
-rsqrt = elementwise("rsqrt", lambda x: 1 / np.sqrt(x), lambda g, x, out: -0.5 * g * (out / x))
+rsqrt = elementwise("rsqrt", lambda x: 1 / np.sqrt(x), lambda g, x, out: -g * (out / (x + x)))
 hypot = elementwise("hypot", np.hypot, lambda g, x, out: g * (x / out),
                     lambda g, y, out: g * (y / out))
 
@@ -83,7 +113,7 @@ expm1 = elementwise("expm1", np.expm1, lambda g, x: g * exp(x))
 log = elementwise("log", np.log, lambda g, x: g / x)
 log2 = elementwise("log2", np.log2, lambda g, x: g / (x * LN2))
 log10 = elementwise("log10", np.log10, lambda g, x: g / (x * LN10))
-log1p = elementwise("log1p", np.log1p, lambda g, x: g / (x + 1))
+log1p = elementwise("log1p", np.log1p, lambda g, x: g / (x + 1), node="Log1PBackward0")
 logaddexp = elementwise("logaddexp", np.logaddexp,
                         lambda g, x, y: g * sigmoid(x - y), lambda g, x, y: g * sigmoid(y - x))
 
@@ -93,9 +123,9 @@ logaddexp = elementwise("logaddexp", np.logaddexp,
 def _sech2(x: np.ndarray) -> np.ndarray:
     """1/cosh(x)**2 without overflow, and without the cancellation of 1 - tanh(x)**2."""
     if x.dtype.kind == "c":
-        return 1 - np.tanh(x) ** 2  # type: ignore[no-any-return]
+        return 1 - np.tanh(x) ** 2
     e = np.exp(-2 * np.abs(x))
-    return 4 * e / (1 + e) ** 2  # type: ignore[no-any-return]
+    return 4 * e / (1 + e) ** 2
 
 
 sin = elementwise("sin", np.sin, lambda g, x: g * cos(x))
@@ -104,25 +134,36 @@ tan = elementwise("tan", np.tan, lambda g, out: g * (1 + out * out))
 asin = elementwise("asin", np.arcsin, lambda g, x: g / sqrt((1 - x) * (1 + x)))
 acos = elementwise("acos", np.arccos, lambda g, x: -g / sqrt((1 - x) * (1 + x)))
 atan = elementwise("atan", np.arctan, lambda g, x: g / (1 + x * x))
-atan2 = elementwise("atan2", np.arctan2,
-                    lambda g, x, y: g * (y / hypot(x, y) / hypot(x, y)),
-                    lambda g, x, y: -g * (x / hypot(x, y) / hypot(x, y)), node="Atan2Backward0")
+atan2 = elementwise("atan2", np.arctan2, lambda g, x, y: g * _over_square(y, hypot(x, y)),
+                    lambda g, x, y: -g * _over_square(x, hypot(x, y)), node="Atan2Backward0")
 sinh = elementwise("sinh", np.sinh, lambda g, x: g * cosh(x))
 cosh = elementwise("cosh", np.cosh, lambda g, x: g * sinh(x))
 tanh = elementwise("tanh", np.tanh, lambda g, x: g * sech2(x))
 sech2 = elementwise("sech2", _sech2, lambda g, x, out: -2 * g * (out * tanh(x)))
-asinh = elementwise("asinh", np.arcsinh, lambda g, x: g / sqrt(1 + x * x))
+asinh = elementwise("asinh", np.arcsinh, lambda g, x: g / _root(x))
 acosh = elementwise("acosh", np.arccosh, lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)))
 atanh = elementwise("atanh", np.arctanh, lambda g, x: g / ((1 - x) * (1 + x)))
+
+
+def _over_square(x: Any, size: Any) -> Any:
+    """x / size**2, whose square could overflow; 0 where both are 0, as PyTorch has it."""
+    size = where(size == 0, 1, size)
+    return x / size / size
+
+
+def _root(x: Any) -> Any:
+    """sqrt(1 + x**2), without overflow for real numbers."""
+    return sqrt(1 + x * x) if is_complex(x) else hypot(x, 1)
+
 
 # --- sigmoids and the error function ----------------------------------------------------------
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     if x.dtype.kind == "c":
-        return 1 / (1 + np.exp(-x))  # type: ignore[no-any-return]
+        return 1 / (1 + np.exp(-x))
     e = np.exp(-np.abs(x))  # never overflows
-    return np.where(x >= 0, 1, e) / (1 + e)  # type: ignore[no-any-return]
+    return np.where(x >= 0, 1, e) / (1 + e)
 
 
 def _softplus(x: np.ndarray, beta: float, threshold: float) -> np.ndarray:
@@ -132,18 +173,26 @@ def _softplus(x: np.ndarray, beta: float, threshold: float) -> np.ndarray:
 
 def _gauss(x: np.ndarray) -> np.ndarray:
     """exp(-x**2) with the square split, so that its rounding error is not magnified."""
+    x = np.minimum(np.abs(x), 40)  # 0 from there on; beyond, the pieces would be 0 * inf
     high = np.round(x * 16) / 16  # few bits: its square is exact
-    return np.exp(-high * high) * np.exp((high - x) * (high + x))  # type: ignore[no-any-return]
+    return np.exp(-high * high) * np.exp((high - x) * (high + x))
+
+
+def _erfc(x: np.ndarray) -> np.ndarray:
+    """For large x by way of erfc(x) * exp(x**2), as SciPy's erfc loses digits there."""
+    if x.dtype != np.float64:
+        return special("erfc")(x)
+    return np.where(x > 0.5, special("erfcx")(np.maximum(x, 0.5)) * _gauss(x), special("erfc")(x))
 
 
 sigmoid = elementwise("sigmoid", _sigmoid, lambda g, x: g * (0.25 * sech2(0.5 * x)))
 softplus = elementwise(
     "softplus", _softplus,
     lambda g, x, beta, threshold: where(x * beta > threshold, g, g * sigmoid(x * beta)))
-relu = elementwise("relu", lambda x: np.maximum(x, 0), lambda g, out: where(out > 0, g, 0))
+relu = elementwise("relu", lambda x: np.maximum(x, 0), lambda g, out: where(out <= 0, 0, g))
 erf = elementwise("erf", special("erf"), lambda g, x: g * (TWO_OVER_SQRT_PI * gauss(x)))
-erfc = elementwise("erfc", special("erfc"), lambda g, x: g * (-TWO_OVER_SQRT_PI * gauss(x)))
-gauss = elementwise("gauss", _gauss, lambda g, x, out: -2 * g * (x * out))
+erfc = elementwise("erfc", _erfc, lambda g, x: g * (-TWO_OVER_SQRT_PI * gauss(x)))
+gauss = elementwise("gauss", _gauss, lambda g, x, out: -2 * g * where(out == 0, 0, x * out))
 
 # --- pieces: kinks and ties as PyTorch has them ----------------------------------------------
 
@@ -161,9 +210,16 @@ def _within(g: Any, x: Any, low: float | None, high: float | None) -> Any:
     return g if high is None else where(x <= high, g, 0)
 
 
+def _sign(x: np.ndarray) -> np.ndarray:
+    """NumPy's sign, but 0 for NaN, and for bools."""
+    if x.dtype.kind == "b":
+        return x
+    return np.sign(x) if x.dtype.kind != "f" else np.where(x != x, 0, np.sign(x))
+
+
 def _sgn(x: np.ndarray) -> np.ndarray:
     if x.dtype.kind != "c":
-        return np.sign(x)
+        return _sign(x)
     size = np.abs(x)
     return np.where(size == 0, 0, x / np.where(size == 0, 1, size)).astype(x.dtype)
 
@@ -179,27 +235,38 @@ def _flat(name: str, ufunc: Any, **fields: Any) -> Primitive:
 
 
 zero = elementwise("zero", np.zeros_like, lambda g: zero(g), store=lambda x: x.fill(0))
-sign, floor, ceil = _flat("sign", np.sign), _flat("floor", np.floor), _flat("ceil", np.ceil)
+sign, floor, ceil = _flat("sign", _sign), _flat("floor", np.floor), _flat("ceil", np.ceil)
 trunc, round_ = _flat("trunc", np.trunc), _flat("round", np.rint)
 round_decimals = elementwise(
     "round_decimals", lambda x, decimals: np.round(x, decimals), lambda g: zero(g),
     node="RoundBackward1")
 heaviside = elementwise("heaviside", np.heaviside)
-abs_ = elementwise("abs", np.abs, result="real", conjugate=False,
-                   vjp=(lambda g, x: g * sgn(x),))
-abs_.jvp = elementwise("abs_tangent", np.abs, lambda g, x: real(conj(sgn(x)) * g)).vjp
-sgn = elementwise("sgn", _sgn, lambda g, x: (g - sgn(x) * real(conj(sgn(x)) * g)) / _size(x),
+abs_ = elementwise("abs", np.abs, lambda g, x: g * sgn(x), result="real", conjugate=False,
+                   jvp=(lambda g, x: real(conj(sgn(x)) * g),))
+sgn = elementwise("sgn", _sgn, lambda g, x: where(x == 0, 0, (
+                      g - sgn(x) * real(conj(sgn(x)) * g)) / _size(x)),
                   conjugate=False)
 maximum = elementwise("maximum", np.maximum,
-                      lambda g, x, y: where(x == y, 0.5 * g, where(x > y, g, 0)),
-                      lambda g, x, y: where(x == y, 0.5 * g, where(y > x, g, 0)))
+                      lambda g, x, y: where(x == y, 0.5 * g, where(x < y, 0, g)),
+                      lambda g, x, y: where(x == y, 0.5 * g, where(y < x, 0, g)))
 minimum = elementwise("minimum", np.minimum,
-                      lambda g, x, y: where(x == y, 0.5 * g, where(x < y, g, 0)),
-                      lambda g, x, y: where(x == y, 0.5 * g, where(y < x, g, 0)))
+                      lambda g, x, y: where(x == y, 0.5 * g, where(x > y, 0, g)),
+                      lambda g, x, y: where(x == y, 0.5 * g, where(y > x, 0, g)))
 clamp = elementwise("clamp", _clamp, lambda g, x, low, high: _within(g, x, low, high),
                     node="ClampBackward1")
 where = elementwise("where", np.where, None, lambda g, x: where(x, g, 0),
                     lambda g, x: where(x, 0, g))
+clamp_between = elementwise(
+    "clamp_between", lambda x, y, z: np.minimum(np.maximum(x, y), z),
+    lambda g, x, y, z: where((x >= y) & (x <= z), g, 0),
+    lambda g, x, y, z: where((x < y) & (y < z), g, 0),
+    lambda g, x, y, z: where((x > z) | (y >= z), g, 0), node="ClampBackward0")
+clamp_from = elementwise("clamp_from", np.maximum, lambda g, x, y: where(x >= y, g, 0),
+                         lambda g, x, y: where(x < y, g, 0), node="ClampBackward0")
+clamp_up_to = elementwise("clamp_up_to", np.minimum, lambda g, x, y: where(x <= y, g, 0),
+                          lambda g, x, y: where(x > y, g, 0), node="ClampBackward0")
+masked_fill = elementwise("masked_fill", lambda x, mask, value: np.where(mask, value, x),
+                          lambda g, y: where(y, 0, g), None, lambda g, y: where(y, g, 0))
 lerp = elementwise("lerp", _lerp, lambda g, z: g * (1 - z), lambda g, z: g * z,
                    lambda g, x, y: g * (y - x))
 

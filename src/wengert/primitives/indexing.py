@@ -24,7 +24,7 @@ def _numpy_index(pattern: Pattern, indices: tuple[np.ndarray, ...]) -> tuple[Any
 
 
 def _index(x: np.ndarray, *indices: np.ndarray, pattern: Pattern) -> np.ndarray:
-    return x[_numpy_index(pattern, indices)]  # type: ignore[no-any-return]
+    return x[_numpy_index(pattern, indices)]
 
 
 def _put(x: np.ndarray, y: np.ndarray, *indices: np.ndarray, pattern: Pattern,
@@ -140,7 +140,7 @@ def _argsort(x: np.ndarray, dim: int, descending: bool, stable: bool) -> np.ndar
     if not descending:
         return np.argsort(x, axis=dim, stable=stable)
     backwards = np.flip(np.argsort(np.flip(x, dim), axis=dim, stable=stable), dim)
-    return x.shape[dim] - 1 - backwards  # type: ignore[no-any-return]
+    return x.shape[dim] - 1 - backwards
 
 
 argsort = primitive("argsort", _argsort,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -109,6 +110,7 @@ def mT(x: Any) -> Any:  # noqa: N802 - PyTorch's name
 
 # --- basic indexing ---------------------------------------------------------------------------
 
+@functools.lru_cache(maxsize=1024)
 def numpy_index(index: Index) -> tuple[Any, ...]:
     """The index as NumPy takes it."""
     return tuple(slice(*i) if type(i) is tuple else i for i in index)
@@ -176,7 +178,7 @@ diag_embed = undiagonal.named("DiagEmbedBackward0")
 flip = linear("flip", lambda x, dims: np.flip(x, dims).copy(),
               lambda g, dims: flip(g, dims=dims), abstract=lambda x, dims: x)
 roll = linear(
-    "roll", lambda x, shifts, dims: np.roll(x, shifts, dims),
+    "roll", lambda x, shifts, dims: np.roll(x, shifts, dims) if dims else np.roll(x, sum(shifts)),
     lambda g, shifts, dims: roll(g, shifts=tuple(-s for s in shifts), dims=dims),
     abstract=lambda x, shifts, dims: x)
 tril = linear("tril", lambda x, diagonal: np.tril(x, diagonal),

@@ -26,15 +26,18 @@ def _reduced(x: Aval, dims: Dims, keepdim: bool) -> Aval:
     return x.with_shape(n for d, n in enumerate(x.shape) if d not in dims)
 
 
-def _accumulating(reduce: Callable[..., Any]) -> Callable[..., np.ndarray]:
-    """The reduction, in float32 for float16 operands."""
+def _sum(x: np.ndarray, dims: Dims, keepdim: bool) -> np.ndarray:
+    kind = x.dtype
+    if kind.char == "e":  # float16 is summed in float32
+        return np.add.reduce(x, dims, np.float32, None, keepdim).astype(np.float16)
+    return np.add.reduce(x, dims, kind, out=..., keepdims=keepdim)
 
-    def evaluate(x: np.ndarray, dims: Dims, keepdim: bool) -> np.ndarray:
-        kind = np.float32 if x.dtype == np.float16 else x.dtype
-        return reduce(x, axis=dims, keepdims=keepdim, dtype=kind).astype(  # type: ignore[no-any-return]
-            x.dtype, copy=False)
 
-    return evaluate
+def _mean(x: np.ndarray, dims: Dims, keepdim: bool) -> np.ndarray:
+    n = math.prod([x.shape[d] for d in dims])
+    if x.dtype == np.float16:
+        return (np.add.reduce(x, dims, np.float32, None, keepdim) / n).astype(np.float16)
+    return np.divide(np.add.reduce(x, dims, x.dtype, None, keepdim), n, dtype=x.dtype)
 
 
 def kept(v: Any, x: Aval, dims: Dims, keepdim: bool) -> Any:
@@ -60,11 +63,11 @@ def total(x: Any, dims: Dims, shape: tuple[int, ...]) -> Any:
 
 
 sum_ = linear(
-    "sum", _accumulating(np.add.reduce),
+    "sum", _sum,
     lambda g, x_aval, dims, keepdim: spread(g, x_aval, dims, keepdim), abstract=_reduced)
 sum_dims = sum_.named("SumBackward1")
 mean = linear(
-    "mean", _accumulating(np.mean),
+    "mean", _mean,
     lambda g, x_aval, dims, keepdim: spread(
         g / max(count(x_aval, dims), 1), x_aval, dims, keepdim),
     abstract=_reduced,
@@ -152,10 +155,10 @@ def _centred(x: Any, aval: Aval, dims: Dims) -> Any:
 
 def _var(x: np.ndarray, dims: Dims, keepdim: bool, correction: float) -> np.ndarray:
     n = math.prod(x.shape[d] for d in dims)
-    centred = x - np.mean(x, axis=dims, keepdims=True)
+    centred = x - np.add.reduce(x, axis=dims, keepdims=True) / max(n, 1)
     squares = (centred * np.conj(centred)).real if x.dtype.kind == "c" else centred * centred
     divisor = np.asarray(max(n - correction, 0), squares.dtype)
-    return np.add.reduce(squares, axis=dims, keepdims=keepdim) / divisor  # type: ignore[no-any-return]
+    return np.add.reduce(squares, axis=dims, keepdims=keepdim) / divisor
 
 
 def _var_pullback(g: Any, x: Any, x_aval: Aval, dims: Dims, keepdim: bool,
@@ -184,23 +187,23 @@ std = primitive(
 
 
 def _norm(x: np.ndarray, p: float, dims: Dims, keepdim: bool) -> np.ndarray:
+    if not x.ndim and p != 0:
+        return np.abs(x)
     if p == 2 and x.ndim == len(dims) and not keepdim and x.dtype.kind == "f" and x.size < 1 << 12:
         flat = x.reshape(-1)
         squares = np.dot(flat, flat)
         if 1e-20 < squares < 1e20:  # no square over- or underflowed
             return np.sqrt(squares)
     size = np.abs(x)
-    if p == math.inf:
-        return np.maximum.reduce(size, axis=dims, keepdims=keepdim)
-    if p == -math.inf:
-        return np.minimum.reduce(size, axis=dims, keepdims=keepdim)
+    if math.isinf(p):
+        return (np.maximum if p > 0 else np.minimum).reduce(size, dims, None, None, keepdim)
     if p == 0:
-        return np.add.reduce(size != 0, axis=dims, keepdims=keepdim).astype(size.dtype)
+        return np.add.reduce(size != 0, dims, size.dtype, None, keepdim)
     if p == 1:
-        return np.add.reduce(size, axis=dims, keepdims=keepdim)
+        return _sum(size, dims, keepdim)
     if p == 2:
-        return np.sqrt(np.add.reduce(size * size, axis=dims, keepdims=keepdim))
-    return np.power(np.add.reduce(np.power(size, p), axis=dims, keepdims=keepdim), 1 / p)
+        return np.sqrt(_sum(size * size, dims, keepdim))
+    return np.power(_sum(np.power(size, p), dims, keepdim), 1 / p)
 
 
 def _norm_pullback(g: Any, x: Any, out: Any, x_aval: Aval, p: float, dims: Dims,
@@ -239,19 +242,19 @@ def _logsumexp(x: np.ndarray, dims: Dims, keepdim: bool) -> np.ndarray:
 
 
 def _softmax(x: np.ndarray, dim: int) -> np.ndarray:
-    if not x.size:
-        return np.array(x)
+    if not x.size or not x.ndim:
+        return np.array(x) if not x.size else np.where(np.isfinite(x), 1, x - x).astype(x.dtype)
     e = np.exp(x - np.maximum.reduce(x, axis=dim, keepdims=True))
     e /= np.add.reduce(e, axis=dim, keepdims=True)
-    return e  # type: ignore[no-any-return]
+    return e
 
 
 def _log_softmax(x: np.ndarray, dim: int) -> np.ndarray:
-    if not x.size:
-        return np.array(x)
+    if not x.size or not x.ndim:
+        return x - x
     shifted = x - np.maximum.reduce(x, axis=dim, keepdims=True)
     shifted -= np.log(np.add.reduce(np.exp(shifted), axis=dim, keepdims=True))
-    return shifted  # type: ignore[no-any-return]
+    return shifted
 
 
 logsumexp = primitive(
@@ -275,8 +278,9 @@ def _finite(v: Any) -> Any:
 
 
 def _reverse_cumsum(g: Any, dim: int) -> Any:
-    return flip(cumsum(flip(g, dims=(dim,)), dim=dim), dims=(dim,))
+    return flip(cumsum(flip(g, dims=(dim,)), dim=dim), dims=(dim,)) if g.shape else g
 
 
-cumsum = linear("cumsum", lambda x, dim: np.add.accumulate(x, axis=dim, dtype=x.dtype),
+cumsum = linear("cumsum", lambda x, dim: np.add.accumulate(
+    x, axis=dim, dtype=x.dtype) if x.ndim else np.array(x),
                 _reverse_cumsum, abstract=lambda x, dim: x)

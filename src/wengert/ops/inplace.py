@@ -1,0 +1,136 @@
+"""In-place forms of elementwise functions that need no words of their own, in PyTorch's words.
+
+Those that are operators too (`add_`, `mul_` and their kin) stand beside them in `pointwise`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..core import dtypes
+from ..core.aval import Aval
+from ..core.primitive import Primitive
+from ..interpreters.inplace import check_fits, check_kind, write
+from ..primitives import elementwise as e
+from . import pointwise, shapes
+from .arguments import need_tensor
+from .operators import inplace_binary
+
+if TYPE_CHECKING:
+    from .._tensor import Tensor
+
+
+def _named(function: Any, name: str) -> Any:
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = __name__
+    function.__doc__ = f"`{name[:-1]}`, in place."
+    return function
+
+
+def _unary(primitive: Primitive, *, floats: bool = True) -> Callable[[Tensor], Tensor]:
+    """The in-place form of a function of one operand.
+
+    Args:
+        primitive: the function.
+        floats: whether its results are floats even for integers, which then have no room for them.
+    """
+    as_float = floats
+
+    def function(self: Any) -> Any:
+        if primitive is e.square and self.aval.dtype is dtypes.bool_:
+            check_kind(self.aval, self.aval.with_dtype(dtypes.int64))
+        if as_float and not self.aval.dtype.differentiable:
+            check_kind(self.aval, self.aval.with_dtype(dtypes.get_default_dtype()))
+        return write(primitive, self)
+
+    return _named(function, f"{primitive.name}_")
+
+
+def _whole(primitive: Primitive) -> Callable[[Tensor], Tensor]:
+    """The in-place form of a rounding function, which leaves integers as they are."""
+
+    def function(self: Any) -> Any:
+        if self.aval.dtype.differentiable:
+            return write(primitive, self)
+        primitive.abstract(self.aval)  # which refuses bools
+        return write(e.positive, self)
+
+    return _named(function, f"{primitive.name}_")
+
+
+exp_, exp2_, expm1_ = _unary(e.exp), _unary(e.exp2), _unary(e.expm1)
+log_, log2_, log10_, log1p_ = _unary(e.log), _unary(e.log2), _unary(e.log10), _unary(e.log1p)
+sqrt_, rsqrt_, reciprocal_ = _unary(e.sqrt), _unary(e.rsqrt), _unary(e.reciprocal)
+sin_, cos_, tan_ = _unary(e.sin), _unary(e.cos), _unary(e.tan)
+asin_, acos_, atan_ = _unary(e.asin), _unary(e.acos), _unary(e.atan)
+sinh_, cosh_, tanh_ = _unary(e.sinh), _unary(e.cosh), _unary(e.tanh)
+asinh_, acosh_, atanh_ = _unary(e.asinh), _unary(e.acosh), _unary(e.atanh)
+sigmoid_, erf_, erfc_ = _unary(e.sigmoid), _unary(e.erf), _unary(e.erfc)
+abs_, square_ = _unary(e.abs_, floats=False), _unary(e.square, floats=False)
+sign_, sgn_ = _unary(e.sign, floats=False), _unary(e.sgn, floats=False)
+floor_, ceil_, trunc_, round_ = _whole(e.floor), _whole(e.ceil), _whole(e.trunc), _whole(e.round_)
+
+
+def relu_(self: Tensor) -> Tensor:
+    """`relu`, in place."""
+    if self.aval.dtype is dtypes.bool_:
+        raise RuntimeError("Boolean inputs not supported for relu")
+    return write(e.relu, self)
+
+
+def neg_(self: Tensor) -> Tensor:
+    """`neg`, in place."""
+    if self.aval.dtype is dtypes.bool_:
+        pointwise.neg(self)
+    return write(e.neg, self)
+
+
+def _binary(name: str, primitive: Primitive, *, floats: bool = False,
+            numbers: bool = False) -> Callable[[Tensor, Any], Tensor]:
+    apply = inplace_binary(primitive, floats=floats)
+
+    def function(self: Any, other: Any) -> Any:
+        if not numbers:
+            need_tensor(name, other, "other")
+        found = apply(self, other)
+        return need_tensor(name, other, "other") if found is NotImplemented else found
+
+    return _named(function, name)
+
+
+atan2_ = _binary("atan2_", e.atan2, floats=True)
+hypot_ = _binary("hypot_", e.hypot)
+fmod_ = _binary("fmod_", e.fmod, numbers=True)
+bitwise_and_ = _binary("bitwise_and_", e.bitwise_and, numbers=True)
+bitwise_or_ = _binary("bitwise_or_", e.bitwise_or, numbers=True)
+bitwise_xor_ = _binary("bitwise_xor_", e.bitwise_xor, numbers=True)
+
+
+def _question(name: str, ask: Callable[..., Any]) -> Callable[..., Tensor]:
+    """The in-place form of a function with bools as results: they are stored as 0 and 1."""
+
+    def function(self: Any, *other: Any) -> Any:
+        answer = ask(self, *other)
+        check_fits(self.aval, _like(self.aval, answer.aval))
+        return shapes.copy_(self, answer.detach())
+
+    return _named(function, name)
+
+
+def _like(x: Aval, answer: Aval) -> Aval:
+    return x.with_shape(answer.shape)
+
+
+eq_, ne_ = _question("eq_", pointwise.eq), _question("ne_", pointwise.ne)
+lt_, le_ = _question("lt_", pointwise.lt), _question("le_", pointwise.le)
+gt_, ge_ = _question("gt_", pointwise.gt), _question("ge_", pointwise.ge)
+logical_and_ = _question("logical_and_", pointwise.logical_and)
+logical_or_ = _question("logical_or_", pointwise.logical_or)
+logical_xor_ = _question("logical_xor_", pointwise.logical_xor)
+logical_not_ = _question("logical_not_", pointwise.logical_not)
+
+
+def bitwise_not_(self: Tensor) -> Tensor:
+    """`bitwise_not`, in place."""
+    return write(e.bitwise_not, self)
