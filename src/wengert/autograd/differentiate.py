@@ -44,9 +44,7 @@ def backward(tensors: Tensors, grad_tensors: Any = None, retain_graph: bool | No
     """
     outputs = _sequence(tensors)
     roots = _roots(outputs, _cotangents(outputs, grad_tensors), create_graph)
-    wanted = None
-    if inputs is not None:
-        wanted = _inputs_of_backward(_sequence(inputs))
+    wanted = None if inputs is None else _inputs_of_backward(_sequence(inputs))
     if create_graph:
         warnings.warn(
             "Using backward() with create_graph=True will create a reference cycle between the "
@@ -137,27 +135,29 @@ def _roots(outputs: Sequence[Any], cotangents: Sequence[Any],
 
     All are checked before any is run.
     """
-    roots = []
-    for i, (y, g) in enumerate(zip(outputs, cotangents, strict=True)):
-        if not isinstance(y, Handle):
-            raise TypeError(f"element {i} of tensors must be Tensor, not {type(y).__name__}")
-        if y.alias is not None:
-            refresh(y)
-        if g is None:
-            g = _one(y, i)
-        else:
-            g = _given(y, g, i)
-        if y.node is None:
-            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a "
-                               "grad_fn")
-        roots.append((y.node, g if create else g.value))
-    return roots
+    return [_root(y, g, i, create)
+            for i, (y, g) in enumerate(zip(outputs, cotangents, strict=True))]
 
 
-def _one(y: Any, i: int) -> Any:
+def _root(y: Any, g: Any, i: int, create: bool) -> tuple[Any, Any]:
+    if not isinstance(y, Handle):
+        raise TypeError(f"element {i} of tensors must be Tensor, not {type(y).__name__}")
+    if y.alias is not None:
+        refresh(y)
     if y.node is None:
+        if g is not None:
+            _given(y, g, i)
         raise RuntimeError(f"element {i} of tensors does not require grad and does not have a "
                            "grad_fn")
+    if g is not None:
+        g = _given(y, g, i)
+        return y.node, g if create else g.value
+    one = _one(y)
+    return y.node, wrap(one, y.aval) if create else one
+
+
+def _one(y: Any) -> np.ndarray:
+    """The cotangent that a real scalar starts from, where none is given."""
     if y.aval.numel != 1:
         raise RuntimeError("grad can be implicitly created only for scalar outputs")
     if y.aval.is_complex:
@@ -165,7 +165,7 @@ def _one(y: Any, i: int) -> Any:
                            f"{y.aval.dtype}")
     one = np.empty(y.aval.shape, y.aval.numpy)
     one.fill(1)
-    return wrap(one, y.aval)
+    return one
 
 
 def _given(y: Any, g: Any, i: int) -> Any:

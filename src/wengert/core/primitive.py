@@ -27,8 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from . import levels, refusals
+from . import levels
 from .aval import Aval
+from .dtypes import BOOL, COMPLEX, FLOAT, INTEGER, dtype
 from .handle import Handle
 from .levels import ground, shared
 
@@ -90,12 +91,19 @@ class Primitive:
             computing it apart and copying.
         batch, lower, decompose: rules of the interpreters to come; None where the generic one
             of the family does. `decompose` gives the operation in smaller primitives.
+        refuses: the dtypes that PyTorch's operation does not take, by letter (b: bool, i: integers,
+            f: floats, c: complex), and what the error says: the name that it gives the operation,
+            a whole sentence, or an exception.
+        aligned: whether elements depend on operands' elements at their own places alone, or on
+            whole operands that may not lie across what is written in place.
+        uniform: whether all elements of the result are the same, so that it may be written where
+            several elements share one place.
         node_name: how the tape node is called, "TanhBackward0".
     """
 
-    __slots__ = ("abstract", "batch", "conjugate", "decompose", "elementwise", "evaluate", "jvp",
-                 "linear", "lower", "multiple", "name", "node_class", "node_name", "store",
-                 "ufunc", "view", "vjp")
+    __slots__ = ("abstract", "aligned", "batch", "conjugate", "decompose", "elementwise",
+                 "evaluate", "jvp", "linear", "lower", "multiple", "name", "node_class",
+                 "node_name", "store", "ufunc", "uniform", "view", "vjp")
 
     def __init__(self, name: str, evaluate: Callable[..., Any], *,
                  abstract: Callable[..., Any],
@@ -105,13 +113,16 @@ class Primitive:
                  multiple: bool = False, conjugate: bool = True, ufunc: np.ufunc | None = None,
                  store: Callable[..., None] | None = None,
                  batch: Callable[..., Any] | None = None, lower: Callable[..., Any] | None = None,
-                 decompose: Callable[..., Any] | None = None, node: str = "") -> None:
+                 decompose: Callable[..., Any] | None = None, node: str = "",
+                 refuses: dict[str, Any] | None = None, aligned: bool = True,
+                 uniform: bool = False) -> None:
         self.name, self.evaluate = name, evaluate
-        self.abstract = functools.lru_cache(maxsize=512)(_checked(name, abstract))
+        self.abstract = functools.lru_cache(maxsize=512)(_refusing(abstract, refuses or {}))
         self.vjp, self.jvp = _rules(vjp), _rules(jvp)
         self.linear, self.elementwise, self.view = linear, elementwise, view
         self.multiple, self.conjugate, self.ufunc, self.store = multiple, conjugate, ufunc, store
         self.batch, self.lower, self.decompose = batch, lower, decompose
+        self.aligned, self.uniform = aligned, uniform
         self.node_name = node or f"{_camel(name)}Backward0"
         self.node_class: Any = None  # made by the tape on first need
 
@@ -127,12 +138,15 @@ class Primitive:
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
 
-    def named(self, node: str) -> Primitive:
-        """The same primitive under another node name, as PyTorch's overloads have them."""
+    def named(self, node: str, **changed: Any) -> Primitive:
+        """The same primitive under another node name, as PyTorch's overloads have them, with
+        fields changed if any are given."""
         twin = object.__new__(Primitive)
         for slot in Primitive.__slots__:
             setattr(twin, slot, getattr(self, slot))
         twin.node_name, twin.node_class = node, None
+        for field, value in changed.items():
+            setattr(twin, field, value)
         return twin
 
     def rule(self, i: int) -> Rule | None:
@@ -144,17 +158,31 @@ class Primitive:
         return self.vjp is not None or self.decompose is not None
 
 
-def _checked(name: str, abstract: Callable[..., Any]) -> Callable[..., Any]:
-    """`abstract`, which first refuses the dtypes that the operation does not take."""
-    if not refusals.concerns(name):
+_LETTERS = {BOOL: "b", INTEGER: "i", FLOAT: "f", COMPLEX: "c"}
+
+
+def _refusing(abstract: Callable[..., Any], refuses: dict[str, Any]) -> Callable[..., Any]:
+    """`abstract`, which also refuses the dtypes that the operation does not take."""
+    if not refuses:
         return abstract
 
     def checked(*avals: Aval, **params: Any) -> Any:
         result = abstract(*avals, **params)
-        refusals.check(name, avals[-1].dtype)
+        kind = avals[-1].dtype
+        for letters, words in refuses.items():
+            if _LETTERS[kind.category] in letters:
+                raise _refusal(words, kind)
         return result
 
     return checked
+
+
+def _refusal(words: Any, kind: dtype) -> Exception:
+    if isinstance(words, Exception):
+        return type(words)(*words.args)
+    if " " in words:
+        return NotImplementedError(words)
+    return NotImplementedError(f'"{words}" not implemented for \'{kind.words}\'')
 
 
 TABLE: dict[str, Primitive] = {}

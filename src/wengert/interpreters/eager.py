@@ -29,8 +29,10 @@ def interpret(primitive: Primitive, operands: Sequence[Any], params: dict[str, A
                 refresh(operand)
             values.append(operand.value)
             avals.append(operand.aval)
-            edges.append(operand.node)
-            recorded = recorded or operand.node is not None
+            node = operand.node
+            edges.append(node)
+            if node is not None:
+                recorded = True
         else:
             value = operand if type(operand) is np.ndarray else constant(operand, operands)
             values.append(value)

@@ -35,7 +35,7 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
     recorded = here.grad and edges.count(None) < len(edges)
     if here.grad:
         check_history(x, recorded)
-    if primitive.name not in _SAME_THROUGHOUT:
+    if not primitive.uniform:
         check_memory(x)
     for other in others:
         check_overlap(primitive, x, other)
@@ -119,10 +119,6 @@ _ORIGINS = {
 }
 
 
-_SAME_THROUGHOUT = ("fill", "zero")
-"""What may be written where several elements share one place."""
-
-
 def check_memory(x: Any) -> None:
     """Refuses to write where several elements share one place, as in an expanded tensor."""
     value = x.value
@@ -143,12 +139,12 @@ def check_inference(x: Any) -> None:
 
 def check_overlap(primitive: Primitive, x: Any, y: Any) -> None:
     """Refuses an operand that lies across the memory to be written, unless it is all the same."""
-    put = primitive.name == "index_put"
-    if not isinstance(y, Handle) or (y is x and not put) or (y is not x and (
+    aligned = primitive.aligned
+    if not isinstance(y, Handle) or (y is x and aligned) or (y is not x and (
             x.alias is None or y.alias is None or y.alias.storage is not x.alias.storage)):
         return
     a, b = x.value, y.value
-    same = not put and a.shape == b.shape and _steps(a) == _steps(b) and (
+    same = aligned and a.shape == b.shape and _steps(a) == _steps(b) and (
         a.__array_interface__["data"] == b.__array_interface__["data"])
     if x is y or (not same and _dense(a) and _dense(b) and np.may_share_memory(a, b)):
         raise RuntimeError(

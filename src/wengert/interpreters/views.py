@@ -8,6 +8,7 @@ used, that the storage's version has moved on, and derive their history from the
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -137,13 +138,14 @@ take_view = primitive(
 
 def _untake(g: Any, x: Aval, chain: Chain) -> Any:
     """Zeros with g where the chain leads; sums where an expanded view has one place for several."""
-    if all(step.primitive.name != "expand" for step in chain):
-        return write_view(_zeros(x), g, chain=chain)
     avals = [x]
     for step in chain:
         avals.append(step.aval(avals[-1]))
-    for step, before in zip(reversed(chain), reversed(avals[:-1]), strict=True):
-        g = (sum_to(g, shape=before.shape) if step.primitive.name == "expand" else
+    expanded = [after.numel > before.numel for before, after in itertools.pairwise(avals)]
+    if not any(expanded):
+        return write_view(_zeros(x), g, chain=chain)
+    for step, before, grew in reversed(list(zip(chain, avals, expanded, strict=False))):
+        g = (sum_to(g, shape=before.shape) if grew else
              write_view(_zeros(before), g, chain=(step,)))
     return g
 

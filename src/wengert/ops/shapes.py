@@ -11,10 +11,10 @@ import numpy as np
 from ..core import dtypes
 from ..core.handle import Alias, Handle, storage_of, wrap
 from ..core.levels import here
-from ..core.primitive import broadcast_shapes, primitive
+from ..core.primitive import broadcast_shapes
 from ..interpreters.inplace import check_history, check_overlap, write
 from ..primitives import layout as p
-from ..primitives.elementwise import zero
+from ..primitives.elementwise import copy, fill, fill_tensor
 from .arguments import need_tensor, size, sizes, wrapped_dim, wrapped_dims
 from .operators import is_number, number_array
 
@@ -547,30 +547,14 @@ def astype(x: Tensor, kind: dtypes.dtype, *, copy: bool = False) -> Tensor:
     return p.cast(x, dtype=kind)
 
 
-def _copied(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(y, x.shape)
-
-
-_copy = primitive(
-    "copy", _copied, abstract=lambda x, y: x.with_shape(broadcast_shapes([x.shape, y.shape])),
-    vjp=(lambda g: zero(g),
-         lambda g, y_aval: p.cast(p.sum_to(g, shape=y_aval.shape), dtype=y_aval.dtype)),
-    node="CopyBackwards")
-"""y broadcast to x: what `x.copy_(y)` leaves in x."""
-
-
-_fill, _fill_tensor = _copy.named("FillBackward2"), _copy.named("FillBackward3")
-_fill.name = _fill_tensor.name = "fill"
-
-
 def fill_(self: Any, value: Any) -> Any:
     """Fills a tensor with a number or 0-d tensor, in place."""
     if isinstance(value, Handle):
-        return write(_fill_tensor, self, value)
+        return write(fill_tensor, self, value)
     if not is_number(value):
         raise TypeError(f"can't assign a {type(value).__name__} to a "
                         f"torch.{self.aval.dtype.words}Tensor")
-    return write(_fill, self, number_array(value, self.aval.dtype))
+    return write(fill, self, number_array(value, self.aval.dtype))
 
 
 def copy_(self: Tensor, src: Any) -> Tensor:
@@ -581,10 +565,10 @@ def copy_(self: Tensor, src: Any) -> Tensor:
     """
     if here.grad:
         check_history(self, False)
-    check_overlap(_copy, self, src)
+    check_overlap(copy, self, src)
     if not isinstance(src, Handle):
         src = number_array(src, self.aval.dtype)
     elif src.aval.numel and broadcast_shapes([self.aval.shape, src.aval.shape]) != self.aval.shape:
         raise RuntimeError(f"output with shape {list(self.aval.shape)} doesn't match the broadcast "
                            f"shape {list(broadcast_shapes([self.aval.shape, src.aval.shape]))}")
-    return write(_copy, self, src)
+    return write(copy, self, src)

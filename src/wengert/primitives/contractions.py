@@ -58,13 +58,17 @@ def outer(x: Any, y: Any) -> Any:
     return reshape(x, shape=(x.shape[0], 1)) * y
 
 
-dot = primitive("dot", np.dot, abstract=_dot_aval, vjp=(lambda g, y: g * y, lambda g, x: g * x))
+dot = primitive("dot", np.dot, abstract=_dot_aval, vjp=(lambda g, y: g * y, lambda g, x: g * x),
+                refuses={"b": "dot"})
 mv = primitive("mv", np.dot, abstract=_mv_aval,
-               vjp=(lambda g, y: outer(g, y), lambda g, x: mv(mT(x), g)))
+               vjp=(lambda g, y: outer(g, y), lambda g, x: mv(mT(x), g)),
+               refuses={"b": "addmv_impl_cpu"})
 mm = primitive("mm", np.matmul, abstract=_mm_aval,
-               vjp=(lambda g, y: mm(g, mT(y)), lambda g, x: mm(mT(x), g)))
+               vjp=(lambda g, y: mm(g, mT(y)), lambda g, x: mm(mT(x), g)),
+               refuses={"b": "addmm_impl_cpu_"})
 bmm = primitive("bmm", np.matmul, abstract=_bmm_aval,
-                vjp=(lambda g, y: bmm(g, mT(y)), lambda g, x: bmm(mT(x), g)))
+                vjp=(lambda g, y: bmm(g, mT(y)), lambda g, x: bmm(mT(x), g)),
+                refuses={"b": "bmm"})
 
 
 # --- einsum -----------------------------------------------------------------------------------
@@ -103,5 +107,6 @@ def _einsum_pullback(g: Any, xs: list[Any], avals: tuple[Aval, ...], i: int,
     return expand(found, shape=avals[i].shape)
 
 
-einsum = primitive("einsum", _einsum, abstract=_einsum_aval, vjp=_einsum_pullback)
+einsum = primitive("einsum", _einsum, abstract=_einsum_aval, vjp=_einsum_pullback,
+                   refuses={"b": "bmm"})
 

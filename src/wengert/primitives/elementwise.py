@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..core.primitive import Primitive, elementwise
-from .layout import conj, real
+from ..core.aval import Aval
+from ..core.primitive import Primitive, broadcast_shapes, elementwise, primitive
+from .layout import cast, conj, real, sum_to
 
+NO_COMPLEX_CLAMP = {"c": "clamp is not supported for complex types"}
 LN2, LN10, TWO_OVER_SQRT_PI = math.log(2), math.log(10), 2 / math.sqrt(math.pi)
 
 
@@ -54,14 +56,17 @@ def _negate(x: np.ndarray) -> None:
 
 neg = elementwise("neg", np.negative, lambda g: -g, store=_negate)
 remainder = elementwise("remainder", np.remainder, lambda g: g,
-                        lambda g, x, y: -g * floor_quotient(x, y), node="RemainderBackward1")
+                        lambda g, x, y: -g * floor_quotient(x, y), node="RemainderBackward1",
+                        refuses={"bc": "remainder_cpu"})
 fmod = elementwise("fmod", np.fmod, lambda g: g, lambda g, x, y: -g * trunc(x / y),
-                   node="FmodBackward1")
+                   node="FmodBackward1", refuses={"bc": "fmod_cpu"})
 remainder_by_number = remainder.named("RemainderBackward0")
 fmod_by_number = fmod.named("FmodBackward0")
-floor_divide = elementwise("floor_divide", np.floor_divide, node="FloorDivideBackward0")
+floor_divide = elementwise("floor_divide", np.floor_divide, node="FloorDivideBackward0",
+                           refuses={"bc": "div_floor_cpu"})
 floor_quotient = elementwise("floor_quotient", np.floor_divide, lambda g: zero(g),
-                             lambda g: zero(g), node="DivBackward2")
+                             lambda g: zero(g), node="DivBackward2",
+                             refuses={"bc": "div_floor_cpu"})
 """`floor_divide` as PyTorch differentiates it under its other name, div: flat."""
 reciprocal = elementwise("reciprocal", np.reciprocal, lambda g, out: -g * out * out)
 positive = elementwise("positive", np.positive, lambda g: g)
@@ -91,7 +96,8 @@ def _power(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.where((y >= 0) | (x == 1), whole, np.where(x == -1, 1 - 2 * (y % 2), 0))
 
 
-power = elementwise("pow", _power, _power_base, _power_exponent, node="PowBackward1")
+power = elementwise("pow", _power, _power_base, _power_exponent, node="PowBackward1",
+                    refuses={"b": "pow"})
 power.ufunc = np.power  # for floats, which are all that the fast path sees
 power_of_scalar = power.named("PowBackward2")
 scalar_power = elementwise(
@@ -103,7 +109,7 @@ square = elementwise("square", np.square, lambda g, x: g * (x + x), node="PowBac
 sqrt = elementwise("sqrt", np.sqrt, lambda g, out: g / (out + out))
 rsqrt = elementwise("rsqrt", lambda x: 1 / np.sqrt(x), lambda g, x, out: -g * (out / (x + x)))
 hypot = elementwise("hypot", np.hypot, lambda g, x, out: g * (x / out),
-                    lambda g, y, out: g * (y / out))
+                    lambda g, y, out: g * (y / out), refuses={"bic": "hypot_cpu"})
 
 # --- exponentials and logarithms --------------------------------------------------------------
 
@@ -115,7 +121,8 @@ log2 = elementwise("log2", np.log2, lambda g, x: g / (x * LN2))
 log10 = elementwise("log10", np.log10, lambda g, x: g / (x * LN10))
 log1p = elementwise("log1p", np.log1p, lambda g, x: g / (x + 1), node="Log1PBackward0")
 logaddexp = elementwise("logaddexp", np.logaddexp,
-                        lambda g, x, y: g * sigmoid(x - y), lambda g, x, y: g * sigmoid(y - x))
+                        lambda g, x, y: g * sigmoid(x - y), lambda g, x, y: g * sigmoid(y - x),
+                        refuses={"bi": "logaddexp_cpu"})
 
 # --- trigonometric and hyperbolic -------------------------------------------------------------
 
@@ -135,7 +142,8 @@ asin = elementwise("asin", np.arcsin, lambda g, x: g / sqrt((1 - x) * (1 + x)))
 acos = elementwise("acos", np.arccos, lambda g, x: -g / sqrt((1 - x) * (1 + x)))
 atan = elementwise("atan", np.arctan, lambda g, x: g / (1 + x * x))
 atan2 = elementwise("atan2", np.arctan2, lambda g, x, y: g * _over_square(y, hypot(x, y)),
-                    lambda g, x, y: -g * _over_square(x, hypot(x, y)), node="Atan2Backward0")
+                    lambda g, x, y: -g * _over_square(x, hypot(x, y)), node="Atan2Backward0",
+                    refuses={"c": "atan2_cpu"})
 sinh = elementwise("sinh", np.sinh, lambda g, x: g * cosh(x))
 cosh = elementwise("cosh", np.cosh, lambda g, x: g * sinh(x))
 tanh = elementwise("tanh", np.tanh, lambda g, x: g * sech2(x))
@@ -188,10 +196,14 @@ def _erfc(x: np.ndarray) -> np.ndarray:
 sigmoid = elementwise("sigmoid", _sigmoid, lambda g, x: g * (0.25 * sech2(0.5 * x)))
 softplus = elementwise(
     "softplus", _softplus,
-    lambda g, x, beta, threshold: where(x * beta > threshold, g, g * sigmoid(x * beta)))
-relu = elementwise("relu", lambda x: np.maximum(x, 0), lambda g, out: where(out <= 0, 0, g))
-erf = elementwise("erf", special("erf"), lambda g, x: g * (TWO_OVER_SQRT_PI * gauss(x)))
-erfc = elementwise("erfc", _erfc, lambda g, x: g * (-TWO_OVER_SQRT_PI * gauss(x)))
+    lambda g, x, beta, threshold: where(x * beta > threshold, g, g * sigmoid(x * beta)),
+    refuses={"bic": "softplus_cpu"})
+relu = elementwise("relu", lambda x: np.maximum(x, 0), lambda g, out: where(out <= 0, 0, g),
+                   refuses=NO_COMPLEX_CLAMP)
+erf = elementwise("erf", special("erf"), lambda g, x: g * (TWO_OVER_SQRT_PI * gauss(x)),
+                  refuses={"c": "erf_vml_cpu"})
+erfc = elementwise("erfc", _erfc, lambda g, x: g * (-TWO_OVER_SQRT_PI * gauss(x)),
+                   refuses={"c": "erfc_vml_cpu"})
 gauss = elementwise("gauss", _gauss, lambda g, x, out: -2 * g * where(out == 0, 0, x * out))
 
 # --- pieces: kinks and ties as PyTorch has them ----------------------------------------------
@@ -234,41 +246,69 @@ def _flat(name: str, ufunc: Any, **fields: Any) -> Primitive:
     return elementwise(name, ufunc, lambda g: zero(g), **fields)
 
 
-zero = elementwise("zero", np.zeros_like, lambda g: zero(g), store=lambda x: x.fill(0))
-sign, floor, ceil = _flat("sign", _sign), _flat("floor", np.floor), _flat("ceil", np.ceil)
-trunc, round_ = _flat("trunc", np.trunc), _flat("round", np.rint)
+zero = elementwise("zero", np.zeros_like, lambda g: zero(g), store=lambda x: x.fill(0),
+                   uniform=True)
+sign = _flat("sign", _sign, refuses={
+    "c": "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use "
+         "torch.sgn instead."})
+floor = _flat("floor", np.floor, refuses={
+    "b": "floor_vml_cpu", "c": "floor is not supported for complex inputs"})
+ceil = _flat("ceil", np.ceil, refuses={
+    "b": "ceil_vml_cpu", "c": "ceil is not supported for complex inputs"})
+trunc = _flat("trunc", np.trunc, refuses={
+    "b": "trunc_vml_cpu", "c": "trunc is not supported for complex inputs"})
+round_ = _flat("round", np.rint, refuses={"bc": "round_vml_cpu"})
 round_decimals = elementwise(
     "round_decimals", lambda x, decimals: np.round(x, decimals), lambda g: zero(g),
-    node="RoundBackward1")
+    node="RoundBackward1", refuses={"bic": "round_cpu"})
 heaviside = elementwise("heaviside", np.heaviside)
 abs_ = elementwise("abs", np.abs, lambda g, x: g * sgn(x), result="real", conjugate=False,
-                   jvp=(lambda g, x: real(conj(sgn(x)) * g),))
+                   jvp=(lambda g, x: real(conj(sgn(x)) * g),), refuses={"b": "abs_cpu"})
 sgn = elementwise("sgn", _sgn, lambda g, x: where(x == 0, 0, (
                       g - sgn(x) * real(conj(sgn(x)) * g)) / _size(x)),
                   conjugate=False)
 maximum = elementwise("maximum", np.maximum,
                       lambda g, x, y: where(x == y, 0.5 * g, where(x < y, 0, g)),
-                      lambda g, x, y: where(x == y, 0.5 * g, where(y < x, 0, g)))
+                      lambda g, x, y: where(x == y, 0.5 * g, where(y < x, 0, g)),
+                      refuses={"c": RuntimeError("maximum not implemented for complex tensors.")})
 minimum = elementwise("minimum", np.minimum,
                       lambda g, x, y: where(x == y, 0.5 * g, where(x > y, 0, g)),
-                      lambda g, x, y: where(x == y, 0.5 * g, where(y > x, 0, g)))
+                      lambda g, x, y: where(x == y, 0.5 * g, where(y > x, 0, g)),
+                      refuses={"c": RuntimeError("minimum not implemented for complex tensors.")})
 clamp = elementwise("clamp", _clamp, lambda g, x, low, high: _within(g, x, low, high),
-                    node="ClampBackward1")
+                    node="ClampBackward1",
+                    refuses=NO_COMPLEX_CLAMP)
 where = elementwise("where", np.where, None, lambda g, x: where(x, g, 0),
                     lambda g, x: where(x, 0, g))
 clamp_between = elementwise(
     "clamp_between", lambda x, y, z: np.minimum(np.maximum(x, y), z),
     lambda g, x, y, z: where((x >= y) & (x <= z), g, 0),
     lambda g, x, y, z: where((x < y) & (y < z), g, 0),
-    lambda g, x, y, z: where((x > z) | (y >= z), g, 0), node="ClampBackward0")
+    lambda g, x, y, z: where((x > z) | (y >= z), g, 0), node="ClampBackward0",
+    refuses=NO_COMPLEX_CLAMP)
 clamp_from = elementwise("clamp_from", np.maximum, lambda g, x, y: where(x >= y, g, 0),
-                         lambda g, x, y: where(x < y, g, 0), node="ClampBackward0")
+                         lambda g, x, y: where(x < y, g, 0), node="ClampBackward0",
+                         refuses=NO_COMPLEX_CLAMP)
 clamp_up_to = elementwise("clamp_up_to", np.minimum, lambda g, x, y: where(x <= y, g, 0),
-                          lambda g, x, y: where(x > y, g, 0), node="ClampBackward0")
+                          lambda g, x, y: where(x > y, g, 0), node="ClampBackward0",
+                          refuses=NO_COMPLEX_CLAMP)
 masked_fill = elementwise("masked_fill", lambda x, mask, value: np.where(mask, value, x),
                           lambda g, y: where(y, 0, g), None, lambda g, y: where(y, g, 0))
 lerp = elementwise("lerp", _lerp, lambda g, z: g * (1 - z), lambda g, z: g * z,
-                   lambda g, x, y: g * (y - x))
+                   lambda g, x, y: g * (y - x), refuses={"bi": "lerp_kernel_scalar"})
+
+
+def _copied(x: Aval, y: Aval) -> Aval:
+    return x.with_shape(broadcast_shapes([x.shape, y.shape]))
+
+
+copy = primitive("copy", lambda x, y: np.broadcast_to(y, x.shape), abstract=_copied,
+                 vjp=(lambda g: zero(g),
+                      lambda g, y_aval: cast(sum_to(g, shape=y_aval.shape), dtype=y_aval.dtype)),
+                 node="CopyBackwards")
+"""y broadcast to x: what is left in x when y is copied into it."""
+fill = copy.named("FillBackward2", uniform=True)
+fill_tensor = copy.named("FillBackward3", uniform=True)
 
 
 def _size(x: Any) -> Any:
@@ -279,23 +319,26 @@ def _size(x: Any) -> Any:
 # --- answers that are no numbers to differentiate ---------------------------------------------
 
 
-def _question(name: str, ufunc: Any) -> Primitive:
-    return elementwise(name, ufunc, result="bool")
+def _question(name: str, ufunc: Any, **fields: Any) -> Primitive:
+    return elementwise(name, ufunc, result="bool", **fields)
 
 
 eq, ne = _question("eq", np.equal), _question("ne", np.not_equal)
-lt, le = _question("lt", np.less), _question("le", np.less_equal)
-gt, ge = _question("gt", np.greater), _question("ge", np.greater_equal)
+lt = _question("lt", np.less, refuses={"c": "lt_cpu"})
+le = _question("le", np.less_equal, refuses={"c": "le_cpu"})
+gt = _question("gt", np.greater, refuses={"c": "gt_cpu"})
+ge = _question("ge", np.greater_equal, refuses={"c": "ge_cpu"})
 logical_and, logical_or = (_question("logical_and", np.logical_and),
                            _question("logical_or", np.logical_or))
 logical_xor, logical_not = (_question("logical_xor", np.logical_xor),
                             _question("logical_not", np.logical_not))
 isnan, isinf, isfinite = (_question("isnan", np.isnan), _question("isinf", np.isinf),
                           _question("isfinite", np.isfinite))
-signbit = _question("signbit", np.signbit)
-bitwise_and, bitwise_or = (elementwise("bitwise_and", np.bitwise_and),
-                           elementwise("bitwise_or", np.bitwise_or))
-bitwise_xor, bitwise_not = (elementwise("bitwise_xor", np.bitwise_xor),
-                            elementwise("bitwise_not", np.invert))
-left_shift, right_shift = (elementwise("bitwise_left_shift", np.left_shift),
-                           elementwise("bitwise_right_shift", np.right_shift))
+signbit = _question("signbit", np.signbit,
+                    refuses={"c": "signbit is not implemented for complex tensors."})
+bitwise_and = elementwise("bitwise_and", np.bitwise_and, refuses={"fc": "bitwise_and_cpu"})
+bitwise_or = elementwise("bitwise_or", np.bitwise_or, refuses={"fc": "bitwise_or_cpu"})
+bitwise_xor = elementwise("bitwise_xor", np.bitwise_xor, refuses={"fc": "bitwise_xor_cpu"})
+bitwise_not = elementwise("bitwise_not", np.invert, refuses={"fc": "bitwise_not_cpu"})
+left_shift = elementwise("bitwise_left_shift", np.left_shift, refuses={"bfc": "lshift_cpu"})
+right_shift = elementwise("bitwise_right_shift", np.right_shift, refuses={"bfc": "rshift_cpu"})

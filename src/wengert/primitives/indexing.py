@@ -76,7 +76,8 @@ def _put_pullback(g: Any, from_2: list[Any], avals: tuple[Aval, ...], i: int, pa
 
 index = primitive("index", _index, abstract=_index_aval, vjp=_index_pullback)
 """x at integer index tensors, mixed with slices: a copy."""
-index_put = primitive("index_put", _put, abstract=_put_aval, vjp=_put_pullback, store=_store)
+index_put = primitive("index_put", _put, abstract=_put_aval, vjp=_put_pullback, store=_store,
+                      aligned=False)
 """x with y put (or added) at an index."""
 
 
@@ -144,4 +145,5 @@ def _argsort(x: np.ndarray, dim: int, descending: bool, stable: bool) -> np.ndar
 
 
 argsort = primitive("argsort", _argsort,
-                    abstract=lambda x, dim, descending, stable: x.with_dtype(dtypes.int64))
+                    abstract=lambda x, dim, descending, stable: x.with_dtype(dtypes.int64),
+                    refuses={"c": RuntimeError(" Sort does not support complex dtypes on CPU")})

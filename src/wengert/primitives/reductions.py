@@ -263,10 +263,12 @@ logsumexp = primitive(
          * exp(x - _finite(kept(out, x_aval, dims, keepdim))),))
 softmax = primitive(
     "softmax", _softmax, abstract=lambda x, dim: x,
-    vjp=(lambda g, out, x_aval, dim: out * (g - total(g * out, (dim,), x_aval.shape)),))
+    vjp=(lambda g, out, x_aval, dim: out * (g - total(g * out, (dim,), x_aval.shape)),),
+    refuses={"bic": "softmax_kernel_impl"})
 log_softmax = primitive(
     "log_softmax", _log_softmax, abstract=lambda x, dim: x,
-    vjp=(lambda g, out, x_aval, dim: g - exp(out) * total(g, (dim,), x_aval.shape),))
+    vjp=(lambda g, out, x_aval, dim: g - exp(out) * total(g, (dim,), x_aval.shape),),
+    refuses={"bic": "log_softmax_kernel_impl"})
 
 
 def _finite(v: Any) -> Any:
