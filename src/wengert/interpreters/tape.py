@@ -114,6 +114,7 @@ class Node:
 
     primitive: ClassVar[Primitive]
     rules: ClassVar[Any] = ()  # the primitive's VJP rules
+    places: ClassVar[tuple[int, ...] | None] = None  # what they read, if all operands have an edge
     leaf: ClassVar[bool] = False
 
     edges: tuple[Any, ...]
@@ -223,10 +224,12 @@ class AccumulateGrad(Node):
 def node_class(primitive: Primitive) -> type[Node]:
     """The class of a primitive's nodes, made on first need."""
     if primitive.node_class is None:
-        primitive.node_class = type(primitive.node_name, (Node,),
-                                    {"__slots__": (), "primitive": primitive,
-                                     "rules": primitive.vjp})
-    return primitive.node_class
+        rules = primitive.vjp
+        fixed = isinstance(rules, tuple) and all(r is None or r.saves_from is None for r in rules)
+        primitive.node_class = type(primitive.node_name, (Node,), {
+            "__slots__": (), "primitive": primitive, "rules": rules,
+            "places": tuple(_places(primitive, rules)) if fixed else None})
+    return primitive.node_class  # type: ignore[no-any-return]
 
 
 def leaf_node(leaf: Handle) -> AccumulateGrad:
@@ -267,23 +270,27 @@ def _port(node: Node, index: int, aval: Aval) -> Port:
 def _save(node: Node, primitive: Primitive, out: Any, operands: Sequence[Any]) -> None:
     """Saves what the rules of the operands with an edge read (place -1 is the result)."""
     node.saved, node.versions = (), None
-    count, rules = len(operands), primitive.vjp
-    saved: list[Any] | None = None
+    places = node.places
+    if places is None or None in node.edges:
+        places = _places(primitive, node.edges)
+    if not places:
+        return
+    saved: list[Any] = [None] * (len(operands) + 1)
     aliased = False
-    for i, edge in enumerate(node.edges):
-        rule = rules[i] if isinstance(rules, tuple) else rules
-        if edge is None or rule is None:
-            continue
-        for place in rule.saves if rule.saves_from is None else rule.saved_places(count):
-            if saved is None:
-                saved = [None] * (count + 1)
-            saved[place] = value = operands[place] if place >= 0 else saved_output(out)
-            if type(value) is not np.ndarray and value.alias is not None:
-                aliased = True
-    if saved is not None:
-        node.saved = tuple(saved)
-        if aliased:
-            node.versions = _versions(saved)
+    for place in places:
+        saved[place] = value = operands[place] if place >= 0 else saved_output(out)
+        if type(value) is not np.ndarray and value.alias is not None:
+            aliased = True
+    node.saved = tuple(saved)
+    if aliased:
+        node.versions = _versions(saved)
+
+
+def _places(primitive: Primitive, edges: Sequence[Any]) -> list[int]:
+    """The places that are read when the operands with an edge get their cotangents."""
+    rules = primitive.vjp if isinstance(primitive.vjp, tuple) else (primitive.vjp,) * len(edges)
+    return [place for edge, rule in zip(edges, rules, strict=True)
+            if edge is not None and rule is not None for place in rule.saved_places(len(edges))]
 
 
 def _versions(saved: Sequence[Any]) -> tuple[int, ...] | None:
