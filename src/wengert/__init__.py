@@ -55,6 +55,12 @@ from .core.dtypes import (
     set_default_dtype as set_default_dtype,
     uint8 as uint8,
 )
+from .ops.choices import (
+    clamp as clamp,
+    lerp as lerp,
+    masked_fill as masked_fill,
+    where as where,
+)
 from .ops.creation import (
     arange as arange,
     as_tensor as as_tensor,
@@ -99,7 +105,6 @@ from .ops.pointwise import (
     bitwise_right_shift as bitwise_right_shift,
     bitwise_xor as bitwise_xor,
     ceil as ceil,
-    clamp as clamp,
     cos as cos,
     cosh as cosh,
     div as div,
@@ -121,7 +126,6 @@ from .ops.pointwise import (
     isinf as isinf,
     isnan as isnan,
     le as le,
-    lerp as lerp,
     log as log,
     log1p as log1p,
     log2 as log2,
@@ -132,7 +136,6 @@ from .ops.pointwise import (
     logical_or as logical_or,
     logical_xor as logical_xor,
     lt as lt,
-    masked_fill as masked_fill,
     maximum as maximum,
     minimum as minimum,
     mul as mul,
@@ -157,7 +160,6 @@ from .ops.pointwise import (
     tan as tan,
     tanh as tanh,
     trunc as trunc,
-    where as where,
 )
 from .ops.products import (
     addmm as addmm,

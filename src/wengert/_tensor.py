@@ -22,7 +22,7 @@ from .core.handle import Alias, GradSlot, Handle, results_are, storage_of, versi
 from .core.levels import here
 from .interpreters.tape import AccumulateGrad, Port, RemovableHandle, _Hooks, add_hook, leaf_node
 from .interpreters.views import refresh
-from .ops import creation, index, inplace, pointwise, products, random, reduce, shapes
+from .ops import choices, creation, index, inplace, pointwise, products, random, reduce, shapes
 from .ops.arguments import wrapped_dim
 from .primitives import layout
 
@@ -632,18 +632,18 @@ class Tensor(Handle):
     __xor__ = __rxor__ = pointwise.xor_operator
     __lshift__, __rshift__ = pointwise.lshift_operator, pointwise.rshift_operator
     __rlshift__, __rrshift__ = pointwise.rlshift_operator, pointwise.rrshift_operator
-    __ilshift__, __irshift__ = pointwise.ilshift_operator, pointwise.irshift_operator
+    __ilshift__, __irshift__ = inplace.ilshift_operator, inplace.irshift_operator
     __neg__, __pos__, __abs__ = pointwise.neg, pointwise.positive, pointwise.abs
     __invert__ = pointwise.invert_operator
     __eq__, __ne__ = pointwise.eq_operator, pointwise.ne_operator  # type: ignore[assignment]
     __lt__, __le__ = pointwise.lt_operator, pointwise.le_operator
     __gt__, __ge__ = pointwise.gt_operator, pointwise.ge_operator
-    __iadd__, __isub__ = pointwise.iadd_operator, pointwise.isub_operator
-    __imul__, __itruediv__ = pointwise.imul_operator, pointwise.idiv_operator
-    __ifloordiv__, __imod__ = pointwise.ifloor_divide_operator, pointwise.iremainder_operator
-    __ipow__ = pointwise.ipow_operator
-    __iand__, __ior__ = pointwise.iand_operator, pointwise.ior_operator
-    __ixor__ = pointwise.ixor_operator
+    __iadd__, __isub__ = inplace.iadd_operator, inplace.isub_operator
+    __imul__, __itruediv__ = inplace.imul_operator, inplace.idiv_operator
+    __ifloordiv__, __imod__ = inplace.ifloor_divide_operator, inplace.iremainder_operator
+    __ipow__ = inplace.ipow_operator
+    __iand__, __ior__ = inplace.iand_operator, inplace.ior_operator
+    __ixor__ = inplace.ixor_operator
     __getitem__, __setitem__ = index.getitem, index.setitem
 
     # --- elementwise --------------------------------------------------------------------------
@@ -669,9 +669,9 @@ class Tensor(Handle):
                                  pointwise.round)
     fix = trunc
     maximum, minimum, hypot = pointwise.maximum, pointwise.minimum, pointwise.hypot
-    logaddexp, lerp = pointwise.logaddexp, pointwise.lerp
-    clamp = clip = pointwise.clamp
-    masked_fill = pointwise.masked_fill
+    logaddexp, lerp = pointwise.logaddexp, choices.lerp
+    clamp = clip = choices.clamp
+    masked_fill = choices.masked_fill
     isnan, isinf, isfinite = pointwise.isnan, pointwise.isinf, pointwise.isfinite
     eq, ne, lt, le, gt, ge = (pointwise.eq, pointwise.ne, pointwise.lt, pointwise.le,
                               pointwise.gt, pointwise.ge)
@@ -686,13 +686,13 @@ class Tensor(Handle):
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
         """The tensor where the condition holds, `other` elsewhere."""
-        return pointwise.where(condition, self, other)
+        return choices.where(condition, self, other)
 
     # --- in place -----------------------------------------------------------------------------
 
-    add_, sub_, mul_, div_ = pointwise.add_, pointwise.sub_, pointwise.mul_, pointwise.div_
-    pow_, remainder_ = pointwise.pow_, pointwise.remainder_
-    floor_divide_ = pointwise.floor_divide_
+    add_, sub_, mul_, div_ = inplace.add_, inplace.sub_, inplace.mul_, inplace.div_
+    pow_, remainder_ = inplace.pow_, inplace.remainder_
+    floor_divide_ = inplace.floor_divide_
     exp_, exp2_, expm1_ = inplace.exp_, inplace.exp2_, inplace.expm1_
     log_, log2_, log10_, log1p_ = inplace.log_, inplace.log2_, inplace.log10_, inplace.log1p_
     sqrt_, rsqrt_, square_ = inplace.sqrt_, inplace.rsqrt_, inplace.square_
@@ -716,8 +716,8 @@ class Tensor(Handle):
     bitwise_and_, bitwise_or_ = inplace.bitwise_and_, inplace.bitwise_or_
     bitwise_xor_, bitwise_not_ = inplace.bitwise_xor_, inplace.bitwise_not_
     subtract_, multiply_, divide_, true_divide_ = sub_, mul_, div_, div_
-    clamp_ = clip_ = pointwise.clamp_
-    zero_, copy_ = pointwise.zero_, shapes.copy_
+    clamp_ = clip_ = inplace.clamp_
+    zero_, copy_ = inplace.zero_, shapes.copy_
     index_put_ = index.index_put_
     uniform_, normal_ = random.uniform_, random.normal_
 
@@ -728,7 +728,7 @@ class Tensor(Handle):
                                f"{value.aval.ndim} dimensions.")
         return shapes.fill_(self, value)
 
-    masked_fill_ = pointwise.masked_fill_
+    masked_fill_ = choices.masked_fill_
 
     # --- reductions ---------------------------------------------------------------------------
 

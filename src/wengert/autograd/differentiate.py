@@ -12,6 +12,7 @@ from ..core.handle import GradSlot, Handle, wrap
 from ..interpreters import backward as engine
 from ..interpreters.tape import AccumulateGrad
 from ..interpreters.views import refresh
+from ..ops.shapes import astype, stack
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -105,8 +106,6 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None,
 
 def _batched(ys: Any, xs: Any, grad_outputs: Any, retain: bool | None, create: bool,
              unused: bool, materialize: bool) -> tuple[Any, ...]:
-    from ..ops.shapes import stack
-
     batches = _sequence(grad_outputs)
     rows = [grad(ys, xs, [g[i] for g in batches], True, create, unused,
                  materialize_grads=materialize) for i in range(len(batches[0]))]
@@ -180,8 +179,6 @@ def _given(y: Any, g: Any, i: int) -> Any:
                            f"the same dtype. Mismatch in dtype: grad_output[{i}] has a dtype of "
                            f"{g.aval.dtype} and output[{i}] has a dtype of {y.aval.dtype}.")
     if g.aval.dtype is not y.aval.dtype:
-        from ..ops.shapes import astype
-
         return astype(g, y.aval.dtype)  # type: ignore[arg-type]
     return g
 

@@ -1,7 +1,4 @@
-"""In-place forms of elementwise functions that need no words of their own, in PyTorch's words.
-
-Those that are operators too (`add_`, `mul_` and their kin) stand beside them in `pointwise`.
-"""
+"""In-place forms of elementwise functions and operators, in PyTorch's words."""
 
 from __future__ import annotations
 
@@ -10,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import dtypes
 from ..core.aval import Aval
+from ..core.handle import storage_of
+from ..core.levels import shared
 from ..core.primitive import Primitive
 from ..interpreters.inplace import check_fits, check_kind, write
 from ..primitives import elementwise as e
-from . import pointwise, shapes
+from . import choices, pointwise, shapes
 from .arguments import need_tensor
-from .operators import inplace_binary
+from .operators import inplace_binary, is_number
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -134,3 +133,83 @@ logical_not_ = _question("logical_not_", pointwise.logical_not)
 def bitwise_not_(self: Tensor) -> Tensor:
     """`bitwise_not`, in place."""
     return write(e.bitwise_not, self)
+
+
+# --- those that are operators, too ------------------------------------------------------------
+
+iadd_operator, isub_operator = inplace_binary(e.add), inplace_binary(e.sub)
+imul_operator, idiv_operator = inplace_binary(e.mul), inplace_binary(e.div, floats=True)
+iremainder_operator = pointwise._by_number(inplace_binary(e.remainder),
+                                 inplace_binary(e.remainder_by_number))
+ilshift_operator, irshift_operator = inplace_binary(e.left_shift), inplace_binary(e.right_shift)
+ifloor_divide_operator = inplace_binary(e.floor_divide)
+iand_operator, ior_operator = inplace_binary(e.bitwise_and), inplace_binary(e.bitwise_or)
+ixor_operator = inplace_binary(e.bitwise_xor)
+
+
+def ipow_operator(self: Any, exponent: Any) -> Any:
+    """self **= exponent."""
+    if is_number(exponent) and self.aval.dtype.is_floating_point and not isinstance(
+            exponent, complex):
+        return write(e.scalar_power, self, exponent=float(exponent))
+    return _ipower(self, exponent)
+
+
+_whole_power = e.power.named("PowBackward1")
+_whole_power.ufunc = None  # NumPy's has no negative exponents for integers
+_ipower = inplace_binary(_whole_power)
+
+
+def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """self += alpha * other, in place."""
+    return _or_type_error("add_", other, iadd_operator(self, pointwise._alpha(other, alpha)))
+
+
+def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """self -= alpha * other, in place."""
+    return _or_type_error("sub_", other, isub_operator(self, pointwise._alpha(other, alpha)))
+
+
+def _or_type_error(name: str, other: Any, found: Any) -> Any:
+    return need_tensor(name, other, "other", 1) if found is NotImplemented else found
+
+
+def _binary_(name: str, apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Tensor]:
+    def function(self: Any, other: Any) -> Any:
+        return _or_type_error(name, other, apply(self, other))
+
+    return _named(function, name)
+
+
+mul_, div_ = _binary_("mul_", imul_operator), _binary_("div_", idiv_operator)
+pow_, remainder_ = _binary_("pow_", ipow_operator), _binary_("remainder_", iremainder_operator)
+floor_divide_ = _binary_("floor_divide_", ifloor_divide_operator)
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Fills the tensor with zeros, in place.
+
+    Example:
+        >>> import wengert as torch
+        >>> torch.ones(2).zero_()
+        tensor([0., 0.])
+    """
+    alias = self.alias
+    if (self.node is None and not shared.special and self.value.flags.writeable
+            and (alias is None or (alias.base is None and not alias.storage.inference))):
+        # as between training steps
+        self.value.fill(0)
+        storage_of(self).version += 1
+        return self
+    return write(_zero, self)
+
+
+
+_zero = e.zero.named("ZeroBackward0")
+
+
+def clamp_(self: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """`clamp`, in place."""
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    return write(choices._clamp_primitive(min, max), self, low=min, high=max)

@@ -19,8 +19,9 @@ from ..core.aval import Aval, aval_of
 from ..core.handle import Handle, Results, wrap
 from ..core.levels import here, shared
 from ..core.primitive import Primitive
-from ..interpreters.inplace import check_kind, write
+from ..interpreters.inplace import check_fits, check_kind, write
 from ..interpreters.tape import node_class, number, saved_output
+from ..primitives.elementwise import copy
 from ..primitives.layout import cast
 
 if TYPE_CHECKING:
@@ -254,9 +255,6 @@ def inplace_binary(primitive: Primitive, *, floats: bool = False) -> Callable[[A
 
 def _write_back(primitive: Primitive, self: Any, x: Any, y: Any) -> Any:
     """In place where the work is done in another dtype than self's, and converted at the end."""
-    from ..interpreters.inplace import check_fits
-    from .shapes import copy_
-
     result = primitive(x, y)
     check_fits(self.aval, result.aval)
-    return copy_(self, result)
+    return write(copy, self, result)
