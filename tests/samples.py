@@ -77,6 +77,7 @@ DOMAINS: dict[str, tuple[Domain, ...]] = {
     "remainder": (((5.2, 5.6), (-5.6, -5.2)), ((1.5, 1.6),)),  # quotients stay off integers
     "fmod": (((5.2, 5.6), (-5.6, -5.2)), ((1.5, 1.6), (-1.6, -1.5))),
     "floor_quotient": (((5.2, 5.6), (-5.6, -5.2)), ((1.5, 1.6),)),
+    "trunc_quotient": (((5.2, 5.6), (-5.6, -5.2)), ((1.5, 1.6),)),
     "round_decimals": (((0.11, 0.14), (-1.34, -1.31)),), "maximum": (HIGHS, LOWS),
     "minimum": (HIGHS, LOWS), "where": (BOOL, STEPS, STEPS),
     "masked_fill": (STEPS, BOOL, STEPS),
@@ -102,7 +103,7 @@ REAL_ONLY = {"gauss", "heaviside", "logaddexp", "logical_and", "logical_or", "lo
 FLAT: dict[str, set[int]] = {
     **{name: {0} for name in (
         "zero", "sign", "floor", "ceil", "trunc", "round", "round_decimals")},
-    "floor_quotient": {0, 1}, "copy": {0},
+    "floor_quotient": {0, 1}, "trunc_quotient": {0, 1}, "copy": {0},
 }
 """The operands whose gradient is zero wherever it exists; all others must show one that is not."""
 

@@ -7,6 +7,7 @@ What is written out here is a tensor's own state: its gradient, its history, con
 from __future__ import annotations
 
 import builtins
+import copy
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -442,7 +443,9 @@ class Tensor(Handle):
         return id(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item() if self.aval.ndim == 0 and spec else str(self), spec)
+        if self.aval.ndim == 0:
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
 
     def __repr__(self) -> str:
         name = None if self.is_leaf else type(self.grad_fn).__name__
@@ -455,22 +458,17 @@ class Tensor(Handle):
         if not self.is_leaf:
             raise RuntimeError(
                 "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
-                "protocol at the moment.  If you were attempting to deepcopy a module, this may be "
-                "because of a torch.nn.utils.weight_norm usage, see "
-                "https://github.com/pytorch/pytorch/pull/103001")
+                "protocol at the moment.")
         if id(self) in memo:
             return memo[id(self)]
-        out = _rebuilt(type(self), np.array(self.value, order="K"), self.requires_grad,
-                       dict(self.__dict__))
+        out = _rebuilt(type(self), np.array(self.value, order="K"), self.requires_grad, {})
         memo[id(self)] = out
+        out.__dict__.update(copy.deepcopy(self.__dict__, memo))
         if self.extra is not None and self.extra.grad is not None:
             out.grad = self.extra.grad.__deepcopy__(memo)
         return out
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        if not self.is_leaf:
-            raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) can be "
-                               "pickled; detach() the tensor first")
         return _rebuilt, (type(self), np.ascontiguousarray(self.value) if self.aval.ndim else
                           self.value, self.requires_grad, dict(self.__dict__))
 

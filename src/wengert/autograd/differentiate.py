@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,7 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None,
     roots = _roots(ys, _cotangents(ys, grad_outputs), create_graph)
     found = engine.run(roots, retain=_retained(retain_graph, create_graph), create=create_graph,
                        wanted=nodes, accumulate=False)
-    return tuple(_result(i, x, found.get(node), unused, materialize_grads, create_graph)
+    return tuple(_result(x, i, found.get(node), unused, materialize_grads)
                  for i, (x, node) in enumerate(zip(xs, nodes, strict=True)))
 
 
@@ -204,12 +205,11 @@ def _input_node(x: Any) -> Any:
     return x.node
 
 
-def _result(i: int, x: Any, g: Any, unused: bool, materialize: bool, create: bool) -> Any:
+def _result(x: Any, i: int, g: Any, unused: bool, materialize: bool) -> Any:
+    if isinstance(g, Handle):
+        return g
     if g is not None:
-        if isinstance(g, Handle):
-            return g
-        array = np.asarray(g)
-        return wrap(array if array.flags.writeable else np.array(array))
+        return wrap(g if engine.is_own(sys.getrefcount(g), g) else np.array(g))
     if materialize:
         return wrap(np.zeros(x.aval.shape, x.aval.numpy), x.aval)
     if not unused:
@@ -237,8 +237,6 @@ def retain_grad(x: Any) -> None:
 
 def _outside() -> int:
     """The stack level of the user's call, for warnings."""
-    import sys
-
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("wengert."):
         frame, level = frame.f_back, level + 1

@@ -72,6 +72,27 @@ def _generator_in(mode: _Mode, function: Callable[..., Any]) -> Callable[..., An
     return inside
 
 
+class _ModeAtOnce(_Mode):
+    """A mode that is in force as soon as it is made; a `with` puts back what was before that."""
+
+    def __init__(self, **modes: Any) -> None:
+        super().__init__(**modes)
+        self._at_once: dict[str, Any] | None = {name: getattr(here, name) for name in modes}
+        here.put(**modes)
+
+    def __enter__(self) -> Any:
+        super().__enter__()
+        if self._at_once is not None:  # the first time
+            self._before[-1], self._at_once = self._at_once, None
+        return None
+
+    def __call__(self, function: F) -> F:
+        if self._at_once is not None:
+            here.put(**self._at_once)
+            self._at_once = None
+        return super().__call__(function)
+
+
 class no_grad(_Mode):  # noqa: N801 - PyTorch's name
     """Inside, operations are not recorded and results do not require grad.
 
@@ -108,7 +129,7 @@ class enable_grad(_Mode):  # noqa: N801 - PyTorch's name
         super().__init__(grad=True)
 
 
-class set_grad_enabled(_Mode):  # noqa: N801 - PyTorch's name
+class set_grad_enabled(_ModeAtOnce):  # noqa: N801 - PyTorch's name
     """Switches recording on or off: at once, and until the `with` it is used in is left.
 
     Example:
@@ -121,21 +142,6 @@ class set_grad_enabled(_Mode):  # noqa: N801 - PyTorch's name
     def __init__(self, mode: bool) -> None:
         super().__init__(grad=bool(mode))
         self.mode = bool(mode)
-        self._at_once: bool | None = here.grad
-        here.put(grad=self.mode)
-
-    def __enter__(self) -> Any:
-        before = here.grad if self._at_once is None else self._at_once
-        self._at_once = None
-        self._before.append({"grad": before})
-        here.put(grad=self.mode)
-        return None
-
-    def __call__(self, function: F) -> F:
-        if self._at_once is not None:
-            here.put(grad=self._at_once)
-            self._at_once = None
-        return super().__call__(function)
 
 
 class inference_mode(_Mode):  # noqa: N801 - PyTorch's name
@@ -153,8 +159,7 @@ class inference_mode(_Mode):  # noqa: N801 - PyTorch's name
         return self(mode)
 
     def __init__(self, mode: Any = True) -> None:
-        on = bool(mode)
-        super().__init__(inference=on, **({"grad": False} if on else {}))
+        super().__init__(inference=bool(mode), grad=not mode)
 
 
 def is_grad_enabled() -> bool:
@@ -167,7 +172,7 @@ def is_inference_mode_enabled() -> bool:
     return here.inference
 
 
-class set_detect_anomaly(_Mode):  # noqa: N801 - PyTorch's name
+class set_detect_anomaly(_ModeAtOnce):  # noqa: N801 - PyTorch's name
     """Switches anomaly detection on or off, at once and until a `with` is left.
 
     While it is on, nodes remember the line of the user's program that made them, errors in
@@ -180,11 +185,6 @@ class set_detect_anomaly(_Mode):  # noqa: N801 - PyTorch's name
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
         super().__init__(anomaly=bool(mode), check_nan=check_nan)
-        self._before = [{"anomaly": here.anomaly, "check_nan": here.check_nan}]
-        here.put(**self._modes)
-
-    def __enter__(self) -> Any:
-        return None
 
 
 class detect_anomaly(_Mode):  # noqa: N801 - PyTorch's name

@@ -37,9 +37,10 @@ class Alias:
         seen: the storage's version when this view's history was last derived from its base's.
         origin: "" normally; "no_grad", "inference" or "multiple" for a view that must not be
             written through while recording.
+        made: the number of the node that the base came from when the view was made.
     """
 
-    __slots__ = ("base", "chain", "origin", "seen", "storage")
+    __slots__ = ("base", "chain", "made", "origin", "seen", "storage")
 
     def __init__(self, storage: Storage, base: Handle | None = None,
                  chain: tuple[Any, ...] = (),
@@ -49,6 +50,7 @@ class Alias:
         self.chain = chain
         self.seen = storage.version
         self.origin = origin
+        self.made = None if base is None or base.node is None else base.node.order
 
 
 class GradSlot:

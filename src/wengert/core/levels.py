@@ -31,7 +31,19 @@ class Shared:
 
     def __init__(self) -> None:
         self.special = 0  # how many threads have something out of the ordinary in force
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # a finaliser may interrupt its own thread
+
+
+class _Counted:
+    """Counts in `shared.special` while it lives; it goes with its thread, if not before."""
+
+    def __init__(self) -> None:
+        with shared.lock:
+            shared.special += 1
+
+    def __del__(self) -> None:
+        with shared.lock:
+            shared.special -= 1
 
 
 class Here(threading.local):
@@ -45,7 +57,8 @@ class Here(threading.local):
         worker: whether this is one of the threads that `blocks` spreads work over.
         levels: the transforms in force, outermost first.
         run: calls a function where NumPy's floating-point warnings are off. It enters a context
-            that this thread owns, which costs a tenth of `numpy.errstate`.
+            that this thread owns, which costs a tenth of `numpy.errstate`; for functions that
+            run no Python code (else `quietly`).
     """
 
     def __init__(self) -> None:
@@ -54,6 +67,7 @@ class Here(threading.local):
         self.anomaly = False
         self.check_nan = True
         self.worker = False
+        self.counted: _Counted | None = None
         self.levels: list[Level] = []
         context = contextvars.Context()
         context.run(np.errstate(all="ignore").__enter__)
@@ -64,16 +78,32 @@ class Here(threading.local):
 
     def put(self, **modes: Any) -> None:
         """Changes modes of this thread and keeps the count in `shared` right."""
-        before = self._special()
         self.__dict__.update(modes)
-        with shared.lock:
-            shared.special += self._special() - before
+        if not self._special():
+            self.counted = None
+        elif self.counted is None:
+            self.counted = _Counted()
 
 
 L = TypeVar("L", bound="Level")
 
 shared = Shared()
 here = Here()
+
+
+def quietly(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Calls a function where NumPy's floating-point warnings are off.
+
+    Unlike `here.run` alone it may be called within itself: Python code that runs during such a
+    call (a signal handler, a debugger, a finaliser) may use tensors.
+    """
+    try:
+        return here.run(function, *args, **kwargs)
+    except RuntimeError as error:
+        if "already entered" not in str(error):
+            raise
+    with np.errstate(all="ignore"):
+        return function(*args, **kwargs)
 
 
 @contextlib.contextmanager

@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 
 from ..core import blocks
-from ..core.aval import LARGE, aval_of
+from ..core.aval import LARGE, Aval, aval_of
 from ..core.handle import Handle, wrap
 from ..core.levels import here, modes
+from ..primitives.layout import clone
+from .inplace import overlaps_itself, written
 from .pullback import Several, fill, pull_port, pullback
 from .tape import FREED, AccumulateGrad, Node, Port
 
@@ -146,7 +148,10 @@ class _Pass:
             if extra.line is not None:
                 error.add_note(f"{node.name()} comes from the forward operation at {extra.line}")
             raise
-        return self._hook(extra.posthooks, cotangents, g) if extra.posthooks else cotangents
+        if not extra.posthooks:
+            return cotangents
+        ins = node.ins if node.ins is not None else (node.out,) * len(node.edges)
+        return self._hook(extra.posthooks, ins, cotangents, g if isinstance(g, list) else (g,))
 
     def _before(self, node: Any, g: Any) -> Any:
         """Runs the hooks on a complete cotangent, and keeps it if it is to be retained."""
@@ -156,64 +161,80 @@ class _Pass:
         if extra.hooks:
             with modes(grad=self.create):
                 for hook in tuple(extra.hooks.values()):
-                    found = hook(_tensor(g, self.create))
+                    found = hook(_tensor(g))
                     if found is not None:
-                        g = _checked(found, node, self.create, hook)
+                        g = _checked(found, node.out, self.create, hook)
         if extra.prehooks:
             several = type(g) is Several
-            grads = self._hook(extra.prehooks, g if several else (g,))
+            grads = self._hook(extra.prehooks, node.out if several else (node.out,),
+                               g if several else (g,))
             g = Several(grads) if several else grads[0]
         if extra.retain is not None:
             self.retained.append((extra.retain, g))
         return g
 
-    def _hook(self, hooks: dict[int, Callable[..., Any]], grads: Sequence[Any],
-              *others: Any) -> list[Any]:
-        """Node hooks on a tuple of cotangents; what one returns replaces them."""
-        found = tuple(_tensor(g, self.create) for g in grads)
-        rest = [tuple(_tensor(v, self.create) for v in (o if isinstance(o, list) else (o,)))
-                for o in others]
+    def _hook(self, hooks: dict[int, Callable[..., Any]], avals: Sequence[Any],
+              grads: Sequence[Any], *outputs: Sequence[Any]) -> list[Any]:
+        """Node hooks on a tuple of cotangents; what one returns replaces them.
+
+        Args:
+            hooks: called with the cotangents, and with `outputs` if they are given.
+            avals: of what the cotangents belong to.
+            grads: the cotangents.
+            outputs: the cotangents of the node's results, for hooks that run after it.
+        """
+        found = tuple(map(_tensor, grads))
+        rest = [tuple(map(_tensor, values)) for values in outputs]
         with modes(grad=self.create):
             for hook in tuple(hooks.values()):
                 changed = hook(found, *rest)
                 if changed is not None:
-                    found = changed if isinstance(changed, tuple) else (changed,)
-        return [g if self.create or g is None else g.value for g in found]
+                    changed = changed if isinstance(changed, tuple) else (changed,)
+                    for g, aval in zip(changed, avals, strict=False):
+                        if g is not None:
+                            _checked(g, aval, self.create, hook)
+                    found = changed
+        return [g if g is None or self.create else g.value for g in found]
 
     def deliver(self) -> None:
         """Adds what arrived to the leaves' `.grad`, and keeps what is to be retained."""
         for slot, g in self.retained:
-            slot.grad = g if self.create else wrap(np.array(g))
+            if slot.grad is not None:
+                slot.grad = slot.grad + _tensor(g)
+            else:
+                slot.grad = clone(g) if self.create else wrap(np.array(g))
         self.retained.clear()
         self.captured.clear()
-        delivered = []
+        delivered: list[tuple[AccumulateGrad, Any]] = []
         while self.arrived:
             leaf, g = self.arrived.popitem()
             if (self.wanted is None or leaf in self.wanted) and leaf.asked:
+                posthooks = leaf.extra is not None and leaf.extra.posthooks
+                if posthooks or leaf.post_accumulate:
+                    delivered.append((leaf, g if posthooks else None))
                 with _delivery:
                     _accumulate(leaf, g, self.create)
-                delivered.append(leaf)
             del g
-        for leaf in reversed(delivered):
+        for leaf, g in reversed(delivered):
             if leaf.post_accumulate:
-                for hook in tuple(leaf.post_accumulate.values()):
-                    hook(leaf.variable)
-            if leaf.extra is not None and leaf.extra.posthooks:
-                self._hook(leaf.extra.posthooks, (), leaf.grad.value)
+                with modes(grad=self.create):
+                    for hook in tuple(leaf.post_accumulate.values()):
+                        hook(leaf.variable)
+            if g is not None:
+                self._hook(leaf.extra.posthooks, (), (), (g,))
 
 
 def _accumulate(leaf: AccumulateGrad, g: Any, create: bool) -> None:
     grad = leaf.grad
     if create:
-        leaf.grad = g if grad is None else grad + g
+        leaf.grad = clone(g) if grad is None else grad + g
     elif grad is None:
-        leaf.grad = wrap(g if _is_own(sys.getrefcount(g), g) else np.array(g))
-    elif grad.value.flags.writeable:
-        _add(grad.value, g, grad.value)
-        if grad.alias is not None:
-            grad.alias.storage.version += 1
-    else:
+        leaf.grad = wrap(g if is_own(sys.getrefcount(g), g) else np.array(g))
+    elif overlaps_itself(grad.value):
         grad.value = grad.value + g
+    else:
+        _add(grad.value, g, grad.value)
+        written(grad)
 
 
 def _sum(a: Any, b: Any) -> Any:
@@ -222,7 +243,7 @@ def _sum(a: Any, b: Any) -> Any:
         return Several(y if x is None else x if y is None else _sum(x, y)
                        for x, y in zip(a, b, strict=True))
     if type(a) is np.ndarray and a.size >= LARGE and a.shape == b.shape and a.dtype == b.dtype:
-        return _add(a, b, a if _is_own(sys.getrefcount(a), a) else None)
+        return _add(a, b, a if is_own(sys.getrefcount(a), a) else None)
     return a + b
 
 
@@ -232,7 +253,7 @@ def _add(a: np.ndarray, b: Any, out: np.ndarray | None) -> np.ndarray:
     return np.add(a, b, out, casting="unsafe")
 
 
-def _is_own(references: int, g: Any) -> bool:
+def is_own(references: int, g: Any) -> bool:
     """Whether an array is held by this pass alone, so that it may be kept or written over.
 
     `references` is what `sys.getrefcount` says of it where the question is asked: in a function
@@ -243,7 +264,7 @@ def _is_own(references: int, g: Any) -> bool:
 
 
 def _own_references() -> int:
-    """The reference count of an array that nobody else holds, as `_is_own` will be told it."""
+    """The reference count of an array that nobody else holds, as `is_own` will be told it."""
 
     def asked(g: Any) -> int:
         return sys.getrefcount(g)
@@ -272,21 +293,25 @@ def _leading_to(wanted: set[Any], roots: Iterable[Any]) -> set[Any]:
     return needed
 
 
-def _tensor(g: Any, create: bool) -> Any:
+def _tensor(g: Any) -> Any:
     return g if g is None or isinstance(g, Handle) else wrap(np.asarray(g))
 
 
-def _checked(found: Any, node: Any, create: bool, hook: Any) -> Any:
-    """What a tensor hook returned, as a cotangent.
+def _checked(found: Any, aval: Aval, create: bool, hook: Any) -> Any:
+    """What a hook returned, as a cotangent.
 
     Raises:
-        TypeError, RuntimeError: if it is no tensor, or not of the gradient's shape.
+        TypeError, RuntimeError: if it is no tensor, or not of the gradient's shape or dtype.
     """
     if not isinstance(found, Handle):
         raise TypeError(f"expected Variable, but hook returned '{type(found).__name__}'")
-    if found.aval.shape != node.out.shape:
-        name = getattr(hook, "__name__", type(hook).__name__)
+    name = getattr(hook, "__name__", "hook")
+    if found.aval.shape != aval.shape:
         raise RuntimeError(f"hook '{name}' has changed the size of value")
+    if found.aval.dtype is not aval.dtype:
+        raise RuntimeError(f"hook '{name}' has changed the type of value (was "
+                           f"torch.{aval.dtype.words}Tensor got "
+                           f"torch.{found.aval.dtype.words}Tensor)")
     return found if create else found.value
 
 

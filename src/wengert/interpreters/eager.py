@@ -13,7 +13,7 @@ import numpy as np
 from ..core import blocks
 from ..core.aval import LARGE, Aval, aval_of
 from ..core.handle import Alias, Handle, Storage, wrap
-from ..core.levels import ground, here, shared
+from ..core.levels import ground, here, quietly, shared
 from ..core.primitive import Primitive, Rule
 from .tape import record
 from .views import make_view, refresh
@@ -62,7 +62,7 @@ def evaluate(primitive: Primitive, values: list[Any], result: Aval,
     """The primitive's value, as an array even where NumPy would give a scalar."""
     if result.numel >= LARGE and primitive.ufunc is not None and not params:
         return blocks.apply(primitive.ufunc, values, result)
-    value = here.run(primitive.evaluate, *values, **params)
+    value = quietly(primitive.evaluate, *values, **params)
     if type(value) is np.ndarray and value.dtype is result.numpy:
         return value
     return np.asarray(value, result.numpy)
@@ -98,7 +98,7 @@ _UNDERIVABLE: dict[Primitive, Primitive] = {}
 def _several(primitive: Primitive, operands: Sequence[Any], values: list[Any],
              avals: list[Aval], edges: list[Any], params: dict[str, Any],
              results: tuple[Aval, ...], recorded: bool) -> tuple[Any, ...]:
-    arrays = here.run(primitive.evaluate, *values, **params)
+    arrays = quietly(primitive.evaluate, *values, **params)
     outs = tuple(wrap(np.asarray(array), result)
                  for array, result in zip(arrays, results, strict=True))
     if primitive.view:

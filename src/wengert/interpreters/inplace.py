@@ -13,7 +13,7 @@ import numpy as np
 from ..core import blocks, dtypes
 from ..core.aval import LARGE, Aval, aval_of
 from ..core.handle import GradSlot, Handle, storage_of, wrap
-from ..core.levels import here
+from ..core.levels import here, quietly
 from ..core.primitive import Primitive
 from .eager import constant, underivable
 from .tape import AccumulateGrad, Node, record
@@ -32,7 +32,8 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
         refresh(x)
     operands = (x, *others)
     values, avals, edges = _unpack(operands)
-    recorded = here.grad and edges.count(None) < len(edges)
+    recorded = (here.grad and edges.count(None) < len(edges)
+                and x.aval.dtype.differentiable)
     if here.grad:
         check_history(x, recorded)
     if not primitive.uniform:
@@ -121,12 +122,16 @@ _ORIGINS = {
 
 def check_memory(x: Any) -> None:
     """Refuses to write where several elements share one place, as in an expanded tensor."""
-    value = x.value
-    if not value.flags.writeable or (0 in value.strides and any(
-            n > 1 and s == 0 for n, s in zip(value.shape, value.strides, strict=True))):
+    if overlaps_itself(x.value):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a "
             "single memory location. Please clone() the tensor before performing the operation.")
+
+
+def overlaps_itself(value: np.ndarray) -> bool:
+    """Whether several elements share one place, or the array may not be written at all."""
+    return not value.flags.writeable or (0 in value.strides and any(
+        n > 1 and s == 0 for n, s in zip(value.shape, value.strides, strict=True)))
 
 
 def check_inference(x: Any) -> None:
@@ -176,9 +181,9 @@ def _before(primitive: Primitive, x: Any, edges: Sequence[Any]) -> Any:
 def _store(primitive: Primitive, target: np.ndarray, values: list[Any], result: Aval,
            params: dict[str, Any]) -> None:
     if primitive.store is not None:
-        here.run(primitive.store, *values, **params)
+        quietly(primitive.store, *values, **params)
     elif primitive.ufunc is None or params or result.numpy != target.dtype:
-        value = here.run(primitive.evaluate, *values, **params)
+        value = quietly(primitive.evaluate, *values, **params)
         here.run(np.copyto, target, value, "unsafe")
     elif result.numel >= LARGE and not _overlaps(target, values):
         blocks.apply(primitive.ufunc, values, result, target)

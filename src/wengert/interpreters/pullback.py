@@ -104,7 +104,8 @@ def _general(node: Node, rule: Rule, i: int, g: Any, create: bool) -> Any:
     arguments = [_argument(node, name, i, get, conjugate) for name in rule.reads]
     if (not create and primitive.elementwise and not primitive.multiple
             and node.out.numel >= LARGE and not conjugate):
-        cotangent = blocks.map_rule(rule.fn, g, arguments, node.out)
+        target = node.out if node.ins is None else node.out.with_dtype(node.ins[i].dtype)
+        cotangent = blocks.map_rule(rule.fn, g, arguments, target)
         if cotangent is not None:
             return cotangent
     return rule.fn(g, *arguments)

@@ -225,11 +225,12 @@ def node_class(primitive: Primitive) -> type[Node]:
     """The class of a primitive's nodes, made on first need."""
     if primitive.node_class is None:
         rules = primitive.vjp
-        fixed = isinstance(rules, tuple) and all(r is None or r.saves_from is None for r in rules)
+        several: Any = rules if isinstance(rules, tuple) else ()
+        fixed = several and all(r is None or r.saves_from is None for r in several)
         primitive.node_class = type(primitive.node_name, (Node,), {
             "__slots__": (), "primitive": primitive, "rules": rules,
-            "places": tuple(_places(primitive, rules)) if fixed else None})
-    return primitive.node_class  # type: ignore[no-any-return]
+            "places": tuple(_places(primitive, several)) if fixed else None})
+    return primitive.node_class
 
 
 def leaf_node(leaf: Handle) -> AccumulateGrad:
@@ -270,7 +271,7 @@ def _port(node: Node, index: int, aval: Aval) -> Port:
 def _save(node: Node, primitive: Primitive, out: Any, operands: Sequence[Any]) -> None:
     """Saves what the rules of the operands with an edge read (place -1 is the result)."""
     node.saved, node.versions = (), None
-    places = node.places
+    places: Sequence[int] | None = node.places
     if places is None or None in node.edges:
         places = _places(primitive, node.edges)
     if not places:

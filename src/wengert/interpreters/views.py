@@ -70,8 +70,18 @@ def refresh(x: Handle) -> None:
     if alias is None or alias.base is None or alias.seen == alias.storage.version:
         return
     base = alias.base
-    if base.node is None or alias.origin in ("no_grad", "inference"):
+    if base.node is None:
         alias.seen = alias.storage.version
+        return
+    if alias.origin in ("no_grad", "inference"):
+        if here.grad and base.node.order != alias.made:
+            raise RuntimeError(
+                f"A view was created in {alias.origin} mode and its base or another view of its "
+                "base has been modified inplace with grad mode enabled. Given that this use case "
+                "is ambiguous and error-prone, it is forbidden. You can clarify your code by "
+                "moving both the view and the inplace either both inside the no_grad block (if "
+                "you don't want the inplace to be tracked) or both outside (if you want the "
+                "inplace to be tracked).")
         return
     if alias.origin == "multiple" and here.grad:
         raise RuntimeError(f"{output_words(x)} its base or another view of its base has been "

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..core.handle import Handle
+
+F = TypeVar("F", bound=Callable[..., Any])
+POSITIONAL = ""
+
+
+def also(**names: str) -> Callable[[F], F]:
+    """Lets a function be called by other keywords, as PyTorch does: `also(axis="dim")`.
+
+    A keyword that stands for POSITIONAL is passed after the positional arguments.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def called(*args: Any, **given: Any) -> Any:
+            if given:
+                for name in given.keys() & names.keys():
+                    if names[name] == POSITIONAL:
+                        args = (*args, given.pop(name))
+                    elif names[name] not in given:
+                        given[names[name]] = given.pop(name)
+            return function(*args, **given)
+
+        return called  # type: ignore[return-value]
+
+    return decorate
+
+
+numpy_words = also(axis="dim", keepdims="keepdim")
+"""NumPy's names for the dimension and for keeping it."""
 
 ALL_DIMS = tuple(tuple(range(n)) for n in range(8))
 

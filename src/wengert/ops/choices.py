@@ -42,15 +42,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         return _clamp_tensors(input, min, max)
     bounds = [b for b in (min, max) if b is not None]
     x = promoted((input, *bounds))[0]
-    return _clamp_primitive(min, max)(x, low=min, high=max)
-
-
-def _clamp_primitive(low: Any, high: Any) -> Primitive:
-    return _clamp_both if low is not None and high is not None else (
-        _clamp_min if high is None else _clamp_max)
-
-
-_clamp_both = _clamp_min = _clamp_max = e.clamp
+    return e.clamp(x, low=min, high=max)
 
 
 def _clamp_tensors(x: Any, low: Any, high: Any) -> Any:

@@ -189,12 +189,21 @@ def _filled(flat: list[Any], kind: dtypes.dtype) -> np.ndarray:
     try:
         with np.errstate(all="ignore"):
             if kind.category == dtypes.INTEGER:
-                return np.array([int(v) for v in flat], np.int64).astype(kind.numpy)
+                return _integers([int(v) for v in flat], kind)
             return np.array(flat, kind.numpy)
     except OverflowError:
         raise ValueError("Overflow when unpacking long long") from None
     except ValueError as error:
         raise ValueError(str(error)) from None
+
+
+def _integers(flat: list[int], kind: dtypes.dtype) -> np.ndarray:
+    least, most = np.iinfo(kind.numpy).min, np.iinfo(kind.numpy).max
+    if any(not least <= v <= most for v in flat):
+        if kind is dtypes.int64:
+            raise OverflowError
+        raise RuntimeError(f"value cannot be converted to type {kind.numpy}_t without overflow")
+    return np.array(flat, kind.numpy)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.handle import Handle, wrap
-from ..interpreters.inplace import write
+from ..interpreters.inplace import check_kind, write
 from ..primitives import indexing as p, layout
 from . import shapes
 from .arguments import need_tensor, wrapped_dim
@@ -115,6 +115,7 @@ def _parsed(x: Any, index: Any) -> tuple[list[Any], tuple[Any, Any] | None]:
     advanced part is a (pattern, index arrays) pair for what that gives.
     """
     items = list(index) if isinstance(index, tuple) else [index]
+    tensors = {id(i.value): i for i in items if isinstance(i, Handle)}
     items = [_item(i) for i in items]
     items = _spelled_out(items, x.aval.ndim)
     basic: list[Any] = []
@@ -140,7 +141,9 @@ def _parsed(x: Any, index: Any) -> tuple[list[Any], tuple[Any, Any] | None]:
             dim += 1
     if not any(isinstance(a, np.ndarray) for a in advanced):
         return basic, None
-    return basic, _pattern(advanced)
+    pattern, indices = _pattern(advanced)
+    # Index tensors stay tensors: overwriting one before backward must be noticed.
+    return basic, (pattern, [tensors.get(id(array), array) for array in indices])
 
 
 def _item(item: Any) -> Any:
@@ -251,7 +254,7 @@ def _view(x: Any, basic: list[Any]) -> Any:
     return layout.index_view(x, index=index)
 
 
-def _pattern(advanced: list[Any]) -> tuple[tuple[Any, ...], list[np.ndarray]]:
+def _pattern(advanced: list[Any]) -> tuple[tuple[Any, ...], list[Any]]:
     """Index arrays with masks made indices, and where they stand."""
     pattern: list[Any] = []
     indices: list[np.ndarray] = []
@@ -271,7 +274,7 @@ def _pattern(advanced: list[Any]) -> tuple[tuple[Any, ...], list[np.ndarray]]:
     return tuple(pattern), indices
 
 
-def _read(x: Any, pattern: Any, indices: list[np.ndarray]) -> Any:
+def _read(x: Any, pattern: Any, indices: list[Any]) -> Any:
     return _checked(lambda: p.index(x, *indices, pattern=pattern))
 
 
@@ -343,7 +346,10 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     d = wrapped_dim(dim, need_tensor("index_select", input).aval.ndim)
     if _int_index("index_select", index).aval.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
-    flat = np.atleast_1d(index.value)
+    if index.aval.numel and not (
+            index.value.min() >= 0 and index.value.max() < input.aval.shape[d]):
+        raise IndexError("index out of range in self")
+    flat = index if index.aval.ndim else shapes.reshape(index, 1)
     return _checked(lambda: _index_select(input, flat, pattern=(_WHOLE,) * d + (0,)))
 
 
@@ -371,6 +377,11 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """The tensor with elements of `src` added where an index sends them; undoes `gather`."""
     d = wrapped_dim(dim, need_tensor("scatter_add", input).aval.ndim)
     _check_range(_int_index("scatter_add", index), input.aval.shape[d], d)
+    if any(n > m for n, m in zip(index.aval.shape, src.aval.shape, strict=True)):
+        raise RuntimeError(
+            f"Expected index {list(index.aval.shape)} to be no larger than self "
+            f"{list(input.aval.shape)} apart from dimension {d} and to be no larger size than "
+            f"src {list(src.aval.shape)}")
     return p.scatter_add(input, index.detach(), src, dim=d)
 
 
@@ -379,7 +390,9 @@ def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     if not accumulate:
         setitem(self, tuple(indices), values)
         return self
+    check_kind(self.aval, values.aval)
     _, arrays = _parsed(self, tuple(indices))
     pattern, found = arrays if arrays is not None else ((), [])
+    values = shapes.astype(values, self.aval.dtype)
     return _checked(lambda: write(p.index_put, self, values, *found, pattern=pattern,
                                   accumulate=True))

@@ -14,7 +14,7 @@ from ..interpreters.inplace import check_fits, check_kind, write
 from ..primitives import elementwise as e
 from . import choices, pointwise, shapes
 from .arguments import need_tensor
-from .operators import inplace_binary, is_number
+from .operators import inplace_binary, is_number, promoted
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -212,4 +212,9 @@ def clamp_(self: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """`clamp`, in place."""
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    return write(choices._clamp_primitive(min, max), self, low=min, high=max)
+    for bound in (min, max):
+        if bound is not None:
+            check_kind(self.aval, promoted((self, bound))[0].aval)
+    if is_number(min) or is_number(max):
+        return write(e.clamp, self, low=min, high=max)
+    return shapes.copy_(self, choices.clamp(self, min, max))

@@ -17,7 +17,7 @@ import numpy as np
 from ..core import dtypes
 from ..core.aval import Aval, aval_of
 from ..core.handle import Handle, Results, wrap
-from ..core.levels import here, shared
+from ..core.levels import here, quietly, shared
 from ..core.primitive import Primitive
 from ..interpreters.inplace import check_fits, check_kind, write
 from ..interpreters.tape import node_class, number, saved_output
@@ -58,14 +58,19 @@ def binary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor, A
     def function(x: Any, y: Any) -> Any:
         aval = x.aval
         kind = type(y)
-        if (kind is Results.cls and y.aval is aval and aval.fast and not shared.special
-                and x.alias is None is y.alias):
-            other, edge = y.value, y.node
-        elif ((kind is float or kind is int) and x.alias is None and not shared.special
-                and (other := aval.scalars.get(y)) is not None):
+        alias, alias_y = x.alias, None
+        if kind is Results.cls and y.aval is aval and aval.fast and not shared.special:
+            other, edge, alias_y = y.value, y.node, y.alias
+        elif ((kind is float or kind is int) and not shared.special
+                and (other := aval.scalars.get(y)) is not None):  # kept for fast avals alone
             y, edge = other, None
         else:
             return general(primitive, floats, x, y)
+        versions = None
+        if alias is not None or alias_y is not None:
+            versions = steady_versions(alias, alias_y)
+            if versions is None:
+                return general(primitive, floats, x, y)
         out = new(Results.cls)
         out.value = (here.run(ufunc, x.value, other) if aval.ndim
                      else here.run(ufunc, x.value, other, out=...))
@@ -77,7 +82,8 @@ def binary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor, A
             return out
         out.node = node = new(cls)
         node.edges, node.order, node.out = (mine, edge), number(), aval
-        node.ins = node.versions = node.params = node.extra = None
+        node.ins = node.params = node.extra = None
+        node.versions = versions
         if reads_nothing:
             node.saved = ()
             return out
@@ -114,6 +120,7 @@ def comparison(primitive: Primitive) -> Callable[[Tensor, Any], Tensor]:
 def unary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor], Tensor]:
     """The function of a primitive of one operand; `floats` as for `binary`."""
     cls, evaluate = node_class(primitive), primitive.evaluate
+    plain = primitive.ufunc is not None
     rule = primitive.rule(0) if primitive.vjp is not None else None
     save_x, save_out = (0 in rule.saves, -1 in rule.saves) if rule is not None else (False, False)
 
@@ -123,20 +130,41 @@ def unary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor], T
         except AttributeError:
             raise TypeError(f"{primitive.name}(): argument 'input' (position 1) must be Tensor, "
                             f"not {type(input).__name__}") from None
-        if not aval.fast or shared.special or input.alias is not None or aval.is_complex:
+        if not aval.fast or shared.special:
             return general_unary(primitive, floats, input)
-        value = here.run(evaluate, input.value)
+        versions = None
+        if input.alias is not None:
+            versions = steady_versions(input.alias, None)
+            if versions is None:
+                return general_unary(primitive, floats, input)
+        value = (here.run if plain else quietly)(evaluate, input.value)
         out = wrap(value if type(value) is np.ndarray and value.dtype is aval.numpy
                    else np.asarray(value, aval.numpy), aval)
         if input.node is not None and rule is not None:
             out.node = node = new(cls)
             node.edges, node.order, node.out = (input.node,), number(), aval
-            node.ins = node.versions = node.params = node.extra = None
+            node.ins = node.params = node.extra = None
+            node.versions = None if versions is None else versions[::2]
             node.saved = (input if save_x else None, saved_output(out) if save_out else None
                           ) if save_x or save_out else ()
         return out
 
     return function
+
+
+def steady_versions(x: Any, y: Any) -> tuple[int, int, int] | None:
+    """The versions of two operands' memory and of the result's, given the operands' aliases.
+
+    None if an operand is a view, whose history may have to be derived anew, or was made in
+    inference mode.
+    """
+    versions = [0, 0, 0]
+    for i, alias in enumerate((x, y)):
+        if alias is not None:
+            if alias.base is not None or alias.storage.inference:
+                return None
+            versions[i] = alias.storage.version
+    return tuple(versions)  # type: ignore[return-value]
 
 
 # --- the general paths ------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from ..core.levels import here
 from ..core.primitive import Primitive
 from ..primitives import elementwise as e
 from . import operators
-from .arguments import need_tensor
+from .arguments import also, need_tensor
 from .operators import general, is_number, promoted
 
 if TYPE_CHECKING:
@@ -287,7 +287,8 @@ def _check_exponent(x: Any, y: Any) -> None:
 
 operators.CHECKS.update({
     "sub": _check_no_bool, "remainder": _check_divisor, "fmod": _check_divisor,
-    "floor_divide": _check_divisor, "floor_quotient": _check_divisor, "pow": _check_exponent})
+    "floor_divide": _check_divisor, "floor_quotient": _check_divisor,
+    "trunc_quotient": _check_divisor, "pow": _check_exponent})
 
 
 def _by_number(of_tensors: Any, of_number: Any) -> Callable[[Any, Any], Any]:
@@ -398,20 +399,19 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tenso
     if rounding_mode != "trunc":
         raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but "
                            f"found '{rounding_mode}'")
-    quotient = trunc(_div_function(input, other))
-    kind = dtypes.result_type([operators._ranked(input), operators._ranked(other)])
-    return operators.to_kind(quotient, kind)
+    return _div_trunc(input, other)
 
 
 remainder = _binary("remainder", remainder_operator,
                     "input % other, with the sign of the divisor.",
                     ("torch.remainder(torch.tensor([-3., 5.]), 4)", "tensor([1., 1.])"))
 fmod = _binary("fmod", fmod_operator, "The remainder with the sign of the dividend.")
+_div_trunc = _binary("div", lambda x, y: general(e.trunc_quotient, False, x, y), "")
 _div_floor = _binary("div", lambda x, y: general(e.floor_quotient, False, x, y), "")
 floor_divide = _binary("floor_divide", floor_divide_operator,
                        "input / other, rounded down; carries no gradient.")
-pow = _binary("pow", pow_operator, "input ** other, element by element.",
-              ("torch.pow(torch.tensor([2., 3.]), 2)", "tensor([4., 9.])"), "exponent")
+pow = also(exponent="other")(_binary("pow", pow_operator, "input ** other, element by element.",
+              ("torch.pow(torch.tensor([2., 3.]), 2)", "tensor([4., 9.])"), "exponent"))
 atan2 = _binary("atan2", _atan2, "The angle of the point (other, input), in radians.",
                 tensors=True)
 hypot = _binary("hypot", _hypot, "sqrt(input**2 + other**2), without overflow.",

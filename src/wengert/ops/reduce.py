@@ -12,7 +12,7 @@ from ..core.handle import Handle
 from ..core.primitive import Primitive
 from ..primitives import indexing, layout, reductions, reductions as p
 from . import pointwise, shapes
-from .arguments import need_tensor, wrapped_dim, wrapped_dims
+from .arguments import also, need_tensor, numpy_words, wrapped_dim, wrapped_dims
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -28,6 +28,7 @@ def _summed(name: str, x: Any, dtype: Any) -> Any:
     return x if x.aval.dtype.differentiable else shapes.astype(x, dtypes.int64)
 
 
+@numpy_words
 def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum of all elements, or along dimensions.
 
@@ -48,6 +49,7 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = N
     return p.sum_dims(x, dims=wrapped_dims(dim, x.aval.ndim), keepdim=bool(keepdim))
 
 
+@numpy_words
 def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean of all elements, or along dimensions; arguments as for `sum`.
 
@@ -66,6 +68,7 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
 _prod_all = p.prod_dim.named("ProdBackward0")
 
 
+@numpy_words
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *,
          dtype: Any = None) -> Tensor:
     """The product of all elements, or along one dimension; arguments as for `sum`."""
@@ -122,6 +125,7 @@ def _best(name: str, x: Any, dim: Any, keepdim: bool, find: Primitive, pick: Pri
     return pair(values, where if keepdim else layout.reshape(where.detach(), shape=shape))
 
 
+@also(axis="dim", keepdims="keepdim", other="dim")
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The largest element; along a dimension, (values, indices); of two tensors, `maximum`.
 
@@ -140,6 +144,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return _best("max", input, dim, keepdim, p.argmax, indexing.pick_max, MaxResult)
 
 
+@also(axis="dim", keepdims="keepdim", other="dim")
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest element; as `max`."""
     if dim is None:
@@ -150,6 +155,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return _best("min", input, dim, keepdim, p.argmin, indexing.pick_min, MinResult)
 
 
+@numpy_words
 def amax(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Tensor:
     """The largest elements along dimensions (all by default); ties share the gradient."""
     dims = wrapped_dims(dim, need_tensor("amax", input).aval.ndim)
@@ -160,6 +166,7 @@ def amax(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Tensor:
     return p.amax(input, dims=dims, keepdim=bool(keepdim))
 
 
+@numpy_words
 def amin(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Tensor:
     """The smallest elements along dimensions (all by default); ties share the gradient."""
     dims = wrapped_dims(dim, need_tensor("amin", input).aval.ndim)
@@ -187,6 +194,7 @@ def _place(name: str, find: Primitive, x: Any, dim: Any, keepdim: bool) -> Any:
     return find(x, dims=(d,), keepdim=bool(keepdim))
 
 
+@numpy_words
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Where the largest element is (the first, if several tie), as int64.
 
@@ -198,6 +206,7 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _place("argmax", p.argmax, input, dim, keepdim)
 
 
+@numpy_words
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Where the smallest element is (the first, if several tie), as int64."""
     return _place("argmin", p.argmin, input, dim, keepdim)
@@ -208,6 +217,7 @@ def _truth(x: Any, answer: Any) -> Any:
     return shapes.astype(answer, dtypes.uint8) if x.aval.dtype is dtypes.uint8 else answer
 
 
+@numpy_words
 def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether all elements are non-zero; arguments as for `sum`."""
     if isinstance(dim, (tuple, list)) and not dim:
@@ -216,6 +226,7 @@ def all(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     return _truth(input, p.all_(input, dims=dims, keepdim=bool(keepdim)))
 
 
+@numpy_words
 def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     """Whether any element is non-zero; arguments as for `sum`."""
     if isinstance(dim, (tuple, list)) and not dim:
@@ -224,6 +235,7 @@ def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:
     return _truth(input, p.any_(input, dims=dims, keepdim=bool(keepdim)))
 
 
+@numpy_words
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
     """Elements in order along a dimension, and where each was: (values, indices)."""
     where = argsort(input, dim, descending, stable=True)
@@ -233,6 +245,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     return SortResult(indexing.sort_values(input, where, dim=d), where)
 
 
+@numpy_words
 def argsort(input: Tensor, dim: int = -1, descending: bool = False,
             stable: bool = False) -> Tensor:
     """The indices that sort along a dimension; equal elements stay in order."""
@@ -254,6 +267,7 @@ def _correction(dim: Any, unbiased: Any, correction: Any) -> tuple[Any, float]:
     return dim, correction
 
 
+@numpy_words
 def var(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
         correction: float | None = None) -> Tensor:
     """The variance: mean squared distance from the mean, over n - correction (1 by default).
@@ -273,6 +287,7 @@ def var(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: b
     return p.var(x, dims=dims, keepdim=bool(keepdim), correction=by)
 
 
+@numpy_words
 def std(input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
         correction: float | None = None) -> Tensor:
     """The standard deviation: the square root of `var`, with its arguments."""
@@ -298,6 +313,7 @@ def _floating(name: str, x: Any) -> Any:
     return x
 
 
+@numpy_words
 def norm(input: Tensor, p: Any = 2, dim: Dim = None, keepdim: bool = False, *,
          dtype: Any = None) -> Tensor:
     """The p-norm of all elements, or along dimensions: (sum |x|**p) ** (1/p).
@@ -332,6 +348,7 @@ def norm(input: Tensor, p: Any = 2, dim: Dim = None, keepdim: bool = False, *,
 # --- log-sum-exp and its kin ------------------------------------------------------------------
 
 
+@numpy_words
 def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     """log(sum(exp(x))) along dimensions, without overflow.
 
@@ -358,6 +375,7 @@ def _weights(name: str, apply: Primitive, x: Any, dim: Any, dtype: Any) -> Any:
     return apply(x, dim=d)
 
 
+@numpy_words
 def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """exp(x) / sum(exp(x)) along a dimension, without overflow.
 
@@ -369,11 +387,13 @@ def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     return _weights("softmax", p.softmax, input, dim, dtype)
 
 
+@numpy_words
 def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """log(softmax(x)), computed as x - logsumexp(x)."""
     return _weights("log_softmax", p.log_softmax, input, dim, dtype)
 
 
+@numpy_words
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """The sums of all elements up to each one, along a dimension.
 

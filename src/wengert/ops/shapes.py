@@ -15,7 +15,16 @@ from ..core.primitive import broadcast_shapes
 from ..interpreters.inplace import check_history, check_overlap, write
 from ..primitives import layout as p
 from ..primitives.elementwise import copy, fill, fill_tensor
-from .arguments import need_tensor, size, sizes, wrapped_dim, wrapped_dims
+from .arguments import (
+    POSITIONAL,
+    also,
+    need_tensor,
+    numpy_words,
+    size,
+    sizes,
+    wrapped_dim,
+    wrapped_dims,
+)
 from .operators import is_number, number_array
 
 if TYPE_CHECKING:
@@ -48,6 +57,7 @@ def inferred(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
 
 
+@also(shape=POSITIONAL)
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements in another shape: a view where strides allow, else a copy.
 
@@ -86,6 +96,7 @@ def _viewable(value: Any, shape: tuple[int, ...]) -> bool:
     return True
 
 
+@also(size=POSITIONAL)
 def view(input: Tensor, *shape: Any) -> Tensor:
     """The same memory in another shape, or (given a dtype) read as another dtype.
 
@@ -155,6 +166,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     return reshape(input, (*shape[:d], *inferred(tuple(sizes), shape[d]), *shape[d + 1:]))
 
 
+@numpy_words
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """Without dimensions of size 1: all of them, or those named if their size is 1.
 
@@ -171,6 +183,7 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     return apply(input, shape=target)
 
 
+@numpy_words
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new dimension of size 1 at `dim`.
 
@@ -210,6 +223,7 @@ def t(input: Tensor) -> Tensor:
     return p.t(input, dims=tuple(reversed(range(n))))
 
 
+@also(dims=POSITIONAL)
 def permute(input: Tensor, *dims: Any) -> Tensor:
     """Dimensions in another order; a view.
 
@@ -270,6 +284,7 @@ def reversed_dims(input: Tensor) -> Tensor:
     return p.permute(input, dims=tuple(reversed(range(input.aval.ndim))))
 
 
+@also(size=POSITIONAL)
 def expand(input: Tensor, *shape: Any) -> Tensor:
     """Dimensions of size 1 repeated without copying; -1 leaves a size as it is.
 
@@ -313,6 +328,7 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return expand(input, other.aval.shape)
 
 
+@also(size="shape")
 def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
     """`input.expand(shape)`."""
     return expand(input, *shape)
@@ -342,6 +358,7 @@ def clone(input: Tensor) -> Tensor:
     return p.clone(need_tensor("clone", input))
 
 
+@also(dims=POSITIONAL)
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """The order along dimensions reversed; a copy.
 
@@ -367,6 +384,7 @@ def roll(input: Tensor, shifts: int | Sequence[int],
     return p.roll(input, shifts=by, dims=along)
 
 
+@also(repeats=POSITIONAL)
 def repeat(input: Tensor, *repeats: Any) -> Tensor:
     """The tensor copied `repeats` times along each dimension.
 
@@ -380,6 +398,7 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
     return p.repeat(input, repeats=counts)
 
 
+@also(dims=POSITIONAL)
 def tile(input: Tensor, *dims: Any) -> Tensor:
     """Like `repeat`, with missing leading counts taken as 1."""
     counts = sizes(dims)
@@ -450,6 +469,7 @@ def _tensors(name: str, tensors: Any) -> list[Any]:
     return [x if x.aval.dtype is kind else p.cast(x, dtype=kind) for x in tensors]
 
 
+@numpy_words
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors joined along an existing dimension.
 
@@ -469,6 +489,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return p.cat(*some, dim=wrapped_dim(dim, some[0].aval.ndim))
 
 
+@numpy_words
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape joined along a new dimension.
 
@@ -479,6 +500,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return p.stack(*parts, dim=wrapped_dim(dim, parts[0].aval.ndim + 1))
 
 
+@numpy_words
 def split(input: Tensor, split_size_or_sections: int | Sequence[int],
           dim: int = 0) -> tuple[Tensor, ...]:
     """Views of parts of a given size (the last may be smaller), or of given sizes.
@@ -506,6 +528,7 @@ def split(input: Tensor, split_size_or_sections: int | Sequence[int],
     return p.split(input, sizes=parts, dim=d)
 
 
+@numpy_words
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` views of equal size (the last may be smaller)."""
     if not need_tensor("chunk", input).aval.ndim:
@@ -518,6 +541,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(input, [0] * chunks, dim)
 
 
+@numpy_words
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along a dimension, as views.
 
@@ -557,7 +581,7 @@ def fill_(self: Any, value: Any) -> Any:
     return write(fill, self, number_array(value, self.aval.dtype))
 
 
-def copy_(self: Tensor, src: Any) -> Tensor:
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Writes a tensor (or number), broadcast and converted, into this one.
 
     Raises:

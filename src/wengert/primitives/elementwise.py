@@ -37,6 +37,13 @@ def is_complex(x: Any) -> bool:
     return np.dtype(x.dtype).kind == "c"
 
 
+def _trunc_quotient(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    if x.dtype.kind == "f":
+        return np.trunc(x / y)
+    quotient = np.floor_divide(x, y)
+    return quotient + ((quotient < 0) & (quotient * y != x))
+
+
 # --- arithmetic -------------------------------------------------------------------------------
 
 add = elementwise("add", np.add, lambda g: g, lambda g: g)
@@ -68,6 +75,10 @@ floor_quotient = elementwise("floor_quotient", np.floor_divide, lambda g: zero(g
                              lambda g: zero(g), node="DivBackward2",
                              refuses={"bc": "div_floor_cpu"})
 """`floor_divide` as PyTorch differentiates it under its other name, div: flat."""
+trunc_quotient = elementwise("trunc_quotient", _trunc_quotient, lambda g: zero(g),
+                             lambda g: zero(g), node="DivBackward2",
+                             refuses={"bc": "div_trunc_cpu"})
+"""x / y rounded towards zero."""
 reciprocal = elementwise("reciprocal", np.reciprocal, lambda g, out: -g * out * out)
 positive = elementwise("positive", np.positive, lambda g: g)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,11 +31,38 @@ def _expand(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return _strided(np.asarray(x), shape, strides)
 
 
+_LONG = 256
+WIDER = {"e": np.float32, "f": np.float64, "F": np.complex128}
+
+
+def add_up(x: np.ndarray, dims: tuple[int, ...], keepdim: bool) -> np.ndarray:
+    """The sum over dimensions, as an array.
+
+    NumPy adds pairwise only along memory; across it, it adds one by one, which loses digits when
+    there are many. There, and for float16 always, the sum is kept in a wider type.
+    """
+    kind = x.dtype
+    wider = WIDER.get(kind.char)
+    if wider is not None and (kind.char == "e" or _across(x, dims)):
+        total = np.add.reduce(x, dims, wider, out=..., keepdims=keepdim)
+        return total.astype(kind)
+    return np.add.reduce(x, dims, kind, out=..., keepdims=keepdim)
+
+
+def _across(x: np.ndarray, dims: tuple[int, ...]) -> bool:
+    """Whether many elements are added up that do not follow each other in memory."""
+    if x.size < _LONG or (len(dims) == x.ndim and (x.flags.c_contiguous or x.flags.f_contiguous)):
+        return False
+    along = [d for d in dims if x.strides[d] == x.itemsize]
+    others = [x.shape[d] for d in dims if d not in along]
+    return math.prod(others) >= _LONG
+
+
 def _sum_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     lead = x.ndim - len(shape)
     axes = tuple(range(lead)) + tuple(
         lead + i for i, n in enumerate(shape) if n == 1 != x.shape[lead + i])
-    total = np.add.reduce(x, axes, keepdims=True) if axes else x
+    total = add_up(x, axes, True) if axes else x
     return total.reshape(shape)
 
 

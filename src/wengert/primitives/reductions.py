@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +14,9 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.aval import Aval
-from ..core.primitive import linear, primitive
+from ..core.primitive import Rule, linear, primitive
 from .elementwise import abs_, exp, scalar_power, sgn, where, zero
-from .layout import cast, expand, flip, reshape, stack, sum_to
+from .layout import WIDER, add_up, cast, expand, flip, reshape, stack, sum_to
 
 Dims = tuple[int, ...]
 
@@ -26,18 +27,23 @@ def _reduced(x: Aval, dims: Dims, keepdim: bool) -> Aval:
     return x.with_shape(n for d, n in enumerate(x.shape) if d not in dims)
 
 
-def _sum(x: np.ndarray, dims: Dims, keepdim: bool) -> np.ndarray:
-    kind = x.dtype
-    if kind.char == "e":  # float16 is summed in float32
-        return np.add.reduce(x, dims, np.float32, None, keepdim).astype(np.float16)
-    return np.add.reduce(x, dims, kind, out=..., keepdims=keepdim)
+def _wide(evaluate: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """The reduction, worked out in float32 for float16 operands."""
+
+    @functools.wraps(evaluate)
+    def reduce(x: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
+        if x.dtype.char != "e":
+            return evaluate(x, *args, **params)
+        return np.asarray(evaluate(x.astype(np.float32), *args, **params)).astype(np.float16)
+
+    return reduce
 
 
 def _mean(x: np.ndarray, dims: Dims, keepdim: bool) -> np.ndarray:
     n = math.prod([x.shape[d] for d in dims])
-    if x.dtype == np.float16:
-        return (np.add.reduce(x, dims, np.float32, None, keepdim) / n).astype(np.float16)
-    return np.divide(np.add.reduce(x, dims, x.dtype, None, keepdim), n, dtype=x.dtype)
+    if x.dtype.char == "e":
+        return _mean(x.astype(np.float32), dims, keepdim).astype(np.float16)
+    return np.divide(add_up(x, dims, keepdim), n, dtype=x.dtype)
 
 
 def kept(v: Any, x: Aval, dims: Dims, keepdim: bool) -> Any:
@@ -63,7 +69,7 @@ def total(x: Any, dims: Dims, shape: tuple[int, ...]) -> Any:
 
 
 sum_ = linear(
-    "sum", _sum,
+    "sum", add_up,
     lambda g, x_aval, dims, keepdim: spread(g, x_aval, dims, keepdim), abstract=_reduced)
 sum_dims = sum_.named("SumBackward1")
 mean = linear(
@@ -124,7 +130,18 @@ amax = primitive(
 amin = primitive(
     "amin", lambda x, dims, keepdim: np.minimum.reduce(x, axis=dims, keepdims=keepdim),
     abstract=_reduced, vjp=(_extreme_pullback,))
-max_all, min_all = amax.named("MaxBackward1"), amin.named("MinBackward1")
+
+
+def _extreme_of_all(g: Any, x: Any, out: Any, x_aval: Aval, dims: Dims) -> Any:
+    """As for `amax`, but elements that are no extreme get 0 even of an infinite cotangent."""
+    best = kept(out, x_aval, dims, False)
+    mask = (x == best) | ((x != x) & (best != best))
+    ties = total(cast(mask, dtype=x_aval.dtype), dims, x_aval.shape)
+    return where(mask, kept(g, x_aval, dims, False) / ties, 0)
+
+
+max_all = amax.named("MaxBackward1", vjp=(Rule(_extreme_of_all),))
+min_all = amin.named("MinBackward1", vjp=(Rule(_extreme_of_all),))
 
 
 def _arg(find: Callable[..., Any]) -> Callable[..., np.ndarray]:
@@ -153,12 +170,13 @@ def _centred(x: Any, aval: Aval, dims: Dims) -> Any:
     return x - mean(x, dims=dims, keepdim=True)
 
 
+@_wide
 def _var(x: np.ndarray, dims: Dims, keepdim: bool, correction: float) -> np.ndarray:
     n = math.prod(x.shape[d] for d in dims)
-    centred = x - np.add.reduce(x, axis=dims, keepdims=True) / max(n, 1)
+    centred = x - add_up(x, dims, True) / max(n, 1)
     squares = (centred * np.conj(centred)).real if x.dtype.kind == "c" else centred * centred
     divisor = np.asarray(max(n - correction, 0), squares.dtype)
-    return np.add.reduce(squares, axis=dims, keepdims=keepdim) / divisor
+    return add_up(squares, dims, keepdim) / divisor
 
 
 def _var_pullback(g: Any, x: Any, x_aval: Aval, dims: Dims, keepdim: bool,
@@ -180,12 +198,14 @@ def _var_aval(x: Aval, dims: Dims, keepdim: bool, correction: float) -> Aval:
 
 var = primitive("var", _var, abstract=_var_aval, vjp=(_var_pullback,), conjugate=False)
 std = primitive(
-    "std", lambda x, dims, keepdim, correction: np.sqrt(_var(x, dims, keepdim, correction)),
+    "std", _wide(lambda x, dims, keepdim, correction: np.sqrt(
+        _var(x, dims, keepdim, correction))),
     abstract=_var_aval, vjp=(_std_pullback,), conjugate=False)
 
 # --- norms ------------------------------------------------------------------------------------
 
 
+@_wide
 def _norm(x: np.ndarray, p: float, dims: Dims, keepdim: bool) -> np.ndarray:
     if not x.ndim and p != 0:
         return np.abs(x)
@@ -200,10 +220,10 @@ def _norm(x: np.ndarray, p: float, dims: Dims, keepdim: bool) -> np.ndarray:
     if p == 0:
         return np.add.reduce(size != 0, dims, size.dtype, None, keepdim)
     if p == 1:
-        return _sum(size, dims, keepdim)
+        return add_up(size, dims, keepdim)
     if p == 2:
-        return np.sqrt(_sum(size * size, dims, keepdim))
-    return np.power(_sum(np.power(size, p), dims, keepdim), 1 / p)
+        return np.sqrt(add_up(size * size, dims, keepdim))
+    return np.power(add_up(np.power(size, p), dims, keepdim), 1 / p)
 
 
 def _norm_pullback(g: Any, x: Any, out: Any, x_aval: Aval, p: float, dims: Dims,
@@ -232,28 +252,31 @@ norm = primitive(
 # --- log-sum-exp, softmax ---------------------------------------------------------------------
 
 
+@_wide
 def _logsumexp(x: np.ndarray, dims: Dims, keepdim: bool) -> np.ndarray:
     if not x.size:
-        return np.log(np.add.reduce(np.exp(x), axis=dims, keepdims=keepdim))
+        return np.log(add_up(np.exp(x), dims, keepdim))
     top = np.maximum.reduce(x, axis=dims, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
-    out = np.log(np.add.reduce(np.exp(x - top), axis=dims, keepdims=True)) + top
+    out = np.log(add_up(np.exp(x - top), dims, True)) + top
     return out if keepdim else np.squeeze(out, dims)
 
 
+@_wide
 def _softmax(x: np.ndarray, dim: int) -> np.ndarray:
     if not x.size or not x.ndim:
         return np.array(x) if not x.size else np.where(np.isfinite(x), 1, x - x).astype(x.dtype)
     e = np.exp(x - np.maximum.reduce(x, axis=dim, keepdims=True))
-    e /= np.add.reduce(e, axis=dim, keepdims=True)
+    e /= add_up(e, (dim,), True)
     return e
 
 
+@_wide
 def _log_softmax(x: np.ndarray, dim: int) -> np.ndarray:
     if not x.size or not x.ndim:
         return x - x
     shifted = x - np.maximum.reduce(x, axis=dim, keepdims=True)
-    shifted -= np.log(np.add.reduce(np.exp(shifted), axis=dim, keepdims=True))
+    shifted -= np.log(add_up(np.exp(shifted), (dim,), True))
     return shifted
 
 
@@ -283,6 +306,12 @@ def _reverse_cumsum(g: Any, dim: int) -> Any:
     return flip(cumsum(flip(g, dims=(dim,)), dim=dim), dims=(dim,)) if g.shape else g
 
 
-cumsum = linear("cumsum", lambda x, dim: np.add.accumulate(
-    x, axis=dim, dtype=x.dtype) if x.ndim else np.array(x),
-                _reverse_cumsum, abstract=lambda x, dim: x)
+def _cumsum(x: np.ndarray, dim: int) -> np.ndarray:
+    """Added up one by one, and so in a wider type."""
+    if not x.ndim:
+        return np.array(x)
+    kind = WIDER.get(x.dtype.char, x.dtype)
+    return np.add.accumulate(x, axis=dim, dtype=kind).astype(x.dtype, copy=False)
+
+
+cumsum = linear("cumsum", _cumsum, _reverse_cumsum, abstract=lambda x, dim: x)
