@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .aval import LARGE, Aval
-from .levels import here
+from .levels import here, quietly
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -110,7 +110,7 @@ def map_rule(fn: Callable[..., Any], g: np.ndarray, others: Sequence[Any],
     target, operands = flat
 
     def work(part: slice) -> None:
-        here.run(_one_block, fn, operands, target, part)
+        quietly(_one_block, fn, operands, target, part)
 
     _spread(work, target.size)
     return out

@@ -27,6 +27,7 @@ class dtype:  # noqa: N801 - PyTorch's name
         numpy: the NumPy dtype it stands for.
         itemsize: bytes per element.
         category: BOOL, INTEGER, FLOAT or COMPLEX.
+        differentiable: whether tensors of it can require grad.
 
     Example:
         >>> import wengert as torch
@@ -34,8 +35,8 @@ class dtype:  # noqa: N801 - PyTorch's name
         (8, True)
     """
 
-    __slots__ = ("category", "is_complex", "is_floating_point", "is_signed", "itemsize", "name",
-                 "numpy", "words")
+    __slots__ = ("category", "differentiable", "is_complex", "is_floating_point", "is_signed",
+                 "itemsize", "name", "numpy", "words")
 
     def __init__(self, name: str, words: str) -> None:
         self.name, self.words = name, words
@@ -44,6 +45,7 @@ class dtype:  # noqa: N801 - PyTorch's name
         self.category: int = _CATEGORY[self.numpy.kind]
         self.is_floating_point = self.category == FLOAT
         self.is_complex = self.category == COMPLEX
+        self.differentiable = self.category >= FLOAT
         self.is_signed = self.numpy.kind in "ifc"
 
     def __repr__(self) -> str:
@@ -56,10 +58,6 @@ class dtype:  # noqa: N801 - PyTorch's name
     def dtype(self) -> np.dtype[Any]:
         """What NumPy looks for when it is given a `dtype` of ours."""
         return self.numpy
-
-    @property
-    def differentiable(self) -> bool:
-        return self.category >= FLOAT
 
     def to_real(self) -> Dtype:
         """The float dtype of a complex one's parts; itself otherwise."""

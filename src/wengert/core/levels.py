@@ -46,6 +46,13 @@ class _Counted:
             shared.special -= 1
 
 
+def _quiet_context() -> contextvars.Context:
+    """A context in which NumPy's floating-point warnings are off."""
+    context = contextvars.Context()
+    context.run(np.errstate(all="ignore").__enter__)
+    return context
+
+
 class Here(threading.local):
     """What is in force in this thread.
 
@@ -57,8 +64,9 @@ class Here(threading.local):
         worker: whether this is one of the threads that `blocks` spreads work over.
         levels: the transforms in force, outermost first.
         run: calls a function where NumPy's floating-point warnings are off. It enters a context
-            that this thread owns, which costs a tenth of `numpy.errstate`; for functions that
-            run no Python code (else `quietly`).
+            that this thread owns, which costs a tenth of `numpy.errstate`. A context can't be
+            entered twice, so this is for functions that run no Python code.
+        run_python: the same for others, by another context; called through `quietly`.
     """
 
     def __init__(self) -> None:
@@ -69,9 +77,7 @@ class Here(threading.local):
         self.worker = False
         self.counted: _Counted | None = None
         self.levels: list[Level] = []
-        context = contextvars.Context()
-        context.run(np.errstate(all="ignore").__enter__)
-        self.run = context.run
+        self.run, self.run_python = _quiet_context().run, _quiet_context().run
 
     def _special(self) -> bool:
         return bool(not self.grad or self.inference or self.anomaly or self.levels)
@@ -98,7 +104,7 @@ def quietly(function: Any, *args: Any, **kwargs: Any) -> Any:
     call (a signal handler, a debugger, a finaliser) may use tensors.
     """
     try:
-        return here.run(function, *args, **kwargs)
+        return here.run_python(function, *args, **kwargs)
     except RuntimeError as error:
         if "already entered" not in str(error):
             raise

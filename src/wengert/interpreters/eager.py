@@ -21,6 +21,10 @@ from .views import make_view, refresh
 
 def interpret(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     """Computes an application of a primitive to plain tensors, and records it if it must."""
+    if len(operands) == 1 and not (shared.special or primitive.multiple):
+        x = operands[0]
+        if x.alias is None and (x.node is None or primitive.vjp is not None):
+            return _simple(primitive, x, params)
     values, avals, edges = [], [], []
     recorded = False
     for operand in operands:
@@ -57,12 +61,24 @@ def interpret(primitive: Primitive, operands: Sequence[Any], params: dict[str, A
     return out
 
 
-def evaluate(primitive: Primitive, values: list[Any], result: Aval,
+def _simple(primitive: Primitive, x: Any, params: dict[str, Any]) -> Any:
+    """`interpret` for the commonest case: one operand, whose history is as it was made."""
+    result = primitive.abstract(x.aval, **params)
+    out = wrap(evaluate(primitive, (x.value,), result, params), result)
+    if primitive.view:
+        make_view(primitive, x, out, params)
+    if x.node is not None and result.dtype.differentiable:
+        record(primitive, out, (x,), (x.aval,), (x.node,), params)
+    return out
+
+
+def evaluate(primitive: Primitive, values: Sequence[Any], result: Aval,
              params: dict[str, Any]) -> np.ndarray:
     """The primitive's value, as an array even where NumPy would give a scalar."""
     if result.numel >= LARGE and primitive.ufunc is not None and not params:
         return blocks.apply(primitive.ufunc, values, result)
-    value = quietly(primitive.evaluate, *values, **params)
+    call = here.run if primitive.evaluate is primitive.ufunc else quietly
+    value = call(primitive.evaluate, *values, **params)
     if type(value) is np.ndarray and value.dtype is result.numpy:
         return value
     return np.asarray(value, result.numpy)

@@ -45,7 +45,7 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = N
     """
     x = _summed("sum", input, dtype)
     if dim is None:
-        return p.sum_(x, dims=tuple(range(x.aval.ndim)), keepdim=bool(keepdim))
+        return p.sum_(x, dims=wrapped_dims(None, x.aval.ndim), keepdim=bool(keepdim))
     return p.sum_dims(x, dims=wrapped_dims(dim, x.aval.ndim), keepdim=bool(keepdim))
 
 
@@ -61,7 +61,7 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
         raise RuntimeError("mean(): could not infer output dtype. Input dtype must be either a "
                            f"floating point or complex dtype. Got: {x.aval.dtype.words}")
     if dim is None:
-        return p.mean(x, dims=tuple(range(x.aval.ndim)), keepdim=bool(keepdim))
+        return p.mean(x, dims=wrapped_dims(None, x.aval.ndim), keepdim=bool(keepdim))
     return p.mean_dims(x, dims=wrapped_dims(dim, x.aval.ndim), keepdim=bool(keepdim))
 
 
@@ -138,7 +138,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """
     if dim is None:
         x = _nonempty("max", input)
-        return p.max_all(x, dims=tuple(range(x.aval.ndim)), keepdim=False)
+        return p.max_all(x, dims=wrapped_dims(None, x.aval.ndim), keepdim=False)
     if isinstance(dim, Handle):
         return pointwise.maximum(input, dim)
     return _best("max", input, dim, keepdim, p.argmax, indexing.pick_max, MaxResult)
@@ -149,7 +149,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest element; as `max`."""
     if dim is None:
         x = _nonempty("min", input)
-        return p.min_all(x, dims=tuple(range(x.aval.ndim)), keepdim=False)
+        return p.min_all(x, dims=wrapped_dims(None, x.aval.ndim), keepdim=False)
     if isinstance(dim, Handle):
         return pointwise.minimum(input, dim)
     return _best("min", input, dim, keepdim, p.argmin, indexing.pick_min, MinResult)
@@ -313,7 +313,6 @@ def _floating(name: str, x: Any) -> Any:
     return x
 
 
-@numpy_words
 def norm(input: Tensor, p: Any = 2, dim: Dim = None, keepdim: bool = False, *,
          dtype: Any = None) -> Tensor:
     """The p-norm of all elements, or along dimensions: (sum |x|**p) ** (1/p).

@@ -205,10 +205,11 @@ std = primitive(
 # --- norms ------------------------------------------------------------------------------------
 
 
-@_wide
 def _norm(x: np.ndarray, p: float, dims: Dims, keepdim: bool) -> np.ndarray:
     if not x.ndim and p != 0:
         return np.abs(x)
+    if x.dtype.char == "e":
+        return _norm(x.astype(np.float32), p, dims, keepdim).astype(np.float16)
     if p == 2 and x.ndim == len(dims) and not keepdim and x.dtype.kind == "f" and x.size < 1 << 12:
         flat = x.reshape(-1)
         squares = np.dot(flat, flat)
