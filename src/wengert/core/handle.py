@@ -7,14 +7,11 @@ the package is imported (`results_are`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .aval import Aval, aval_of
-
-if TYPE_CHECKING:
-    pass
 
 
 class Storage:

@@ -204,7 +204,6 @@ def zero_(self: Tensor) -> Tensor:
     return write(_zero, self)
 
 
-
 _zero = e.zero.named("ZeroBackward0")
 
 

@@ -259,7 +259,8 @@ def number_array(value: Any, kind: dtypes.dtype) -> np.ndarray:
                            "overflow") from None
 
 
-def inplace_binary(primitive: Primitive, *, floats: bool = False) -> Callable[[Any, Any], Any]:
+def inplace_binary(primitive: Primitive, *,
+                   floats: bool = False) -> Callable[[Any, Any], Tensor]:
     """The in-place operator of a primitive, as `x += y`."""
 
     def function(self: Any, other: Any) -> Any:

@@ -245,14 +245,10 @@ def _is_bool(x: Any) -> builtins.bool:
     return x.aval.dtype is dtypes.bool_ if isinstance(x, Handle) else isinstance(x, builtins.bool)
 
 
-def add_operator(x: Any, y: Any) -> Any:
-    return _add(x, y)
-
-
 sub_operator = _sub
 
 
-def rsub_operator(x: Any, y: Any) -> Any:
+def rsub_operator(x: Any, y: Any) -> Tensor:
     """y - x, by the name that PyTorch gives it."""
     if not is_number(y):
         return NotImplemented
@@ -291,7 +287,7 @@ operators.CHECKS.update({
     "trunc_quotient": _check_divisor, "pow": _check_exponent})
 
 
-def _by_number(of_tensors: Any, of_number: Any) -> Callable[[Any, Any], Any]:
+def _by_number(of_tensors: Any, of_number: Any) -> Callable[[Any, Any], Tensor]:
     def function(x: Any, y: Any) -> Any:
         return (of_tensors if isinstance(y, (Handle, np.ndarray)) else of_number)(x, y)
 
@@ -303,19 +299,17 @@ remainder_operator = _by_number(operators.binary(e.remainder),
 fmod_operator = _by_number(operators.binary(e.fmod), operators.binary(e.fmod_by_number))
 
 
-def floor_divide_operator(x: Any, y: Any) -> Any:
+def floor_divide_operator(x: Any, y: Any) -> Tensor:
     """x // y, rounded down."""
     return general(e.floor_divide, False, x, y)
 
 
-
-
-def rdiv_operator(x: Any, y: Any) -> Any:
+def rdiv_operator(x: Any, y: Any) -> Tensor:
     """y / x for a number y: as PyTorch has it, the reciprocal times y."""
     return reciprocal(x) * y
 
 
-def _swapped(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _swapped(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Tensor]:
     def function(x: Any, y: Any) -> Any:
         return _number_first(apply, y, x) if not isinstance(y, np.ndarray) else apply(
             operators.as_operand(y), x)
@@ -327,7 +321,7 @@ rremainder_operator, rfloor_divide_operator = (
     _swapped(remainder_operator), _swapped(floor_divide_operator))
 
 
-def pow_operator(x: Any, y: Any) -> Any:
+def pow_operator(x: Any, y: Any) -> Tensor:
     """x ** y; a number as exponent has a rule of its own."""
     if not is_number(y):
         return _tensor_power(x, y)
@@ -346,7 +340,7 @@ _square, _tensor_power = operators.unary(e.square), operators.binary(e.power)
 _complex_power = operators.binary(e.power.named("PowBackward0"))
 
 
-def rpow_operator(x: Any, y: Any) -> Any:
+def rpow_operator(x: Any, y: Any) -> Tensor:
     """y ** x for a number y."""
     if not is_number(y):
         return NotImplemented
@@ -441,7 +435,7 @@ logical_xor = _binary("logical_xor", operators.comparison(e.logical_xor),
                       "Whether exactly one element is non-zero.", tensors=True)
 
 
-def _bits(primitive: Primitive) -> Callable[[Any, Any], Any]:
+def _bits(primitive: Primitive) -> Callable[[Any, Any], Tensor]:
     def function(x: Any, y: Any) -> Any:
         return general(primitive, False, x, y)
 
