@@ -25,23 +25,7 @@ def interpret(primitive: Primitive, operands: Sequence[Any], params: dict[str, A
         x = operands[0]
         if x.alias is None and (x.node is None or primitive.vjp is not None):
             return _simple(primitive, x, params)
-    values, avals, edges = [], [], []
-    recorded = False
-    for operand in operands:
-        if isinstance(operand, Handle):
-            if operand.alias is not None:
-                refresh(operand)
-            values.append(operand.value)
-            avals.append(operand.aval)
-            node = operand.node
-            edges.append(node)
-            if node is not None:
-                recorded = True
-        else:
-            value = operand if type(operand) is np.ndarray else constant(operand, operands)
-            values.append(value)
-            avals.append(aval_of(value))
-            edges.append(None)
+    values, avals, edges, recorded = unpack(operands)
     if recorded:
         recorded = here.grad
         if recorded and primitive.vjp is None:
@@ -59,6 +43,30 @@ def interpret(primitive: Primitive, operands: Sequence[Any], params: dict[str, A
     if recorded and result.dtype.differentiable:
         record(primitive, out, operands, avals, edges, params)
     return out
+
+
+def unpack(operands: Sequence[Any]) -> tuple[list[Any], list[Aval], list[Any], bool]:
+    """The operands' values, avals and nodes, and whether there is any node."""
+    values: list[Any] = []
+    avals: list[Aval] = []
+    edges: list[Any] = []
+    recorded = False
+    for operand in operands:
+        if isinstance(operand, Handle):
+            if operand.alias is not None:
+                refresh(operand)
+            values.append(operand.value)
+            avals.append(operand.aval)
+            node = operand.node
+            edges.append(node)
+            if node is not None:
+                recorded = True
+        else:
+            value = operand if type(operand) is np.ndarray else constant(operand, operands)
+            values.append(value)
+            avals.append(aval_of(value))
+            edges.append(None)
+    return values, avals, edges, recorded
 
 
 def _simple(primitive: Primitive, x: Any, params: dict[str, Any]) -> Any:

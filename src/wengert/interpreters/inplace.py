@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..core import blocks, dtypes
-from ..core.aval import LARGE, Aval, aval_of
+from ..core.aval import LARGE, Aval
 from ..core.handle import GradSlot, Handle, storage_of, wrap
 from ..core.levels import here, quietly
 from ..core.primitive import Primitive
-from .eager import constant, underivable
+from .eager import underivable, unpack
 from .tape import AccumulateGrad, Node, record
 from .views import MULTIPLE, output_words, rebase, refresh
 
@@ -31,9 +31,8 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
     if x.alias is not None:
         refresh(x)
     operands = (x, *others)
-    values, avals, edges = _unpack(operands)
-    recorded = (here.grad and edges.count(None) < len(edges)
-                and x.aval.dtype.differentiable)
+    values, avals, edges, recorded = unpack(operands)
+    recorded = recorded and here.grad and x.aval.dtype.differentiable
     if here.grad:
         check_history(x, recorded)
     if not primitive.uniform:
@@ -57,22 +56,6 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
 def written(x: Handle) -> None:
     """Counts a write to x's memory, so that whoever saved the old value will notice."""
     storage_of(x).version += 1
-
-
-def _unpack(operands: Sequence[Any]) -> tuple[list[Any], list[Aval], list[Any]]:
-    values, avals, edges = [], [], []
-    for operand in operands:
-        if isinstance(operand, Handle):
-            if operand.alias is not None:
-                refresh(operand)
-            value, edge = operand.value, operand.node
-            avals.append(operand.aval)
-        else:
-            value, edge = constant(operand, operands), None
-            avals.append(aval_of(value))
-        values.append(value)
-        edges.append(edge)
-    return values, avals, edges
 
 
 def check_fits(x: Aval, result: Aval) -> None:
