@@ -17,7 +17,7 @@ from ..core.levels import here, quietly
 from ..core.primitive import Primitive
 from .eager import underivable, unpack
 from .tape import AccumulateGrad, Node, record
-from .views import MULTIPLE, output_words, rebase, refresh
+from .views import MULTIPLE, base_of, output_words, rebase, refresh
 
 
 def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
@@ -75,7 +75,7 @@ def check_kind(x: Aval, result: Aval) -> None:
 
 def check_leaf(x: Any) -> None:
     """Refuses to overwrite a leaf that requires grad, or a part of one."""
-    base = x if x.alias is None or x.alias.base is None else x.alias.base
+    base = base_of(x)
     if isinstance(base.node, AccumulateGrad):
         raise RuntimeError(f"a {'' if x is base else 'view of a '}leaf Variable that requires grad "
                            "is being used in an in-place operation.")
@@ -83,7 +83,7 @@ def check_leaf(x: Any) -> None:
 
 def check_history(x: Any, recorded: bool) -> None:
     """Refuses to overwrite what a leaf's gradient is taken with respect to."""
-    base = x if x.alias is None or x.alias.base is None else x.alias.base
+    base = base_of(x)
     if base is not x and x.alias.origin and (recorded or base.node is not None):
         raise RuntimeError(f"{output_words(x)} is being modified inplace. {MULTIPLE}"
                            if x.alias.origin == "multiple" else _ORIGINS[x.alias.origin])

@@ -49,6 +49,11 @@ def shares(value: np.ndarray, operand: np.ndarray) -> bool:
     return base is not None and (base is operand or base is operand.base)
 
 
+def base_of(x: Any) -> Any:
+    """The tensor that x is a view of; x itself if it is no view."""
+    return x if x.alias is None or x.alias.base is None else x.alias.base
+
+
 def make_view(primitive: Primitive, x: Any, out: Any, params: dict[str, Any], *,
               index: int | None = None, origin: str = "") -> None:
     """Notes that `out`, made from `x` by a view primitive, shares its memory (if it does)."""
@@ -57,7 +62,7 @@ def make_view(primitive: Primitive, x: Any, out: Any, params: dict[str, Any], *,
     storage = storage_of(x)
     alias = x.alias
     assert alias is not None
-    base = x if alias.base is None else alias.base
+    base = base_of(x)
     if not here.grad:
         origin = "inference" if here.inference else "no_grad"
     out.alias = Alias(storage, base, (*alias.chain, Step(primitive, params, index)),

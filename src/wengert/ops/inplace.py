@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import dtypes
 from ..core.aval import Aval
-from ..core.handle import storage_of
 from ..core.levels import shared
 from ..core.primitive import Primitive
-from ..interpreters.inplace import check_fits, check_kind, write
+from ..interpreters.inplace import check_fits, check_kind, write, written
 from ..primitives import elementwise as e
 from . import choices, pointwise, shapes
 from .arguments import need_tensor
@@ -140,7 +139,7 @@ def bitwise_not_(self: Tensor) -> Tensor:
 iadd_operator, isub_operator = inplace_binary(e.add), inplace_binary(e.sub)
 imul_operator, idiv_operator = inplace_binary(e.mul), inplace_binary(e.div, floats=True)
 iremainder_operator = pointwise._by_number(inplace_binary(e.remainder),
-                                 inplace_binary(e.remainder_by_number))
+                                           inplace_binary(e.remainder_by_number))
 ilshift_operator, irshift_operator = inplace_binary(e.left_shift), inplace_binary(e.right_shift)
 ifloor_divide_operator = inplace_binary(e.floor_divide)
 iand_operator, ior_operator = inplace_binary(e.bitwise_and), inplace_binary(e.bitwise_or)
@@ -155,9 +154,8 @@ def ipow_operator(self: Any, exponent: Any) -> Any:
     return _ipower(self, exponent)
 
 
-_whole_power = e.power.named("PowBackward1")
-_whole_power.ufunc = None  # NumPy's has no negative exponents for integers
-_ipower = inplace_binary(_whole_power)
+# NumPy's ufunc has no negative exponents for integers.
+_ipower = inplace_binary(e.power.named("PowBackward1", ufunc=None))
 
 
 def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -199,7 +197,7 @@ def zero_(self: Tensor) -> Tensor:
             and (alias is None or (alias.base is None and not alias.storage.inference))):
         # as between training steps
         self.value.fill(0)
-        storage_of(self).version += 1
+        written(self)
         return self
     return write(_zero, self)
 

@@ -116,11 +116,14 @@ prod_dim = primitive(
 # --- extremes ---------------------------------------------------------------------------------
 
 
+def _extremes(x: Any, best: Any) -> Any:
+    """Where x is the extreme; NaN is one, too."""
+    return (x == best) | ((x != x) & (best != best))
+
+
 def _extreme_pullback(g: Any, x: Any, out: Any, x_aval: Aval, dims: Dims, keepdim: bool) -> Any:
     """Elements that tie for the extreme share the cotangent evenly, as PyTorch has it."""
-    best = kept(out, x_aval, dims, keepdim)
-    mask = (x == best) | ((x != x) & (best != best))  # NaN is an extreme, too
-    share = cast(mask, dtype=x_aval.dtype)
+    share = cast(_extremes(x, kept(out, x_aval, dims, keepdim)), dtype=x_aval.dtype)
     return kept(g, x_aval, dims, keepdim) * (share / total(share, dims, x_aval.shape))
 
 
@@ -134,8 +137,7 @@ amin = primitive(
 
 def _extreme_of_all(g: Any, x: Any, out: Any, x_aval: Aval, dims: Dims) -> Any:
     """As for `amax`, but elements that are no extreme get 0 even of an infinite cotangent."""
-    best = kept(out, x_aval, dims, False)
-    mask = (x == best) | ((x != x) & (best != best))
+    mask = _extremes(x, kept(out, x_aval, dims, False))
     ties = total(cast(mask, dtype=x_aval.dtype), dims, x_aval.shape)
     return where(mask, kept(g, x_aval, dims, False) / ties, 0)
 
@@ -166,7 +168,7 @@ any_ = primitive("any", lambda x, dims, keepdim: np.any(x, axis=dims, keepdims=k
 # --- spread -----------------------------------------------------------------------------------
 
 
-def _centred(x: Any, aval: Aval, dims: Dims) -> Any:
+def _centred(x: Any, dims: Dims) -> Any:
     return x - mean(x, dims=dims, keepdim=True)
 
 
@@ -183,7 +185,7 @@ def _var_pullback(g: Any, x: Any, x_aval: Aval, dims: Dims, keepdim: bool,
                   correction: float) -> Any:
     scale = 2 / (count(x_aval, dims) - correction) if count(x_aval, dims) != correction else (
         math.nan)
-    return (scale * kept(g, x_aval, dims, keepdim)) * _centred(x, x_aval, dims)
+    return (scale * kept(g, x_aval, dims, keepdim)) * _centred(x, dims)
 
 
 def _std_pullback(g: Any, x: Any, out: Any, x_aval: Aval, dims: Dims, keepdim: bool,
