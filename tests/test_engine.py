@@ -402,6 +402,7 @@ class Counting(Level):
     __slots__ = ("seen",)
 
     def __init__(self) -> None:
+        super().__init__()
         self.seen: list[str] = []
 
     def interpret(self, primitive: Primitive, operands: Sequence[Any],

@@ -20,11 +20,23 @@ from .core import dtypes
 from .core.aval import Size
 from .core.device import CPU, check_device, device
 from .core.handle import Alias, GradSlot, Handle, results_are, storage_of, version_of, wrap
-from .core.levels import here
+from .core.levels import concrete, here
+from .interpreters.lifted import rebind
 from .interpreters.tape import AccumulateGrad, Port, RemovableHandle, _Hooks, add_hook, leaf_node
 from .interpreters.views import refresh
-from .ops import choices, creation, index, inplace, pointwise, products, random, reduce, shapes
-from .ops.arguments import wrapped_dim
+from .ops import (
+    choices,
+    creation,
+    index,
+    inplace,
+    numpy_protocol,
+    pointwise,
+    products,
+    random,
+    reduce,
+    shapes,
+)
+from .ops.arguments import LOOKS, wrapped_dim
 from .primitives import layout
 
 if TYPE_CHECKING:
@@ -126,23 +138,25 @@ class Tensor(Handle):
 
     def stride(self, dim: int | None = None) -> Any:
         """How many elements apart neighbours in each dimension (or in one) lie in memory."""
-        steps = tuple(s // self.itemsize for s in self.value.strides)
+        strides = (self.value if self.aval.level is None else
+                   np.broadcast_to(np.empty((), self.aval.numpy), self.shape).copy()).strides
+        steps = tuple(s // self.itemsize for s in strides)
         return steps if dim is None else steps[wrapped_dim(dim, self.aval.ndim)]
 
     def storage_offset(self) -> int:
         """Elements between the beginning of the memory and the tensor's first."""
-        base = self.value
+        base = concrete(self, LOOKS)
         while isinstance(base.base, np.ndarray):
             base = base.base
-        return (_address(self.value) - _address(base)) // self.itemsize
+        return (self.data_ptr() - _address(base)) // self.itemsize
 
     def data_ptr(self) -> int:
         """The address of the first element."""
-        return _address(self.value)
+        return _address(concrete(self, LOOKS))
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in memory in C order."""
-        return bool(self.value.flags.c_contiguous)
+        return shapes.is_contiguous(self)
 
     def is_floating_point(self) -> bool:
         """Whether the elements are floats."""
@@ -181,6 +195,11 @@ class Tensor(Handle):
         Raises:
             RuntimeError: for integers, or when it is switched off for a non-leaf.
         """
+        if self.aval.level is not None:
+            raise RuntimeError("You are attempting to call Tensor.requires_grad_() on a Tensor of "
+                               "a function that is being transformed by "
+                               f"{self.aval.level.word}. This is unsupported; use "
+                               "wengert.func.grad or vjp to differentiate inside it.")
         if not requires_grad:
             if not self.is_leaf:
                 raise RuntimeError(
@@ -285,6 +304,8 @@ class Tensor(Handle):
 
     def detach(self) -> Tensor:
         """A tensor in the same memory, without history."""
+        if self.aval.level is not None:
+            return self.aval.level.detach(self)
         out = wrap(self.value, self.aval)
         out.alias = Alias(storage_of(self))
         return out
@@ -303,18 +324,22 @@ class Tensor(Handle):
                                "gradients. To fix this error, please refer to the "
                                "Optimizer.zero_grad() function in torch/optim/optimizer.py as the "
                                "solution.")
+        if self.aval.level is not None:
+            rebind(self, self.detach())
         self.node = None
         return self
 
     @property
     def data(self) -> Tensor:
         """A tensor in the same memory, without history and with a version count of its own."""
-        return wrap(self.value, self.aval)
+        return wrap(self.value, self.aval) if self.aval.level is None else self.detach()
 
     @data.setter
     def data(self, new: Tensor) -> None:
         if not isinstance(new, Handle):
             raise TypeError(f"Variable data has to be a tensor, but got {type(new).__name__}")
+        if self.aval.level is not None or new.aval.level is not None:
+            raise RuntimeError("Tensor.data can't be set inside a transform; write in place")
         self.value, self.aval = new.value, new.aval
         if self.alias is not None and self.alias.base is not None:
             self.alias = Alias(self.alias.storage)
@@ -371,11 +396,11 @@ class Tensor(Handle):
         if self.aval.numel != 1:
             raise RuntimeError(f"a Tensor with {self.aval.numel} elements cannot be converted to "
                                "Scalar")
-        return self.value.item()
+        return concrete(self, LOOKS).item()
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers; a number for a 0-d tensor."""
-        return self.value.tolist()
+        return concrete(self, LOOKS).tolist()
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """An array in the same memory.
@@ -386,10 +411,13 @@ class Tensor(Handle):
         Raises:
             RuntimeError: if the tensor requires grad and `force` is not set.
         """
+        if self.aval.level is not None and not force:
+            raise RuntimeError("Can't call numpy() on a Tensor inside "
+                               f"{self.aval.level.word}: its derivative would be lost. Use tensor.detach().numpy() instead.")
         if self.requires_grad and not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor."
                                "detach().numpy() instead.")
-        return self.value
+        return concrete(self, LOOKS)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.numpy()
@@ -397,12 +425,15 @@ class Tensor(Handle):
             return array.astype(dtype)
         return np.array(array) if copy else array
 
+    __array_ufunc__ = numpy_protocol.array_ufunc
+    __array_function__ = numpy_protocol.array_function
+
     def __bool__(self) -> bool:
         if self.aval.numel != 1:
             if not self.aval.numel:
                 raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
             raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
-        return bool(self.value)
+        return bool(self.value if self.aval.level is None else concrete(self, LOOKS))
 
     def __float__(self) -> float:
         return float(self._scalar())
@@ -421,7 +452,7 @@ class Tensor(Handle):
     def __index__(self) -> int:
         if self.aval.numel != 1 or self.aval.dtype.differentiable:
             raise TypeError("only integer tensors of a single element can be converted to an index")
-        return int(self.value.item())
+        return int(self.item())
 
     def __len__(self) -> int:
         if not self.aval.ndim:
@@ -448,6 +479,8 @@ class Tensor(Handle):
         return object.__format__(self, spec)
 
     def __repr__(self) -> str:
+        if self.aval.level is not None:
+            return self.aval.level.text(self)
         name = None if self.is_leaf else type(self.grad_fn).__name__
         return printing.tensor_text(
             self.value, dtype_name=self.aval.dtype.name,
@@ -455,7 +488,7 @@ class Tensor(Handle):
             requires_grad=self.requires_grad, grad_fn=name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if not self.is_leaf:
+        if not self.is_leaf or self.aval.level is not None:
             raise RuntimeError(
                 "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
                 "protocol at the moment.")
@@ -469,6 +502,8 @@ class Tensor(Handle):
         return out
 
     def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.aval.level is not None:
+            raise TypeError(f"a Tensor inside {self.aval.level.word} can't be pickled")
         return _rebuilt, (type(self), np.ascontiguousarray(self.value) if self.aval.ndim else
                           self.value, self.requires_grad, dict(self.__dict__))
 

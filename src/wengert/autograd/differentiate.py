@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from collections.abc import Sequence
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.handle import GradSlot, Handle, wrap
+from ..core.levels import deepest, entered, modes
 from ..interpreters import backward as engine
+from ..interpreters.batching import Batch, batch_of, stacked
 from ..interpreters.tape import AccumulateGrad
 from ..interpreters.views import refresh
-from ..ops.shapes import astype, stack
+from ..ops.shapes import astype
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -98,20 +101,35 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None,
     if is_grads_batched:
         return _batched(ys, xs, grad_outputs, retain_graph, create_graph, unused,
                         materialize_grads)
-    roots = _roots(ys, _cotangents(ys, grad_outputs), create_graph)
-    found = engine.run(roots, retain=_retained(retain_graph, create_graph), create=create_graph,
-                       wanted=nodes, accumulate=False)
+    given = _cotangents(ys, grad_outputs)
+    lifted = deepest(given) is not None
+    roots = _roots(ys, given, create_graph or lifted)
+    with modes(grad=create_graph) if lifted else contextlib.nullcontext():
+        found = engine.run(roots, retain=_retained(retain_graph, create_graph),
+                           create=create_graph, wanted=nodes, accumulate=False, below=lifted)
     return tuple(_result(x, i, found.get(node), unused, materialize_grads)
                  for i, (x, node) in enumerate(zip(xs, nodes, strict=True)))
 
 
 def _batched(ys: Any, xs: Any, grad_outputs: Any, retain: bool | None, create: bool,
              unused: bool, materialize: bool) -> tuple[Any, ...]:
+    """Cotangents with a leading dimension, all pulled back at once."""
     batches = _sequence(grad_outputs)
-    rows = [grad(ys, xs, [g[i] for g in batches], True, create, unused,
-                 materialize_grads=materialize) for i in range(len(batches[0]))]
-    return tuple(None if column[0] is None else stack(column)
-                 for column in zip(*rows, strict=True))
+    size = _batch_size(batches)
+    with entered(Batch(size)) as level:
+        cotangents = [None if g is None else batch_of(g, level) for g in batches]
+        found = grad(ys, xs, cotangents, retain, create, unused, materialize_grads=materialize)
+        return tuple(None if g is None else stacked(g, level) for g in found)
+
+
+def _batch_size(batches: Sequence[Any]) -> int:
+    sizes = {g.aval.shape[0] if g.aval.ndim else -1 for g in batches if g is not None}
+    if len(sizes) != 1 or -1 in sizes:
+        raise ValueError("is_grads_batched=True: expected every tensor of grad_outputs to have a "
+                         "leading dimension of the same size, got shapes "
+                         f"{[list(g.aval.shape) for g in batches if g is not None]}")
+    (size,) = sizes
+    return int(size)
 
 
 def _retained(retain: bool | None, create: bool) -> bool:
@@ -142,6 +160,11 @@ def _roots(outputs: Sequence[Any], cotangents: Sequence[Any],
 def _root(y: Any, g: Any, i: int, create: bool) -> tuple[Any, Any]:
     if not isinstance(y, Handle):
         raise TypeError(f"element {i} of tensors must be Tensor, not {type(y).__name__}")
+    if y.aval.level is not None:
+        raise RuntimeError(
+            f"backward() or autograd.grad() was called inside {y.aval.level.word} on a Tensor of "
+            "the function that is being transformed. This is not supported, please use "
+            "wengert.func.grad or vjp inside it instead, or call backward() outside.")
     if y.alias is not None:
         refresh(y)
     if y.node is None:

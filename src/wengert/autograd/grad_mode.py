@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..core.levels import here
+from ..interpreters.anomaly import Watch
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Mode:
+class Mode:
     """A context manager that sets modes of this thread, and decorates functions with itself.
 
     Entered again before it is left, it keeps a stack of what to put back.
@@ -30,8 +31,8 @@ class _Mode:
     def __exit__(self, *exc: object) -> None:
         here.put(**self._before.pop())
 
-    def clone(self) -> _Mode:
-        return _Mode(**self._modes)
+    def clone(self) -> Mode:
+        return Mode(**self._modes)
 
     def __call__(self, function: F) -> F:
         """The function with the mode in force; a generator, each time that it runs."""
@@ -46,7 +47,7 @@ class _Mode:
         return inside  # type: ignore[return-value]
 
 
-def _generator_in(mode: _Mode, function: Callable[..., Any]) -> Callable[..., Any]:
+def _generator_in(mode: Mode, function: Callable[..., Any]) -> Callable[..., Any]:
     """A generator function whose body, but not what runs between its steps, is in the mode."""
 
     @functools.wraps(function)
@@ -72,7 +73,7 @@ def _generator_in(mode: _Mode, function: Callable[..., Any]) -> Callable[..., An
     return inside
 
 
-class _ModeAtOnce(_Mode):
+class _ModeAtOnce(Mode):
     """A mode that is in force as soon as it is made; a `with` puts back what was before that."""
 
     def __init__(self, **modes: Any) -> None:
@@ -93,7 +94,7 @@ class _ModeAtOnce(_Mode):
         return super().__call__(function)
 
 
-class no_grad(_Mode):  # noqa: N801 - PyTorch's name
+class no_grad(Mode):  # noqa: N801 - PyTorch's name
     """Inside, operations are not recorded and results do not require grad.
 
     Example:
@@ -115,7 +116,7 @@ class no_grad(_Mode):  # noqa: N801 - PyTorch's name
         super().__init__(grad=False)
 
 
-class enable_grad(_Mode):  # noqa: N801 - PyTorch's name
+class enable_grad(Mode):  # noqa: N801 - PyTorch's name
     """Inside, operations are recorded, even within `no_grad`."""
 
     def __new__(cls, function: Any = None) -> Any:
@@ -144,7 +145,7 @@ class set_grad_enabled(_ModeAtOnce):  # noqa: N801 - PyTorch's name
         self.mode = bool(mode)
 
 
-class inference_mode(_Mode):  # noqa: N801 - PyTorch's name
+class inference_mode(Mode):  # noqa: N801 - PyTorch's name
     """Like `no_grad`; tensors made inside can't take part in recording afterwards.
 
     Args:
@@ -176,19 +177,25 @@ class set_detect_anomaly(_ModeAtOnce):  # noqa: N801 - PyTorch's name
     """Switches anomaly detection on or off, at once and until a `with` is left.
 
     While it is on, nodes remember the line of the user's program that made them, errors in
-    backward name it, and a NaN that backward makes is an error.
+    backward name it, and a NaN that backward makes is an error. Notes on the error tell where it
+    began: the first operation that made a NaN or an infinity out of finite operands, and the first
+    rule in backward that did. A step takes two to three times as long.
 
     Args:
         mode: whether it is on.
-        check_nan: whether a NaN is an error.
+        check_nan: whether a NaN in backward is an error.
+        check_inf: whether an infinity in backward is an error, too (not in PyTorch).
+        forward: whether a NaN or an infinity that a forward operation makes out of finite operands
+            is an error, at once (not in PyTorch).
     """
 
-    def __init__(self, mode: bool, check_nan: bool = True) -> None:
-        super().__init__(anomaly=bool(mode), check_nan=check_nan)
+    def __init__(self, mode: bool, check_nan: bool = True, *, check_inf: bool = False,
+                 forward: bool = False) -> None:
+        super().__init__(anomaly=Watch(check_nan, check_inf, forward) if mode else False)
 
 
-class detect_anomaly(_Mode):  # noqa: N801 - PyTorch's name
-    """Inside, anomaly detection is on (see `set_detect_anomaly`).
+class detect_anomaly(Mode):  # noqa: N801 - PyTorch's name
+    """Inside, anomaly detection is on; the arguments are those of `set_detect_anomaly`.
 
     Example:
         >>> import wengert as torch
@@ -199,12 +206,27 @@ class detect_anomaly(_Mode):  # noqa: N801 - PyTorch's name
         ... except RuntimeError as error:
         ...     print(error)
         Function 'SqrtBackward0' returned nan values in its 0th output.
+
+        >>> with torch.autograd.detect_anomaly(forward=True):
+        ...     x.log()
+        Traceback (most recent call last):
+        RuntimeError: log(0) = -inf at element [0] of its result (operands: float32 [1]) ...
     """
 
-    def __init__(self, check_nan: bool = True) -> None:
-        super().__init__(anomaly=True, check_nan=check_nan)
+    def __init__(self, check_nan: bool = True, *, check_inf: bool = False,
+                 forward: bool = False) -> None:
+        self._settings = (check_nan, check_inf, forward)
+        super().__init__(anomaly=None)
+
+    def __enter__(self) -> Any:
+        self._modes = {"anomaly": Watch(*self._settings)}  # what was found before is forgotten
+        return super().__enter__()
+
+    def clone(self) -> detect_anomaly:
+        check_nan, check_inf, forward = self._settings
+        return detect_anomaly(check_nan, check_inf=check_inf, forward=forward)
 
 
 def is_anomaly_enabled() -> bool:
     """Whether anomaly detection is on in this thread."""
-    return here.anomaly
+    return bool(here.anomaly)

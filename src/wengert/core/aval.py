@@ -64,12 +64,14 @@ class Aval:
         simple: whether rules may be called directly on arrays: small and not complex.
         scalars: Python number -> 0-d array, for numbers that operators met beside this aval.
         zero: the 0-d array of 0; not among `scalars`, where 0.0 and -0.0 would be one key.
+        plain: the aval of the same shape and dtype at no level.
     """
 
     __slots__ = ("__weakref__", "_boolean", "dtype", "fast", "is_complex", "level", "ndim",
-                 "numel", "numpy", "scalars", "shape", "simple", "zero")
+                 "numel", "numpy", "plain", "scalars", "shape", "simple", "zero")
 
-    def __init__(self, shape: Iterable[int], dtype: dtypes.dtype, level: Level | None) -> None:
+    def __init__(self, shape: Iterable[int], dtype: dtypes.dtype,
+                 level: Level | None = None) -> None:
         self.shape = Size(shape)
         self.dtype = dtype
         self.level = level
@@ -82,6 +84,17 @@ class Aval:
         self.scalars: dict[float, np.ndarray] = {}
         self.zero = np.zeros((), self.numpy)
         self._boolean: Aval | None = None
+        self.plain = self
+
+    def at(self, level: Level) -> Aval:
+        """The aval of the same shape and dtype at a transform's level, which keeps it."""
+        plain = self.plain
+        found = level.avals.get(plain)
+        if found is None:
+            found = Aval(plain.shape, plain.dtype, level)
+            found.plain = plain
+            level.avals[plain] = found
+        return found
 
     def __repr__(self) -> str:
         at = "" if self.level is None else f" at {self.level!r}"
@@ -107,9 +120,10 @@ _MOST = 20_000
 
 def aval(shape: tuple[int, ...], dtype: dtypes.dtype, level: Level | None = None) -> Aval:
     """The interned aval of a shape and dtype (at a level)."""
-    key = (shape, dtype.numpy) if level is None else (shape, dtype.numpy, level)
-    found = _interned.get(key)
-    return _intern(key, dtype, level) if found is None else found
+    found = _interned.get((shape, dtype.numpy))
+    if found is None:
+        found = _intern((shape, dtype.numpy), dtype)
+    return found if level is None else found.at(level)
 
 
 def aval_of(array: np.ndarray) -> Aval:
@@ -120,12 +134,12 @@ def aval_of(array: np.ndarray) -> Aval:
     """
     found = _interned.get((array.shape, array.dtype))
     if found is None:
-        return _intern((array.shape, array.dtype), dtypes.of(array.dtype), None)
+        return _intern((array.shape, array.dtype), dtypes.of(array.dtype))
     return found
 
 
-def _intern(key: tuple[Any, ...], dtype: dtypes.dtype, level: Level | None) -> Aval:
+def _intern(key: tuple[Any, ...], dtype: dtypes.dtype) -> Aval:
     if len(_interned) >= _MOST:  # a program of ever new shapes must not grow without bound
         _interned.clear()
     # One owner per key even when threads race: the first to arrive wins.
-    return _interned.setdefault(key, Aval(key[0], dtype, level))
+    return _interned.setdefault(key, Aval(key[0], dtype))

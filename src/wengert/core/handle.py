@@ -15,9 +15,17 @@ from .aval import Aval, aval_of
 
 
 class Storage:
-    """What all aliases of one block of memory share: the count of writes to it."""
+    """What all aliases of one block of memory share: the count of writes to it.
 
-    __slots__ = ("inference", "version")
+    Attributes:
+        version: how often it was written.
+        inference: whether it was made in inference mode.
+        writes: set by anomaly detection alone: versions, and the lines of the writes to them.
+    """
+
+    __slots__ = ("inference", "version", "writes")
+
+    writes: list[tuple[int, Any]]
 
     def __init__(self, *, inference: bool = False) -> None:
         self.version = 0
@@ -32,8 +40,8 @@ class Alias:
         base: the tensor that this one is a differentiable view of; None if it is none.
         chain: the (primitive, params) applications that lead from the base to this view.
         seen: the storage's version when this view's history was last derived from its base's.
-        origin: "" normally; "no_grad", "inference" or "multiple" for a view that must not be
-            written through while recording.
+        origin: "" normally; "no_grad", "inference", "multiple" or "custom" for a view that must
+            not be written through while recording.
         made: the number of the node that the base came from when the view was made.
     """
 
@@ -69,7 +77,8 @@ class Handle:
         node: what cotangents of this tensor are handed to: the tape node that made it, its
             gradient accumulator if it is a leaf that requires grad, None if it needs no gradient.
         alias: None while nobody else shares the memory and nobody has written to it.
-        extra: None, or the `GradSlot` with this tensor's `.grad`.
+        extra: None, or the `GradSlot` with this tensor's `.grad`; inside a transform, what its
+            interpreter carries beside the value (a tangent, Taylor coefficients ...).
     """
 
     __slots__ = ("__dict__", "__weakref__", "alias", "aval", "extra", "node", "value")
@@ -99,6 +108,11 @@ def wrap(value: np.ndarray, aval: Aval | None = None, node: Any = None) -> Any:
     out.node = node
     out.alias = out.extra = None
     return out
+
+
+def plain_aval(value: Any) -> Aval:
+    """The aval of an array or of a tensor of any level, without the level."""
+    return value.aval.plain if isinstance(value, Handle) else aval_of(value)
 
 
 def version_of(handle: Handle) -> int:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .handle import Handle, wrap
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -59,10 +61,11 @@ class Here(threading.local):
     Attributes:
         grad: whether operations are recorded.
         inference: whether results are inference tensors.
-        anomaly: whether nodes remember the user's line, and backward looks for NaN.
-        check_nan: whether anomaly detection stops at a NaN.
+        anomaly: what looks for NaN and remembers the user's lines, a `Watch`; False normally.
+        hooks: what saved tensors go through, a pair of functions; None normally.
+        no_hooks: why no such hooks may be put in force; "" if they may.
         worker: whether this is one of the threads that `blocks` spreads work over.
-        levels: the transforms in force, outermost first.
+        levels: the transforms in force in this thread, outermost first.
         run: calls a function where NumPy's floating-point warnings are off. It enters a context
             that this thread owns, which costs a tenth of `numpy.errstate`. A context can't be
             entered twice, so this is for functions that run no Python code.
@@ -72,15 +75,17 @@ class Here(threading.local):
     def __init__(self) -> None:
         self.grad = True
         self.inference = False
-        self.anomaly = False
-        self.check_nan = True
+        self.anomaly: Any = False
+        self.hooks: Any = None
+        self.no_hooks = ""
         self.worker = False
         self.counted: _Counted | None = None
         self.levels: list[Level] = []
         self.run, self.run_python = _quiet_context().run, _quiet_context().run
 
     def _special(self) -> bool:
-        return bool(not self.grad or self.inference or self.anomaly or self.levels)
+        return bool(not self.grad or self.inference or self.anomaly or self.hooks
+                    or self.levels)
 
     def put(self, **modes: Any) -> None:
         """Changes modes of this thread and keeps the count in `shared` right."""
@@ -126,17 +131,55 @@ def modes(**changed: Any) -> Iterator[None]:
 class Level:
     """One application of a transform; an interpreter subclasses it.
 
-    `interpret` is given a primitive with operands of which at least one lives at this level and
-    none at a deeper one, and returns the result (a tuple, if the primitive has several).
+    Attributes:
+        depth: its place on the stack of transforms, from 1.
+        alive: whether the transform still runs. Tensors of one that has ended stand for the
+            values they held.
+        avals: the avals of its tensors, by plain aval.
     """
 
-    __slots__ = ("depth",)
+    __slots__ = ("__weakref__", "alive", "avals", "depth")
 
-    depth: int
+    word = "a transform"
+    prints_as = "TransformedTensor"
+
+    def __init__(self) -> None:
+        self.depth, self.alive = 0, False
+        self.avals: dict[Any, Any] = {}
 
     def interpret(self, primitive: Primitive, operands: Sequence[Any],
                   params: dict[str, Any]) -> Any:
+        """The result of a primitive (a tuple, if it has several).
+
+        At least one operand lives at this level, and none at a deeper one.
+        """
         raise NotImplementedError
+
+    def write(self, primitive: Primitive, x: Any, others: Sequence[Any],
+              params: dict[str, Any]) -> Any:
+        """Has x hold primitive(x, *others) from now on, and its aliases see it."""
+        raise NotImplementedError
+
+    def concrete(self, x: Any, asked: str) -> np.ndarray:
+        """The numbers that a tensor of this level stands for, where it stands for one array.
+
+        `asked` says what they are wanted for, for the error message.
+        """
+        raise NotImplementedError
+
+    def detach(self, x: Any) -> Any:
+        """A tensor of the same numbers from which no derivative flows, at any level."""
+        raise NotImplementedError
+
+    def text(self, x: Any) -> str:
+        """How a tensor prints: what it stands for, indented."""
+        value = x.value if isinstance(x.value, Handle) else wrap(x.value)
+        inner = repr(value).replace("\n", "\n    ")
+        return f"{self.prints_as}(lvl={self.depth}, value=\n    {inner}\n)"
+
+    def below(self, primitive: Primitive, values: Sequence[Any], params: dict[str, Any]) -> Any:
+        """A primitive applied to what lies below this level."""
+        return ground.apply(primitive, values, params)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.depth})"
@@ -145,28 +188,49 @@ class Level:
 @contextlib.contextmanager
 def entered(level: L) -> Iterator[L]:
     """Puts a level on this thread's stack for a while."""
-    level.depth = len(here.levels) + 1
-    with modes(levels=[*here.levels, level]):
+    before = here.levels
+    level.depth, level.alive = len(before) + 1, True
+    here.put(levels=[*before, level])
+    try:
         yield level
+    finally:
+        level.alive = False
+        here.put(levels=before)
+        level.avals.clear()  # they refer back to the level
 
 
 def deepest(operands: Sequence[Any]) -> Level | None:
     """The deepest level among the operands; None if all of them are plain."""
     found: Level | None = None
     for operand in operands:
-        level = getattr(getattr(operand, "aval", None), "level", None)
-        if level is not None and (found is None or level.depth > found.depth):
-            found = level
+        if isinstance(operand, Handle):
+            alias = operand.alias
+            if alias is not None and alias.seen != alias.storage.version:
+                ground.refresh(operand)  # a write may have brought it to another level
+            level = operand.aval.level
+            if level is not None and (found is None or level.depth > found.depth):
+                found = level
     return found
+
+
+class DeeperError(Exception):
+    """An operand lives at a level after all: one that has ended, or another thread's."""
 
 
 class _Ground:
     """Where operations end when no transform claims them: eager evaluation, recorded.
 
-    The eager interpreter puts itself here when it is imported; floors below need not know it.
+    The interpreters put themselves here when they are imported; floors below need not know them.
+
+    Attributes:
+        interpret: computes an application of a primitive to plain tensors, and records it.
+        apply: the same for any mixture of arrays and tensors of any level; arrays give an array.
+        refresh: derives a view's history anew, if its memory was written to.
     """
 
     interpret: Any = None
+    apply: Any = None
+    refresh: Any = None
 
 
 ground = _Ground()
@@ -174,8 +238,30 @@ ground = _Ground()
 
 def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     """Applies a primitive by the interpreter in charge of these operands."""
-    if shared.special and here.levels:
-        level = deepest(operands)
-        if level is not None:
-            return level.interpret(primitive, operands, params)
+    level = deepest(operands)
+    if level is not None:
+        return level.interpret(primitive, operands, params)
     return ground.interpret(primitive, operands, params)
+
+
+def concrete(x: Any, asked: str) -> np.ndarray:
+    """The numbers that a tensor (or an array) stands for.
+
+    Args:
+        x: the tensor.
+        asked: what they are wanted for, for the error message.
+
+    Raises:
+        RuntimeError: for a tensor that stands for several, as inside `vmap`.
+    """
+    if not isinstance(x, Handle):
+        return np.asarray(x)
+    level = deepest((x,))
+    return x.value if level is None else level.concrete(x, asked)
+
+
+def numbers(x: Any) -> np.ndarray:
+    """All the numbers that a tensor (or an array) holds, of every example if there are several."""
+    while isinstance(x, Handle):
+        x = x.value
+    return np.asarray(x)

@@ -30,7 +30,7 @@ import numpy as np
 from . import levels
 from .aval import Aval
 from .dtypes import BOOL, COMPLEX, FLOAT, INTEGER, dtype
-from .handle import Handle
+from .handle import Handle, plain_aval
 from .levels import ground, shared
 
 _OPERANDS = {"x": 0, "y": 1, "z": 2, "w": 3}
@@ -69,6 +69,27 @@ class Rule:
         return (*self.saves, *range(self.saves_from, operands))
 
 
+    def arguments(self, values: Sequence[Any], out: Any, params: dict[str, Any],
+                  i: int) -> list[Any]:
+        """What the rule reads, for operand `i` of an application with these operands and result."""
+        return [self._argument(read, values, out, params, i) for read in self.reads]
+
+    @staticmethod
+    def _argument(read: int | str, values: Sequence[Any], out: Any, params: dict[str, Any],
+                  i: int) -> Any:
+        if isinstance(read, int):
+            return out if read < 0 else values[read]
+        if read in LISTS:
+            return list(values[LISTS[read]:])
+        if read in AVALS:
+            return plain_aval(values[AVALS[read]])
+        if read == "avals":
+            return tuple(map(plain_aval, values))
+        if read == "out_aval":
+            return plain_aval(out)
+        return i if read == "i" else params[read]
+
+
 class Primitive:
     """One operation. See the module's text for how rules are written.
 
@@ -81,7 +102,9 @@ class Primitive:
             primitive has no derivative, or its decomposition answers.
         jvp: likewise, each giving that operand's part of the tangent. For elementwise
             primitives it is `vjp` itself.
-        linear: whether the primitive is linear in all its operands together (its JVP is itself).
+        linear: the places of the operands in which the primitive is linear, taken together, so
+            that it is its own JVP; True for all, False for none.
+        multilinear: whether it is linear in each operand apart, as a product is.
         elementwise: whether it acts on broadcast elements alone.
         view: whether the result may share the operand's memory.
         multiple: whether it has several results.
@@ -89,8 +112,10 @@ class Primitive:
         ufunc: the NumPy ufunc that computes it, where one does, for `out=` and blocks.
         store: stores the result in the first operand (an array), where that is cheaper than
             computing it apart and copying.
-        batch, lower, decompose: rules of the interpreters to come; None where the generic one
-            of the family does. `decompose` gives the operation in smaller primitives.
+        batch: how it applies to operands with a leading dimension more (see
+            `interpreters/batching.py`); None where the generic rule of its family does.
+        lower: a rule of an interpreter to come.
+        decompose: gives the operation in smaller primitives; answers for rules that are missing.
         refuses: the dtypes that PyTorch's operation does not take, by letter (b: bool, i: integers,
             f: floats, c: complex), and what the error says: the name that it gives the operation,
             a whole sentence, or an exception.
@@ -98,31 +123,36 @@ class Primitive:
             whole operands that may not lie across what is written in place.
         uniform: whether all elements of the result are the same, so that it may be written where
             several elements share one place.
+        terms: of a product summed over dimensions, a letter per dimension: those of each operand
+            and those of the result, as `(("ij", "jk"), "ik")`; None if it isn't one.
         node_name: how the tape node is called, "TanhBackward0".
     """
 
     __slots__ = ("abstract", "aligned", "batch", "conjugate", "decompose", "elementwise",
-                 "evaluate", "jvp", "linear", "lower", "multiple", "name", "node_class",
-                 "node_name", "store", "ufunc", "uniform", "view", "vjp")
+                 "evaluate", "jvp", "linear", "lower", "multilinear", "multiple", "name",
+                 "node_class", "node_name", "store", "terms", "ufunc", "uniform", "view", "vjp")
 
     def __init__(self, name: str, evaluate: Callable[..., Any], *,
                  abstract: Callable[..., Any],
                  vjp: Sequence[RuleFunction | None] | RuleFunction | None = None,
                  jvp: Sequence[RuleFunction | None] | RuleFunction | None = None,
-                 linear: bool = False, elementwise: bool = False, view: bool = False,
-                 multiple: bool = False, conjugate: bool = True, ufunc: np.ufunc | None = None,
+                 linear: bool | tuple[int, ...] = False, multilinear: bool = False,
+                 elementwise: bool = False, view: bool = False, multiple: bool = False,
+                 conjugate: bool = True, ufunc: np.ufunc | None = None,
                  store: Callable[..., None] | None = None,
                  batch: Callable[..., Any] | None = None, lower: Callable[..., Any] | None = None,
                  decompose: Callable[..., Any] | None = None, node: str = "",
                  refuses: dict[str, Any] | None = None, aligned: bool = True,
-                 uniform: bool = False) -> None:
+                 uniform: bool = False,
+                 terms: tuple[tuple[str, ...], str] | None = None) -> None:
         self.name, self.evaluate = name, evaluate
         self.abstract = functools.lru_cache(maxsize=512)(_refusing(abstract, refuses or {}))
         self.vjp, self.jvp = _rules(vjp), _rules(jvp)
-        self.linear, self.elementwise, self.view = linear, elementwise, view
+        self.linear, self.multilinear = linear, multilinear
+        self.elementwise, self.view = elementwise, view
         self.multiple, self.conjugate, self.ufunc, self.store = multiple, conjugate, ufunc, store
         self.batch, self.lower, self.decompose = batch, lower, decompose
-        self.aligned, self.uniform = aligned, uniform
+        self.aligned, self.uniform, self.terms = aligned, uniform, terms
         self.node_name = node or f"{_camel(name)}Backward0"
         self.node_class: Any = None  # made by the tape on first need
 

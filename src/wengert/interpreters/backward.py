@@ -24,6 +24,7 @@ from ..core.aval import LARGE, Aval, aval_of
 from ..core.handle import Handle, wrap
 from ..core.levels import here, modes
 from ..primitives.layout import clone
+from .anomaly import Watched, explain
 from .inplace import overlaps_itself, written
 from .pullback import Several, fill, pull_port, pullback
 from .tape import FREED, AccumulateGrad, Node, Port
@@ -33,7 +34,8 @@ _delivery = threading.Lock()
 
 
 def run(roots: Sequence[tuple[Any, Any]], *, retain: bool, create: bool,
-        wanted: Sequence[Any] | None = None, accumulate: bool = True) -> dict[Any, Any]:
+        wanted: Sequence[Any] | None = None, accumulate: bool = True,
+        below: bool = False) -> dict[Any, Any]:
     """Differentiates: carries cotangents from root nodes back to leaves, or to wanted nodes.
 
     Args:
@@ -42,12 +44,16 @@ def run(roots: Sequence[tuple[Any, Any]], *, retain: bool, create: bool,
         create: record the derivative's own computation.
         wanted: the nodes whose cotangents are asked for; None: those of all leaves.
         accumulate: add to the `.grad` of leaves (only of those wanted, if any are named).
+        below: the graph is a transform's tape, whose rules work on whatever lies below.
 
     Returns:
         The cotangents of the wanted nodes that were reached.
     """
-    this = _Pass(retain, create, wanted)
-    if create:
+    this = _Pass(retain, create or below, wanted)
+    if below:
+        with np.errstate(all="ignore"):
+            this.carry(roots)
+    elif create:
         with modes(grad=True):
             this.carry(roots)
             if accumulate:
@@ -63,7 +69,7 @@ def run(roots: Sequence[tuple[Any, Any]], *, retain: bool, create: bool,
 class _Pass:
     """One run of backward: what waits, what has arrived."""
 
-    __slots__ = ("arrived", "captured", "create", "heap", "needed", "pending", "retain",
+    __slots__ = ("arrived", "captured", "create", "heap", "needed", "pending", "pull", "retain",
                  "retained", "wanted")
 
     def __init__(self, retain: bool, create: bool, wanted: Iterable[Any] | None) -> None:
@@ -75,6 +81,7 @@ class _Pass:
         self.retained: list[tuple[Any, Any]] = []
         self.captured: dict[Any, Any] = {}
         self.needed: set[Any] | None = None
+        self.pull = Watched(here.anomaly).pull if here.anomaly else pullback
 
     def carry(self, roots: Sequence[tuple[Any, Any]]) -> None:
         if self.wanted is not None:
@@ -90,31 +97,37 @@ class _Pass:
     def _walk(self) -> None:
         heap, pending, arrived = self.heap, self.pending, self.arrived
         needed, create, free = self.needed, self.create, not self.retain
-        while heap:
-            node = heappop(heap)[1]
-            g = pending.pop(node)
-            if node.extra is not None:
-                g = self._before(node, g)
-            if needed is not None and not self._goes_on(node, g):
-                continue
-            if node.extra is None and type(g) is not Several and type(node) is not Port:
-                cotangents: Any = pullback(node, g, create, needed)
-            else:
-                cotangents = self._pull(node, g)
-            if free and node.saved:
-                node.saved = FREED
-            g = None  # let arrays go before the next ones are made
-            for edge, cotangent in zip(node.edges, cotangents):  # noqa: B905 - hot
-                if cotangent is None:
+        pull = self.pull
+        node: Any = None
+        try:
+            while heap:
+                node = heappop(heap)[1]
+                g = pending.pop(node)
+                if node.extra is not None:
+                    g = self._before(node, g)
+                if needed is not None and not self._goes_on(node, g):
                     continue
-                waiting = arrived if edge.leaf else pending
-                if edge in waiting:
-                    waiting[edge] = _sum(waiting[edge], cotangent)
+                if node.extra is None and type(g) is not Several and type(node) is not Port:
+                    cotangents: Any = pull(node, g, create, needed)
                 else:
-                    waiting[edge] = cotangent
-                    if waiting is pending:
-                        heappush(heap, (edge.order, edge))
-            cotangents = cotangent = None
+                    cotangents = self._pull(node, g)
+                if free and node.saved:
+                    node.saved = FREED
+                g = None  # let arrays go before the next ones are made
+                for edge, cotangent in zip(node.edges, cotangents):  # noqa: B905 - hot
+                    if cotangent is None:
+                        continue
+                    waiting = arrived if edge.leaf else pending
+                    if edge in waiting:
+                        waiting[edge] = _sum(waiting[edge], cotangent)
+                    else:
+                        waiting[edge] = cotangent
+                        if waiting is pending:
+                            heappush(heap, (edge.order, edge))
+                cotangents = cotangent = None
+        except Exception as error:
+            explain(error, node)
+            raise
 
     def _hand(self, edge: Any, cotangent: Any) -> None:
         waiting = self.arrived if edge.leaf else self.pending
@@ -138,17 +151,8 @@ class _Pass:
         extra = node.extra
         if type(g) is Several:
             g = fill(node, g, self.create)
-        if extra is None:
-            return pullback(node, g, self.create, self.needed)
-        try:
-            cotangents: Sequence[Any] = pullback(node, g, self.create, self.needed)
-            if here.anomaly and here.check_nan:
-                _check_nan(node, cotangents)
-        except Exception as error:
-            if extra.line is not None:
-                error.add_note(f"{node.name()} comes from the forward operation at {extra.line}")
-            raise
-        if not extra.posthooks:
+        cotangents: Sequence[Any] = self.pull(node, g, self.create, self.needed)
+        if extra is None or not extra.posthooks:
             return cotangents
         ins = node.ins if node.ins is not None else (node.out,) * len(node.edges)
         return self._hook(extra.posthooks, ins, cotangents, g if isinstance(g, list) else (g,))
@@ -313,11 +317,3 @@ def _checked(found: Any, aval: Aval, create: bool, hook: Any) -> Any:
                            f"torch.{aval.dtype.words}Tensor got "
                            f"torch.{found.aval.dtype.words}Tensor)")
     return found if create else found.value
-
-
-def _check_nan(node: Any, cotangents: Sequence[Any]) -> None:
-    """Raises if a node's rule made a NaN, in PyTorch's words."""
-    for i, g in enumerate(cotangents):
-        value = g.value if isinstance(g, Handle) else g
-        if value is not None and np.isnan(value).any():
-            raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output.")

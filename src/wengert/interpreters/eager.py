@@ -12,8 +12,8 @@ import numpy as np
 
 from ..core import blocks
 from ..core.aval import LARGE, Aval, aval_of
-from ..core.handle import Alias, Handle, Storage, wrap
-from ..core.levels import ground, here, quietly, shared
+from ..core.handle import Alias, Handle, Storage, plain_aval, wrap
+from ..core.levels import DeeperError, bind, ground, here, quietly, shared
 from ..core.primitive import Primitive, Rule
 from .tape import record
 from .views import make_view, refresh
@@ -23,9 +23,13 @@ def interpret(primitive: Primitive, operands: Sequence[Any], params: dict[str, A
     """Computes an application of a primitive to plain tensors, and records it if it must."""
     if len(operands) == 1 and not (shared.special or primitive.multiple):
         x = operands[0]
-        if x.alias is None and (x.node is None or primitive.vjp is not None):
+        if (x.alias is None and x.aval.level is None
+                and (x.node is None or primitive.vjp is not None)):
             return _simple(primitive, x, params)
-    values, avals, edges, recorded = unpack(operands)
+    try:
+        values, avals, edges, recorded = unpack(operands)
+    except DeeperError:
+        return bind(primitive, operands, params)
     if recorded:
         recorded = here.grad
         if recorded and primitive.vjp is None:
@@ -42,11 +46,17 @@ def interpret(primitive: Primitive, operands: Sequence[Any], params: dict[str, A
         out.alias = Alias(Storage(inference=True))
     if recorded and result.dtype.differentiable:
         record(primitive, out, operands, avals, edges, params)
+    if shared.special and (watch := here.anomaly):
+        watch.look(primitive, values, params, out)
     return out
 
 
 def unpack(operands: Sequence[Any]) -> tuple[list[Any], list[Aval], list[Any], bool]:
-    """The operands' values, avals and nodes, and whether there is any node."""
+    """The operands' values, avals and nodes, and whether there is any node.
+
+    Raises:
+        DeeperError: if one lives at a transform's level.
+    """
     values: list[Any] = []
     avals: list[Aval] = []
     edges: list[Any] = []
@@ -55,8 +65,11 @@ def unpack(operands: Sequence[Any]) -> tuple[list[Any], list[Aval], list[Any], b
         if isinstance(operand, Handle):
             if operand.alias is not None:
                 refresh(operand)
+            aval = operand.aval
+            if aval.level is not None:
+                raise DeeperError
             values.append(operand.value)
-            avals.append(operand.aval)
+            avals.append(aval)
             node = operand.node
             edges.append(node)
             if node is not None:
@@ -80,6 +93,36 @@ def _simple(primitive: Primitive, x: Any, params: dict[str, Any]) -> Any:
     return out
 
 
+def apply(primitive: Primitive, values: Sequence[Any], params: dict[str, Any]) -> Any:
+    """A primitive applied to what lies below a level: arrays give an array.
+
+    Tensors give one too, if nothing hangs on the result: no history, no other tensor's memory.
+    """
+    avals = []
+    for value in values:
+        if isinstance(value, Handle):
+            found = primitive(*values, **params)
+            return tuple(map(settled, found)) if primitive.multiple else settled(found)
+        if type(value) is not np.ndarray:
+            return apply(primitive, [_array(v, values) for v in values], params)
+        avals.append(aval_of(value))
+    result = primitive.abstract(*avals, **params)
+    if not primitive.multiple:
+        return evaluate(primitive, values, result, params)
+    return tuple(map(np.asarray, quietly(primitive.evaluate, *values, **params)))
+
+
+def _array(value: Any, values: Sequence[Any]) -> Any:
+    return value if isinstance(value, (Handle, np.ndarray)) else constant(value, values)
+
+
+def settled(x: Any) -> Any:
+    """A tensor's array, if there is no more to the tensor."""
+    if isinstance(x, Handle) and x.aval.level is None and x.node is None and x.alias is None:
+        return x.value
+    return x
+
+
 def evaluate(primitive: Primitive, values: Sequence[Any], result: Aval,
              params: dict[str, Any]) -> np.ndarray:
     """The primitive's value, as an array even where NumPy would give a scalar."""
@@ -96,8 +139,8 @@ def constant(operand: Any, operands: Sequence[Any]) -> np.ndarray:
     """An operand that is no tensor, as an array: a number takes the dtype of the tensors."""
     if isinstance(operand, (np.ndarray, np.generic)):
         return np.asarray(operand)
-    tensors = [o.aval.dtype for o in operands if isinstance(o, Handle)]
-    return np.asarray(operand, max(tensors, key=lambda d: d.category).numpy)
+    kinds = [plain_aval(o).dtype for o in operands if isinstance(o, (Handle, np.ndarray))]
+    return np.asarray(operand, max(kinds, key=lambda d: d.category).numpy)
 
 
 def underivable(primitive: Primitive) -> Primitive:
@@ -130,7 +173,9 @@ def _several(primitive: Primitive, operands: Sequence[Any], values: list[Any],
             make_view(primitive, operands[0], out, params, index=i, origin="multiple")
     if recorded:
         record(primitive, outs, operands, avals, edges, params)
+    if shared.special and (watch := here.anomaly):
+        watch.look(primitive, values, params, outs)
     return outs
 
 
-ground.interpret = interpret
+ground.interpret, ground.apply = interpret, apply

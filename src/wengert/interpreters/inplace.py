@@ -13,11 +13,11 @@ import numpy as np
 from ..core import blocks, dtypes
 from ..core.aval import LARGE, Aval
 from ..core.handle import GradSlot, Handle, storage_of, wrap
-from ..core.levels import here, quietly
+from ..core.levels import DeeperError, deepest, here, quietly, shared
 from ..core.primitive import Primitive
 from .eager import underivable, unpack
 from .tape import AccumulateGrad, Node, record
-from .views import MULTIPLE, base_of, output_words, rebase, refresh
+from .views import FUNCTIONS, base_of, output_words, rebase, refresh
 
 
 def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
@@ -28,10 +28,17 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
             if the result's shape is not x's or its dtype can't be stored in x's, or if several
             elements of x share one place in memory.
     """
+    if x.extra is BORROWED:
+        own(x)
     if x.alias is not None:
         refresh(x)
     operands = (x, *others)
-    values, avals, edges, recorded = unpack(operands)
+    try:
+        values, avals, edges, recorded = unpack(operands)
+    except DeeperError:
+        level = deepest(operands)
+        assert level is not None
+        return level.write(primitive, x, others, params)
     recorded = recorded and here.grad and x.aval.dtype.differentiable
     if here.grad:
         check_history(x, recorded)
@@ -46,16 +53,32 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
         primitive = underivable(primitive)
     if recorded:
         operands = (_before(primitive, x, edges), *others)
+    watch = here.anomaly if shared.special else None
+    before = [np.array(values[0]), *values[1:]] if watch else values
     _store(primitive, x.value, values, result, params)
     written(x)
     if recorded:
         _set_history(primitive, x, operands, avals, edges, params)
+    if watch:
+        watch.look(primitive, before, params, x)
     return x
+
+
+BORROWED = GradSlot()
+"""The `extra` of a tensor whose memory is not its own: it gets a copy before it is written."""
+
+
+def own(x: Any) -> None:
+    """Gives a tensor memory of its own."""
+    x.value, x.alias, x.extra = np.array(x.value), None, None
 
 
 def written(x: Handle) -> None:
     """Counts a write to x's memory, so that whoever saved the old value will notice."""
-    storage_of(x).version += 1
+    storage = storage_of(x)
+    storage.version += 1
+    if shared.special and here.anomaly:
+        here.anomaly.mark_write(storage)
 
 
 def check_fits(x: Aval, result: Aval) -> None:
@@ -85,8 +108,9 @@ def check_history(x: Any, recorded: bool) -> None:
     """Refuses to overwrite what a leaf's gradient is taken with respect to."""
     base = base_of(x)
     if base is not x and x.alias.origin and (recorded or base.node is not None):
-        raise RuntimeError(f"{output_words(x)} is being modified inplace. {MULTIPLE}"
-                           if x.alias.origin == "multiple" else _ORIGINS[x.alias.origin])
+        why = FUNCTIONS.get(x.alias.origin)
+        raise RuntimeError(_ORIGINS[x.alias.origin] if why is None else
+                           f"{output_words(x)} is being modified inplace. {why}")
     check_leaf(x)
 
 

@@ -8,11 +8,12 @@ import numpy as np
 
 from ..core import blocks
 from ..core.aval import LARGE, Aval
-from ..core.handle import Handle, wrap
+from ..core.handle import Handle, Storage, wrap
 from ..core.levels import here
 from ..core.primitive import AVALS, LISTS, Rule
 from ..primitives.layout import cast, conj, real, sum_to
-from .tape import FREED, Node, Port, SavedOutput
+from .packing import PackedValues, unpacked
+from .tape import FREED, Node, Port, SavedOutput, new, versions
 
 
 class Several(list[Any]):
@@ -28,13 +29,15 @@ def pullback(node: Any, g: Any, create: bool, needed: set[Any] | None) -> list[A
         create: whether to work on tensors, so that the work is recorded in its turn.
         needed: the nodes whose cotangents are wanted; None for all.
     """
+    if type(node.saved) is not tuple:
+        if node.pull is not None:
+            return node.pull(g, create, needed)
+        node = opened(node, create)
     saved, rules, out, ins = node.saved, node.rules, node.out, node.ins
-    if saved is FREED:
-        raise RuntimeError(_SECOND_TIME)
     if type(rules) is not tuple:
         rules = (rules,) * len(node.edges)
     # Small, real and single-valued is the common case: its rules are called right here.
-    simple = not create and type(out) is Aval and out.simple
+    simple = type(g) is np.ndarray and type(out) is Aval and out.simple
     found: list[Any] = []
     i = -1
     for edge in node.edges:
@@ -49,7 +52,8 @@ def pullback(node: Any, g: Any, create: bool, needed: set[Any] | None) -> list[A
         elif simple:
             value = saved[only]
             if type(value) is not np.ndarray:
-                value = value.value if value.alias is None else read(node, only)
+                value = (read_tensor(node, only) if create else
+                         value.value if value.alias is None else read(node, only))
             cotangent = rule.fn(g, value)
         else:
             cotangent = _general(node, rule, i, g, create)
@@ -59,6 +63,35 @@ def pullback(node: Any, g: Any, create: bool, needed: set[Any] | None) -> list[A
     return found
 
 
+_STATE = tuple(slot for slot in Node.__slots__ if not slot.startswith("_") and slot != "line")
+
+
+def opened(node: Any, create: bool) -> Any:
+    """A node whose saved values can be read: a twin, if they went through hooks.
+
+    Raises:
+        RuntimeError: if they were freed.
+    """
+    if node.saved is FREED:
+        raise RuntimeError(SECOND_TIME)
+    if type(node.saved) is not PackedValues:
+        return node
+    twin = new(type(node))
+    for slot in _STATE:
+        setattr(twin, slot, getattr(node, slot))
+    if hasattr(node, "line"):
+        twin.line = node.line
+    twin.saved = unpacked(node, create)
+    twin.versions = versions(twin.saved)
+    return twin
+
+
+def kept(node: Node) -> list[Any]:
+    """The tensors that `tape.keep` saved, with their history."""
+    node = opened(node, True)
+    return [read_tensor(node, place) for place in range(len(node.saved))]
+
+
 def pull_port(port: Port, g: Any) -> list[Any]:
     """A port hands its cotangent to its place at the node with several results."""
     return [Several(g if i == port.index else None for i in range(len(port.node.out)))]
@@ -66,6 +99,8 @@ def pull_port(port: Port, g: Any) -> list[Any]:
 
 def fill(node: Node, g: Several, create: bool) -> list[Any]:
     """The cotangents of all results of a node, zeros where none arrived."""
+    if not node.materializes:
+        return g
     return [_zeros(aval, create) if v is None else v for v, aval in zip(g, node.out, strict=True)]
 
 
@@ -102,8 +137,9 @@ def _general(node: Node, rule: Rule, i: int, g: Any, create: bool) -> Any:
     primitive = node.primitive
     conjugate = primitive.conjugate and not primitive.multiple and node.out.is_complex
     arguments = [_argument(node, name, i, get, conjugate) for name in rule.reads]
-    if (not create and primitive.elementwise and not primitive.multiple
-            and node.out.numel >= LARGE and not conjugate):
+    if (type(g) is np.ndarray and primitive.elementwise and not primitive.multiple
+            and node.out.numel >= LARGE and not conjugate
+            and not any(isinstance(argument, Handle) for argument in arguments)):
         target = node.out if node.ins is None else node.out.with_dtype(node.ins[i].dtype)
         cotangent = blocks.map_rule(rule.fn, g, arguments, target)
         if cotangent is not None:
@@ -155,7 +191,7 @@ def _zeros(aval: Aval, create: bool) -> Any:
     return wrap(zeros, aval) if create else zeros
 
 
-_SECOND_TIME = (
+SECOND_TIME = (
     "Trying to backward through the graph a second time (or directly access saved tensors after "
     "they have already been freed). Saved intermediate values of the graph are freed when you "
     "call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward "
@@ -171,11 +207,23 @@ def _overwritten(node: Node, place: int) -> str:
         f", which is output {getattr(maker, 'index', 0)} of "
         f"{getattr(maker, 'node', maker).name().partition('Backward')[0]},")
     expected = node.versions[place] if node.versions is not None else 0
-    hint = ("the operation that failed to compute its gradient was called at the line given below. "
-            "The variable in question was changed there or anywhere later." if here.anomaly else
-            "enable anomaly detection to find the operation that failed to compute its gradient, "
-            "with torch.autograd.set_detect_anomaly(True, check_nan=False).")
+    hint = _history(node, value.alias.storage, expected) or (
+        "enable anomaly detection to find the operation that failed to compute its gradient, "
+        "with torch.autograd.set_detect_anomaly(True, check_nan=False).")
     return ("one of the variables needed for gradient computation has been modified by an inplace "
             f"operation: [torch.{value.aval.dtype.words}Tensor {list(value.aval.shape)}]{origin} "
             f"is at version {value.alias.storage.version}; expected version {expected} instead. "
             f"Hint: {hint}")
+
+
+def _history(node: Node, storage: Storage, saved: int) -> str:
+    """What anomaly detection remembers of a saved value: who saved it, who overwrote it."""
+    line = getattr(node, "line", None)
+    write = next((at for version, at in getattr(storage, "writes", ()) if version > saved), None)
+    if line is None and write is None:
+        return "" if not here.anomaly else (
+            "the operation that saved it ran before anomaly detection was enabled.")
+    return " ".join(filter(None, (
+        line and f"it was saved by the operation at {line}.",
+        f"It was overwritten at {write}." if write else
+        "It was overwritten there or anywhere later.")))

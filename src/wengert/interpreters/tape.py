@@ -8,7 +8,6 @@ last tensor that needs it goes. It saves an operand or the result only if a rule
 from __future__ import annotations
 
 import itertools
-import sys
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -19,6 +18,8 @@ from ..core.aval import Aval
 from ..core.handle import Alias, GradSlot, Handle, wrap
 from ..core.levels import here, shared
 from ..core.primitive import Primitive
+from .packing import packed
+from .provenance import Line
 
 new = object.__new__
 number = itertools.count(0, -1).__next__
@@ -27,7 +28,11 @@ number = itertools.count(0, -1).__next__
 _WRITTEN_BY_HAND = frozenset(("AccumulateGrad", "CopyBackwards", "CopySlices"))
 """Nodes whose names PyTorch gives with their C++ namespace."""
 
-FREED: Any = ("freed",)
+class _Freed(tuple[Any, ...]):
+    """No tuple of saved values: the pullback looks twice at what is no plain tuple."""
+
+
+FREED: Any = _Freed(("freed",))
 """Stands for the saved values of a node whose backward has run."""
 
 
@@ -64,9 +69,12 @@ class _Hooks(dict[int, Any]):
 
 
 class Extra:
-    """What few nodes have: hooks, metadata, the user's line, where to retain the gradient."""
+    """What few nodes have: hooks, metadata, where to retain the gradient.
 
-    __slots__ = ("hooks", "line", "metadata", "posthooks", "prehooks", "retain")
+    Anomaly detection adds the `fault` of what was computed there.
+    """
+
+    __slots__ = ("fault", "hooks", "metadata", "posthooks", "prehooks", "retain")
 
     def __init__(self) -> None:
         self.hooks = _Hooks()  # on the tensor: cotangent -> cotangent
@@ -74,7 +82,7 @@ class Extra:
         self.posthooks = _Hooks()  # on the node: (grad_inputs, grad_outputs) -> grad_inputs
         self.metadata: dict[str, Any] = {}
         self.retain: GradSlot | None = None
-        self.line: str | None = None
+        self.fault: Any = None
 
 
 class SavedOutput:
@@ -107,15 +115,18 @@ class Node:
         order: its number; the later, the smaller.
         params: the primitive's parameters.
         extra: hooks and the like; None for most.
+        line: where the user called the operation; set by anomaly detection alone.
     """
 
-    __slots__ = ("__weakref__", "edges", "extra", "ins", "order", "out", "params", "saved",
-                 "versions")
+    __slots__ = ("__weakref__", "edges", "extra", "ins", "line", "order", "out", "params",
+                 "saved", "versions")
 
     primitive: ClassVar[Primitive]
     rules: ClassVar[Any] = ()  # the primitive's VJP rules
     places: ClassVar[tuple[int, ...] | None] = None  # what they read, if all operands have an edge
     leaf: ClassVar[bool] = False
+    pull: ClassVar[Any] = None  # its own pullback, where there are no rules
+    materializes: ClassVar[bool] = True  # whether it is handed zeros where no gradient arrived
 
     edges: tuple[Any, ...]
     saved: tuple[Any, ...]
@@ -125,6 +136,7 @@ class Node:
     order: int
     params: dict[str, Any] | None
     extra: Extra | None
+    line: Line
 
     def share(self, alias: Alias) -> None:
         """Hears that the result's memory may be written from now on."""
@@ -191,7 +203,7 @@ class AccumulateGrad(Node):
     def __init__(self, leaf: Handle) -> None:
         self.edges, self.saved, self.versions = (), (), None
         self.ins, self.params, self.extra = None, None, None
-        self.out, self.order = leaf.aval, number()
+        self.out, self.order = leaf.aval.plain, number()
         self.grad: Any = leaf.extra.grad if leaf.extra is not None else None
         self.post_accumulate: _Hooks | None = None
         self.follow(leaf)
@@ -199,7 +211,7 @@ class AccumulateGrad(Node):
     def follow(self, leaf: Handle) -> None:
         """Notes which tensor this is the accumulator of, and what its value is now."""
         self._leaf, self._value, self._alias = weakref.ref(leaf), leaf.value, leaf.alias
-        self.out = leaf.aval
+        self.out = leaf.aval.plain
 
     def share(self, alias: Alias) -> None:
         self._alias = alias
@@ -241,26 +253,46 @@ def leaf_node(leaf: Handle) -> AccumulateGrad:
 
 
 def record(primitive: Primitive, out: Any, operands: Sequence[Any], avals: Sequence[Aval],
-           edges: Sequence[Any], params: dict[str, Any]) -> Node:
-    """Makes the node of an application that has run; `out` is its result (or results)."""
+           edges: Sequence[Any], params: dict[str, Any], saved: Any = None) -> Node:
+    """Makes the node of an application that has run; `out` is its result (or results).
+
+    `saved` is what stands for the result among saved values: the result by value, if not given.
+    """
     node: Node = new(primitive.node_class or node_class(primitive))
     node.edges, node.order = tuple(edges), number()
     node.ins, node.params, node.extra = tuple(avals), params, None
-    _save(node, primitive, out, operands)
-    if shared.special and here.anomaly:
-        node.more().line = user_line()
+    _save(node, primitive, out, operands, saved)
+    if shared.special:
+        if here.hooks is not None and node.saved:
+            node.saved, node.versions = packed(node.saved, out), None
+        if watch := here.anomaly:
+            watch.mark(node)
     if primitive.multiple:
-        node.out = tuple(o.aval for o in out)
+        node.out = tuple(o.aval.plain for o in out)
         for i, o in enumerate(out):
             if o.aval.dtype.differentiable:
-                o.node = _port(node, i, o.aval)
+                o.node = port_of(node, i, o.aval.plain)
     else:
-        node.out = out.aval
+        node.out = out.aval.plain
         out.node = node
     return node
 
 
-def _port(node: Node, index: int, aval: Aval) -> Port:
+def keep(tensors: Sequence[Handle]) -> Node:
+    """A node that does nothing but save tensors as nodes do: through hooks, noticing writes."""
+    node: Node = new(Node)
+    node.edges, node.order = tuple(t.node for t in tensors), number()
+    node.ins = node.out = node.params = node.extra = None
+    node.saved, node.versions = tuple(tensors), versions(tensors)
+    if here.hooks is not None:
+        node.saved, node.versions = packed(node.saved), None
+    if here.anomaly:
+        here.anomaly.mark(node)
+    return node
+
+
+def port_of(node: Node, index: int, aval: Aval) -> Port:
+    """A new port for one of a node's results."""
     port: Port = new(Port)
     port.node, port.index, port.edges, port.order = node, index, (node,), number()
     port.ins = port.params = port.extra = port.versions = None
@@ -268,7 +300,8 @@ def _port(node: Node, index: int, aval: Aval) -> Port:
     return port
 
 
-def _save(node: Node, primitive: Primitive, out: Any, operands: Sequence[Any]) -> None:
+def _save(node: Node, primitive: Primitive, out: Any, operands: Sequence[Any],
+          result: Any = None) -> None:
     """Saves what the rules of the operands with an edge read (place -1 is the result)."""
     node.saved, node.versions = (), None
     places: Sequence[int] | None = node.places
@@ -279,12 +312,16 @@ def _save(node: Node, primitive: Primitive, out: Any, operands: Sequence[Any]) -
     saved: list[Any] = [None] * (len(operands) + 1)
     aliased = False
     for place in places:
-        saved[place] = value = operands[place] if place >= 0 else saved_output(out)
-        if type(value) is not np.ndarray and value.alias is not None:
-            aliased = True
+        value = operands[place] if place >= 0 else (
+            saved_output(out) if result is None else result)
+        if isinstance(value, (Handle, SavedOutput)):
+            aliased = aliased or value.alias is not None
+        else:
+            value = np.asarray(value)  # a NumPy scalar, out of a rule
+        saved[place] = value
     node.saved = tuple(saved)
     if aliased:
-        node.versions = _versions(saved)
+        node.versions = versions(saved)
 
 
 def _places(primitive: Primitive, edges: Sequence[Any]) -> list[int]:
@@ -294,11 +331,11 @@ def _places(primitive: Primitive, edges: Sequence[Any]) -> list[int]:
             if edge is not None and rule is not None for place in rule.saved_places(len(edges))]
 
 
-def _versions(saved: Sequence[Any]) -> tuple[int, ...] | None:
+def versions(saved: Sequence[Any]) -> tuple[int, ...] | None:
     """The versions of saved values; None if all are 0."""
-    versions = tuple(0 if (alias := getattr(v, "alias", None)) is None else _saved_version(alias)
-                     for v in saved)
-    return versions if any(versions) else None
+    found = tuple(0 if (alias := getattr(v, "alias", None)) is None else _saved_version(alias)
+                  for v in saved)
+    return found if any(found) else None
 
 
 def _saved_version(alias: Alias) -> int:
@@ -309,15 +346,3 @@ def _saved_version(alias: Alias) -> int:
             "a clone to get a normal tensor and use it in autograd, or use `torch.no_grad()` "
             "instead of `torch.inference_mode()`.")
     return alias.storage.version
-
-
-PACKAGE = __name__.partition(".")[0] + "."
-
-
-def user_line() -> str:
-    """Where in the user's program the operation that is running was called."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(PACKAGE):
-        frame = frame.f_back
-    return f'File "{frame.f_code.co_filename}", line {frame.f_lineno}, in {frame.f_code.co_name}'
-

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..core.aval import Aval
-from ..core.handle import Alias, Handle, storage_of
-from ..core.levels import here
+from ..core.handle import Alias, Handle, plain_aval, storage_of
+from ..core.levels import ground, here
 from ..core.primitive import Primitive, primitive
+from ..primitives.elementwise import where
 from ..primitives.layout import sum_to
 from .tape import Node, new, node_class, number, record
 
@@ -36,6 +37,17 @@ class Step:
     def aval(self, x: Aval) -> Aval:
         out: Any = self.primitive.abstract(x, **self.params)
         return out if self.index is None else out[self.index]
+
+
+    def transpose(self, g: Any, x: Aval) -> Any:
+        """What this step takes g from, with zeros elsewhere."""
+        stand_in = np.broadcast_to(np.zeros((), x.numpy), x.shape)
+        if self.index is not None:
+            avals: Any = self.primitive.abstract(x, **self.params)
+            g = [g if i == self.index else _zeros(a) for i, a in enumerate(avals)]
+        rule = self.primitive.rule(0)
+        assert rule is not None
+        return rule.fn(g, *rule.arguments([stand_in], None, self.params, 0))
 
 
 Chain = tuple[Any, ...]
@@ -75,6 +87,9 @@ def refresh(x: Handle) -> None:
     if alias is None or alias.base is None or alias.seen == alias.storage.version:
         return
     base = alias.base
+    if base.aval.level is not None:
+        _take_anew(x, base)
+        return
     if base.node is None:
         alias.seen = alias.storage.version
         return
@@ -88,9 +103,9 @@ def refresh(x: Handle) -> None:
                 "you don't want the inplace to be tracked) or both outside (if you want the "
                 "inplace to be tracked).")
         return
-    if alias.origin == "multiple" and here.grad:
+    if alias.origin in FUNCTIONS and here.grad:
         raise RuntimeError(f"{output_words(x)} its base or another view of its base has been "
-                           f"modified inplace. {MULTIPLE}")
+                           f"modified inplace. {FUNCTIONS[alias.origin]}")
     alias.seen = alias.storage.version
     node: Node = new(node_class(take_view))
     node.edges, node.order, node.saved, node.versions = (base.node,), number(), (), None
@@ -99,10 +114,23 @@ def refresh(x: Handle) -> None:
     x.node = node
 
 
+def _take_anew(x: Handle, base: Handle) -> None:
+    """Takes a view's value from its base, whose handle was rebound inside a transform."""
+    alias = x.alias
+    assert alias is not None
+    new = follow(alias.chain, base)
+    x.value, x.aval, x.node, x.extra = new.value, new.aval, new.node, new.extra
+    alias.seen = alias.storage.version
+
+
 def output_words(view: Any) -> str:
     """How PyTorch calls one of several views, as "Output 0 of Unbind is a view and"."""
     if view.node is None:
         return "A view was created in no_grad mode and"
+    if view.alias.origin.startswith("custom"):
+        node = getattr(view.node, "node", view.node)
+        name = type(node).__name__.partition("Backward")[0]
+        return f"Output {getattr(view.node, 'index', 0)} of {name} is a view and"
     step = view.alias.chain[-1]
     name = node_class(step.primitive).__name__.partition("Backward")[0]
     return f"Output {step.index or 0} of {name} is a view and"
@@ -112,6 +140,15 @@ MULTIPLE = (
     "This view is the output of a function that returns multiple views. Such functions do not "
     "allow the output views to be modified inplace. You should replace the inplace operation by "
     "an out-of-place one.")
+
+CUSTOM = (
+    "This view was created inside a custom Function (or because an input was returned as-is) and "
+    "the autograd logic to handle view+inplace would override the custom backward associated with "
+    "the custom Function, leading to incorrect gradients. This behavior is forbidden. You can fix "
+    "this by cloning the output of the custom Function.")
+
+FUNCTIONS = {"multiple": MULTIPLE, "custom": CUSTOM, "custom multiple": MULTIPLE}
+"""By a view's origin, why it must not be written through."""
 
 
 def rebase(view: Handle) -> None:
@@ -140,13 +177,14 @@ write_view = primitive(
     "write_view", _write, abstract=lambda x, y, chain: x, linear=True,
     vjp=(lambda g, y_aval, chain: write_view(g, _zeros(y_aval), chain=chain),
          lambda g, chain: take_view(g, chain=chain)),
-    node="CopySlices")
+    decompose=lambda x, y, chain: _overlay(x, y, chain), node="CopySlices")
 """x with the part that `chain` views replaced by y."""
 
 take_view = primitive(
     "take_view", lambda x, chain: follow(chain, x), linear=True,
     abstract=lambda x, chain: follow_aval(chain, x),
     vjp=(lambda g, x_aval, chain: _untake(g, x_aval, chain),),
+    decompose=lambda x, chain: follow(chain, x),
     node="AsStridedBackward0")
 """The part of x that `chain` views (as a value: what is differentiated is the copy)."""
 
@@ -165,6 +203,17 @@ def _untake(g: Any, x: Aval, chain: Chain) -> Any:
     return g
 
 
+def _overlay(x: Any, y: Any, chain: Chain) -> Any:
+    """`write_view` in smaller steps: y is carried back to where the chain came from."""
+    avals = [plain_aval(x)]
+    mask = _write(np.zeros(avals[0].shape, np.bool_), np.ones((), np.bool_), chain)
+    for step in chain:
+        avals.append(step.aval(avals[-1]))
+    for step, before in reversed(list(zip(chain, avals, strict=False))):
+        y = step.transpose(y, before)
+    return where(mask, y, x)
+
+
 def follow_aval(chain: Chain, x: Aval) -> Aval:
     for step in chain:
         x = step.aval(x)
@@ -173,4 +222,7 @@ def follow_aval(chain: Chain, x: Aval) -> Aval:
 
 def _zeros(aval: Aval) -> np.ndarray:
     return np.zeros(aval.shape, aval.numpy)
+
+
+ground.refresh = refresh
 

@@ -39,6 +39,10 @@ def also(**names: str) -> Callable[[F], F]:
 numpy_words = also(axis="dim", keepdims="keepdim")
 """NumPy's names for the dimension and for keeping it."""
 
+LOOKS = ("Python looks at the numbers of a Tensor here, and what follows would depend on them; "
+         "use torch.where instead of `if` and `while`, and other operations on tensors.")
+"""What `concrete` is told that they are wanted for."""
+
 ALL_DIMS = tuple(tuple(range(n)) for n in range(8))
 
 

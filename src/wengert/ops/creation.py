@@ -13,10 +13,10 @@ from ..core import dtypes
 from ..core.aval import aval_of
 from ..core.device import check_device
 from ..core.handle import Alias, Handle, Results, Storage, wrap
-from ..core.levels import here
+from ..core.levels import concrete, here, numbers
 from ..interpreters.tape import leaf_node
 from ..primitives import layout
-from .arguments import nonnegative, sizes
+from .arguments import LOOKS, nonnegative, sizes
 from .operators import is_number
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
 def array_from(data: Any, dtype: Any = None, *, copy: bool = False) -> np.ndarray:
     """Data as an array of one of our dtypes."""
     if isinstance(data, Handle):
-        data = data.value
+        data = concrete(data, LOOKS)
     if isinstance(data, (np.ndarray, np.generic)):
         return _from_array(np.asarray(data), dtype, copy)
     kind = None if dtype is None else dtypes.of(dtype)
@@ -121,7 +121,7 @@ def _shape_of(data: Any) -> tuple[int, ...]:
     shape: list[int] = []
     while isinstance(data, (list, tuple, range)) or _is_inner_array(data):
         if _is_inner_array(data):
-            return (*shape, *np.shape(getattr(data, "value", data)))
+            return (*shape, *np.shape(numbers(data)))
         shape.append(len(data))
         if not len(data):
             break

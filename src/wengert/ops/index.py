@@ -8,10 +8,11 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.handle import Handle, wrap
+from ..core.levels import concrete, numbers
 from ..interpreters.inplace import check_kind, write
 from ..primitives import indexing as p, layout
 from . import shapes
-from .arguments import need_tensor, wrapped_dim
+from .arguments import LOOKS, need_tensor, wrapped_dim
 from .operators import is_number, number_array
 
 if TYPE_CHECKING:
@@ -115,8 +116,9 @@ def _parsed(x: Any, index: Any) -> tuple[list[Any], tuple[Any, Any] | None]:
     advanced part is a (pattern, index arrays) pair for what that gives.
     """
     items = list(index) if isinstance(index, tuple) else [index]
-    tensors = {id(i.value): i for i in items if isinstance(i, Handle)}
-    items = [_item(i) for i in items]
+    stand_ins = [_stand_in(i) for i in items]
+    tensors = {id(s): i for s, i in zip(stand_ins, items, strict=True) if isinstance(i, Handle)}
+    items = [_item(i) for i in stand_ins]
     items = _spelled_out(items, x.aval.ndim)
     basic: list[Any] = []
     advanced: list[Any] = []
@@ -146,6 +148,23 @@ def _parsed(x: Any, index: Any) -> tuple[list[Any], tuple[Any, Any] | None]:
     return basic, (pattern, [tensors.get(id(array), array) for array in indices])
 
 
+def _stand_in(item: Any) -> Any:
+    """An array for an index tensor, of its shape; of its numbers, where these are needed.
+
+    Integers from inside a transform (of which there may be several examples) are left for later.
+    """
+    if not isinstance(item, Handle):
+        return item
+    if item.aval.level is None or item.aval.dtype in (dtypes.bool_, dtypes.uint8):
+        return concrete(item, "An index that is a mask has a result whose size depends on it.")
+    return np.zeros((*item.aval.shape, 1), item.aval.numpy)[..., 0] if item.aval.ndim else (
+        _Scalar((), item.aval.numpy))
+
+
+class _Scalar(np.ndarray):
+    """Stands for a 0-d index tensor that must not become an int."""
+
+
 def _item(item: Any) -> Any:
     """One item of an index: an int, slice, None, Ellipsis, or an array of ints or bools."""
     if item is None or item is Ellipsis or isinstance(item, slice):
@@ -154,9 +173,8 @@ def _item(item: Any) -> Any:
         return np.asarray(item)
     if isinstance(item, _INTEGERS):
         return int(item)
-    if isinstance(item, Handle):
-        item = item.value
-        if item.dtype.kind in "iu" and item.dtype != np.uint8 and item.ndim == 0:
+    if type(item) is np.ndarray and item.dtype.kind in "iu" and item.dtype != np.uint8:
+        if item.ndim == 0:
             return int(item)
     if isinstance(item, (list, tuple, range)):
         item = np.asarray([_plain(v) for v in item]) if item else np.empty(0, np.int64)
@@ -175,7 +193,7 @@ def _item(item: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, Handle) else (
+    return concrete(value, LOOKS) if isinstance(value, Handle) else (
         [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value)
 
 
@@ -218,7 +236,7 @@ def _slice(item: slice, n: int) -> Any:
 
 def _number(value: Any) -> int:
     if isinstance(value, Handle):
-        return int(value.value)
+        return int(concrete(value, LOOKS))
     if not hasattr(value, "__index__"):
         raise TypeError("slice indices must be integers or None or have an __index__ method")
     return int(value.__index__())
@@ -326,7 +344,7 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The indices of the elements that are not zero: one row each, or a tensor per dimension."""
-    found = np.nonzero(np.atleast_1d(need_tensor("nonzero", input).value))
+    found = np.nonzero(np.atleast_1d(concrete(need_tensor("nonzero", input), LOOKS)))
     if as_tuple:
         return tuple(wrap(i) for i in found)
     return wrap(np.stack(found, 1) if input.aval.ndim else np.zeros((len(found[0]), 0), np.int64))
@@ -347,7 +365,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     if _int_index("index_select", index).aval.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
     if index.aval.numel and not (
-            index.value.min() >= 0 and index.value.max() < input.aval.shape[d]):
+            numbers(index).min() >= 0 and numbers(index).max() < input.aval.shape[d]):
         raise IndexError("index out of range in self")
     flat = index if index.aval.ndim else shapes.reshape(index, 1)
     return _checked(lambda: _index_select(input, flat, pattern=(_WHOLE,) * d + (0,)))
@@ -368,8 +386,9 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 def _check_range(index: Any, n: int, dim: int) -> None:
-    if index.aval.numel and not (index.value.min() >= 0 and index.value.max() < n):
-        bad = index.value[(index.value < 0) | (index.value >= n)].flat[0]
+    given = numbers(index)
+    if given.size and not (given.min() >= 0 and given.max() < n):
+        bad = given[(given < 0) | (given >= n)].flat[0]
         raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {n}")
 
 

@@ -51,7 +51,7 @@ def _whole(primitive: Primitive) -> Callable[[Tensor], Tensor]:
     def function(self: Any) -> Any:
         if self.aval.dtype.differentiable:
             return write(primitive, self)
-        primitive.abstract(self.aval)  # which refuses bools
+        primitive.abstract(self.aval.plain)  # which refuses bools
         return write(e.positive, self)
 
     return _named(function, f"{primitive.name}_")

@@ -176,7 +176,8 @@ def general(primitive: Primitive, floats: bool, x: Any, y: Any) -> Any:
     if kind.differentiable:  # what needs neither promotion nor `CHECKS`, first
         if isinstance(y, Handle) and y.aval.dtype is kind:
             return primitive(x, y)
-        if (type(y) is float or type(y) is int) and (scalar := x.aval.scalars.get(y)) is not None:
+        if (type(y) is float or type(y) is int) and (
+                scalar := x.aval.plain.scalars.get(y)) is not None:
             return primitive(x, scalar)
     if not _acceptable(y):
         return NotImplemented
@@ -185,7 +186,7 @@ def general(primitive: Primitive, floats: bool, x: Any, y: Any) -> Any:
         check(x, y)
     pair = promoted((x, y), floats=floats)
     if not isinstance(y, Handle) and primitive.elementwise:
-        _remember(x.aval, y, pair[1])
+        _remember(x.aval.plain, y, pair[1])
     return primitive(*pair)
 
 

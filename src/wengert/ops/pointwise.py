@@ -10,11 +10,11 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.handle import Handle, wrap
-from ..core.levels import here
+from ..core.levels import concrete, deepest, here, numbers
 from ..core.primitive import Primitive
 from ..primitives import elementwise as e
 from . import operators
-from .arguments import also, need_tensor
+from .arguments import LOOKS, also, need_tensor
 from .operators import general, is_number, promoted
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _rounding(name: str, primitive: Primitive, says: str) -> Callable[[Tensor], 
 
     def function(input: Any) -> Any:
         if not need_tensor(name, input).aval.dtype.differentiable:
-            primitive.abstract(input.aval)  # which refuses bools
+            primitive.abstract(input.aval.plain)  # which refuses bools
             return input.clone()
         return apply(input)
 
@@ -149,7 +149,7 @@ def abs(input: Tensor) -> Tensor:
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """The nearest integer, halves to the even one; or to a number of decimals."""
     if not need_tensor("round", input).aval.dtype.differentiable and not decimals:
-        e.round_.abstract(input.aval)  # which refuses bools
+        e.round_.abstract(input.aval.plain)  # which refuses bools
         return input.clone()
     return e.round_decimals(input, decimals=decimals) if decimals else e.round_(input)
 
@@ -269,7 +269,7 @@ def _check_no_bool(x: Any, y: Any) -> None:
 
 def _check_divisor(x: Any, y: Any) -> None:
     """Refuses a zero divisor in integer division and its kin; floats follow IEEE."""
-    divisor = np.asarray(y.value if isinstance(y, Handle) else y)
+    divisor = numbers(y)
     kinds = x.aval.numpy.kind + divisor.dtype.kind
     if kinds != "bb" and not set(kinds) - set("iub") and not np.all(divisor):
         raise RuntimeError("ZeroDivisionError")
@@ -457,6 +457,10 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
             equal_nan: bool = False) -> Tensor:
     """Whether |input - other| <= atol + rtol * |other|, element by element."""
     _same_dtype(need_tensor("isclose", input), need_tensor("isclose", other, "other", 2))
+    if deepest((input, other)) is not None:
+        near = (input - other).abs() <= atol + rtol * other.abs()
+        close = (input == other) | (e.isfinite(other) & near)
+        return close | (e.isnan(input) & e.isnan(other)) if equal_nan else close
     return wrap(here.run(np.asarray, here.run(
         np.isclose, input.value, other.value, rtol, atol, bool(equal_nan))))
 
@@ -465,7 +469,7 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
              equal_nan: bool = False) -> builtins.bool:
     """Whether all elements are close, as `isclose` says."""
     _same_dtype(need_tensor("allclose", input), need_tensor("allclose", other, "other", 2))
-    return builtins.bool(isclose(input, other, rtol, atol, equal_nan).value.all())
+    return builtins.bool(concrete(isclose(input, other, rtol, atol, equal_nan), LOOKS).all())
 
 
 def equal(input: Tensor, other: Tensor) -> builtins.bool:
@@ -473,7 +477,7 @@ def equal(input: Tensor, other: Tensor) -> builtins.bool:
     need_tensor("equal", input)
     need_tensor("equal", other, "other", 2)
     return input.aval.shape == other.aval.shape and builtins.bool(
-        np.array_equal(input.value, other.value))
+        np.array_equal(concrete(input, LOOKS), concrete(other, LOOKS)))
 
 
 def _same_dtype(x: Any, y: Any) -> None:

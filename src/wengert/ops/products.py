@@ -39,7 +39,7 @@ def _check_shapes(name: str, x: Any, y: Any) -> None:
         raise RuntimeError("both arguments to matmul need to be at least 1D, but they are "
                            f"{x.aval.ndim}D and {y.aval.ndim}D")
     if name in ("dot", "mv", "mm", "bmm"):
-        getattr(p, name).abstract(x.aval, y.aval)
+        getattr(p, name).abstract(x.aval.plain, y.aval.plain)
 
 
 def _c_name(x: Any) -> str:

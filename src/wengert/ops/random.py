@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,11 @@ import numpy as np
 from ..core import dtypes, generator
 from ..core.device import CPU, check_device, device
 from ..core.handle import Handle, wrap
-from ..interpreters.inplace import check_history, check_inference, check_memory, written
+from ..core.levels import deepest, here, numbers
+from ..interpreters.batching import Batch, batch_of
+from ..interpreters.inplace import check_history, check_inference, check_memory, write, written
 from ..interpreters.views import refresh
+from ..primitives.elementwise import copy
 from .arguments import nonnegative, sizes
 from .creation import new_leaf
 
@@ -106,7 +110,8 @@ def _random(name: str, draw: Callable[..., np.ndarray], says: str) -> Callable[.
         if not kind.differentiable:
             kernel = "check_uniform_bounds" if name == "rand" else "normal_kernel_cpu"
             raise NotImplementedError(f'"{kernel}" not implemented for \'{kind.words}\'')
-        return new_leaf(draw(_source(generator), shape, kind.numpy), requires_grad)
+        return _drawn(shape, lambda shape: draw(_source(generator), shape, kind.numpy),
+                      requires_grad)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
@@ -114,6 +119,31 @@ def _random(name: str, draw: Callable[..., np.ndarray], says: str) -> Callable[.
         "the default one, if None.\n    dtype: floating point or complex.\n    device: \"cpu\" or "
         "None.\n    requires_grad: whether operations on it are recorded.\n")
     return function
+
+
+def _drawn(shape: tuple[int, ...], draw: Callable[[tuple[int, ...]], np.ndarray],
+           requires_grad: bool = False) -> Any:
+    """A tensor of random numbers; inside `vmap`, as its `randomness` says."""
+    levels = examples()
+    out = new_leaf(draw((*(level.size for level in levels), *shape)), requires_grad)
+    for level in levels:
+        out = batch_of(out, level)
+    return out
+
+
+def examples() -> list[Batch]:
+    """The batches of this thread, outermost first, whose examples get random numbers of their own.
+
+    Raises:
+        RuntimeError: inside a `vmap` that allows no random numbers.
+    """
+    batches = [level for level in here.levels if isinstance(level, Batch)]
+    if any(level.randomness == "error" for level in batches):
+        raise RuntimeError(
+            "vmap: called random operation while in randomness error mode. Please either use the "
+            "'same' or 'different' randomness flags on vmap or perform the randomness operation "
+            "out of vmap")
+    return [level for level in batches if level.randomness == "different"]
 
 
 rand = _random("rand", generator.Generator.uniform, "Numbers uniform in [0, 1).")
@@ -139,15 +169,20 @@ def randint(low: int, high: Any = None, size: Any = None, *, generator: Any = No
     elif high is None:
         low, high = 0, low
     kind = dtypes.int64 if dtype is None else dtypes.of(dtype)
-    array = _source(generator).integers(nonnegative(sizes((size,))), low, high, kind.numpy)
-    return new_leaf(array, requires_grad)
+    return _drawn(nonnegative(sizes((size,))), lambda shape: _source(generator).integers(
+        shape, low, high, kind.numpy), requires_grad)
 
 
 def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None) -> Tensor:
     """The numbers 0 to n - 1 in random order."""
     check_device(device)
     kind = dtypes.int64 if dtype is None else dtypes.of(dtype)
-    return new_leaf(_source(generator).permutation(n, kind.numpy))
+    return _drawn((n,), lambda shape: _permutations(_source(generator), shape, kind.numpy))
+
+
+def _permutations(source: Generator, shape: tuple[int, ...], kind: Any) -> np.ndarray:
+    rows = [source.permutation(shape[-1], kind) for _ in range(math.prod(shape[:-1]))]
+    return np.stack(rows).reshape(shape) if rows else np.empty(shape, kind)
 
 
 def _like(name: str, make: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -182,20 +217,26 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any 
 
 def bernoulli(input: Tensor, *, generator: Any = None) -> Tensor:
     """1 with the probability that each element gives, else 0."""
-    if input.aval.numel and not ((input.value >= 0) & (input.value <= 1)).all():
+    if not ((numbers(input) >= 0) & (numbers(input) <= 1)).all():
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+    if deepest((input,)) is not None or here.levels:
+        uniform = rand(*input.aval.shape, generator=generator, dtype=input.aval.dtype)
+        return (uniform < input).to(input.aval.dtype)
     return wrap(_source(generator).bernoulli(
         input.value, input.aval.shape, input.aval.numpy))
 
 
-def _refill(self: Any, draw: Callable[[Generator], np.ndarray], generator: Any) -> Any:
+def _refill(self: Any, draw: Callable[[Generator, Any], np.ndarray], generator: Any) -> Any:
     """Draws into a tensor, in place; its history, if it had one, ends here."""
+    if deepest((self,)) is not None or here.levels:
+        return write(copy, self, _drawn(self.aval.shape, lambda shape: draw(
+            _source(generator), shape)))
     if self.alias is not None:
         refresh(self)
     check_history(self, False)
     check_memory(self)
     check_inference(self)
-    self.value[...] = draw(_source(generator))
+    self.value[...] = draw(_source(generator), self.aval.shape)
     written(self)
     return self
 
@@ -203,11 +244,11 @@ def _refill(self: Any, draw: Callable[[Generator], np.ndarray], generator: Any) 
 def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *,
              generator: Any = None) -> Tensor:
     """Fills the tensor with numbers uniform in [from, to), in place."""
-    return _refill(self, lambda g: g.uniform(self.aval.shape, self.aval.numpy, from_, to),
+    return _refill(self, lambda g, shape: g.uniform(shape, self.aval.numpy, from_, to),
                    generator)
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
     """Fills the tensor with normally distributed numbers, in place."""
-    return _refill(self, lambda g: g.normal(self.aval.shape, self.aval.numpy, mean, std),
+    return _refill(self, lambda g, shape: g.normal(shape, self.aval.numpy, mean, std),
                    generator)

@@ -10,12 +10,13 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.handle import Alias, Handle, storage_of, wrap
-from ..core.levels import here
+from ..core.levels import concrete, here
 from ..core.primitive import broadcast_shapes
 from ..interpreters.inplace import check_history, check_overlap, write
 from ..primitives import layout as p
 from ..primitives.elementwise import copy, fill, fill_tensor
 from .arguments import (
+    LOOKS,
     POSITIONAL,
     also,
     need_tensor,
@@ -76,9 +77,9 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     """
     need_tensor("reshape", input)
     target = inferred(sizes(shape), input.aval.numel)
-    if not input.aval.numel or input.value.flags.c_contiguous:
+    if not input.aval.numel or is_contiguous(input):
         return p.reshape(input, shape=target)
-    if _viewable(input.value, target):
+    if _viewable(input, target):
         return _reshape_alias(input, shape=target)
     return p.unsafe_view(input, shape=target)
 
@@ -86,8 +87,19 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
 _reshape_alias = p.reshape.named("ReshapeAliasBackward0")
 
 
-def _viewable(value: Any, shape: tuple[int, ...]) -> bool:
-    if not isinstance(value, np.ndarray) or value.flags.c_contiguous:
+def _memory(x: Any) -> Any:
+    """The array that a tensor lies in (inside `vmap`, one example of it); None if there is none."""
+    ndim = x.aval.ndim
+    while isinstance(x, Handle):
+        x = x.value
+    if not isinstance(x, np.ndarray) or not x.size:
+        return None
+    return x[(0,) * (x.ndim - ndim) + (...,)]
+
+
+def _viewable(x: Any, shape: tuple[int, ...]) -> bool:
+    value = x.value if x.aval.level is None else _memory(x)
+    if value is None or value.flags.c_contiguous:
         return True
     try:
         value.reshape(shape, copy=False)
@@ -111,7 +123,7 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     if len(shape) == 1 and isinstance(shape[0], dtypes.dtype):
         return _view_dtype(input, shape[0])
     target = inferred(sizes(shape), input.aval.numel)
-    if input.aval.numel and not _viewable(input.value, target):
+    if input.aval.numel and not _viewable(input, target):
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one "
             "dimension spans across two contiguous subspaces). Use .reshape(...) instead.")
@@ -120,7 +132,7 @@ def view(input: Tensor, *shape: Any) -> Tensor:
 
 def _view_dtype(x: Any, kind: dtypes.dtype) -> Any:
     """The memory read as another dtype; carries no gradient."""
-    out = wrap(x.value.view(kind.numpy))
+    out = wrap(concrete(x, LOOKS).view(kind.numpy))
     out.alias = Alias(storage_of(x))
     return out
 
@@ -340,9 +352,15 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(expand(x, *shape) for x in tensors)
 
 
+def is_contiguous(input: Tensor) -> bool:
+    """Whether the elements lie in memory in C order."""
+    value = input.value if input.aval.level is None else _memory(input)
+    return value is None or bool(value.flags.c_contiguous)
+
+
 def contiguous(input: Tensor) -> Tensor:
     """The tensor itself if its memory is in C order, else a copy that is."""
-    if not isinstance(input.value, np.ndarray) or input.value.flags.c_contiguous:
+    if is_contiguous(input):
         return input
     return p.contiguous(input)
 

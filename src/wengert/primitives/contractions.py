@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from typing import Any
 
 import numpy as np
@@ -58,16 +59,52 @@ def outer(x: Any, y: Any) -> Any:
     return reshape(x, shape=(x.shape[0], 1)) * y
 
 
+def _dot_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any) -> Any:
+    if all(batched):
+        n = x.shape[1]
+        return reshape(bmm(reshape(x, shape=(size, 1, n)), reshape(y, shape=(size, n, 1))),
+                       shape=(size,))
+    return mv(x, y) if batched[0] else mv(y, x)
+
+
+def _mv_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any) -> Any:
+    if not batched[0]:
+        return mm(y, mT(x))
+    n, m = x.shape[1:]
+    if not batched[1]:
+        return reshape(mv(reshape(x, shape=(size * n, m)), y), shape=(size, n))
+    return reshape(bmm(x, reshape(y, shape=(size, m, 1))), shape=(size, n))
+
+
+def _mm_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any) -> Any:
+    if not batched[1]:
+        rows = reshape(x, shape=(size * x.shape[1], x.shape[2]))
+        return reshape(mm(rows, y), shape=(size, x.shape[1], y.shape[1]))
+    return bmm(x if batched[0] else expand(x, shape=(size, *x.shape)), y)
+
+
+def _bmm_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any) -> Any:
+    x, y = (v if b else expand(v, shape=(size, *v.shape))
+            for v, b in zip((x, y), batched, strict=True))
+    many = size * x.shape[1]
+    found = bmm(reshape(x, shape=(many, *x.shape[2:])), reshape(y, shape=(many, *y.shape[2:])))
+    return reshape(found, shape=(size, x.shape[1], *found.shape[1:]))
+
+
 dot = primitive("dot", np.dot, abstract=_dot_aval, vjp=(lambda g, y: g * y, lambda g, x: g * x),
+                multilinear=True, batch=_dot_examples, terms=(("i", "i"), ""),
                 refuses={"b": "dot"})
 mv = primitive("mv", np.dot, abstract=_mv_aval,
                vjp=(lambda g, y: outer(g, y), lambda g, x: mv(mT(x), g)),
+               multilinear=True, batch=_mv_examples, terms=(("ij", "j"), "i"),
                refuses={"b": "addmv_impl_cpu"})
 mm = primitive("mm", np.matmul, abstract=_mm_aval,
                vjp=(lambda g, y: mm(g, mT(y)), lambda g, x: mm(mT(x), g)),
+               multilinear=True, batch=_mm_examples, terms=(("ij", "jk"), "ik"),
                refuses={"b": "addmm_impl_cpu_"})
 bmm = primitive("bmm", np.matmul, abstract=_bmm_aval,
                 vjp=(lambda g, y: bmm(g, mT(y)), lambda g, x: bmm(mT(x), g)),
+                multilinear=True, batch=_bmm_examples, terms=(("aij", "ajk"), "aik"),
                 refuses={"b": "bmm"})
 
 
@@ -107,6 +144,14 @@ def _einsum_pullback(g: Any, xs: list[Any], avals: tuple[Aval, ...], i: int,
     return expand(found, shape=avals[i].shape)
 
 
+def _einsum_examples(size: int, batched: tuple[bool, ...], *xs: Any, terms: tuple[str, ...],
+                     result: str) -> Any:
+    """One letter more, for the examples."""
+    letter = next(c for c in string.ascii_letters if all(c not in t for t in terms))
+    terms = tuple(letter + t if b else t for t, b in zip(terms, batched, strict=True))
+    return einsum(*xs, terms=terms, result=letter + result)
+
+
 einsum = primitive("einsum", _einsum, abstract=_einsum_aval, vjp=_einsum_pullback,
-                   refuses={"b": "bmm"})
+                   multilinear=True, batch=_einsum_examples, refuses={"b": "bmm"})
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.aval import Aval
 from ..core.primitive import Primitive, broadcast_shapes, elementwise, primitive
-from .layout import cast, conj, real, sum_to
+from .layout import cast, conj, expand, real, reshape, sum_to
 
 NO_COMPLEX_CLAMP = {"c": "clamp is not supported for complex types"}
 LN2, LN10, TWO_OVER_SQRT_PI = math.log(2), math.log(10), 2 / math.sqrt(math.pi)
@@ -49,7 +49,8 @@ def _trunc_quotient(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 add = elementwise("add", np.add, lambda g: g, lambda g: g)
 sub = elementwise("sub", np.subtract, lambda g: g, lambda g: -g)
 rsub = sub.named("RsubBackward1")
-mul = elementwise("mul", np.multiply, lambda g, y: g * y, lambda g, x: g * x)
+mul = elementwise("mul", np.multiply, lambda g, y: g * y, lambda g, x: g * x,
+                  multilinear=True)
 div = elementwise("div", np.divide, lambda g, y: g / y, lambda g, x, y: -g * (x / y) / y)
 
 
@@ -320,7 +321,19 @@ def _copied(x: Aval, y: Aval) -> Aval:
     return x.with_shape(broadcast_shapes([x.shape, y.shape]))
 
 
-copy = primitive("copy", lambda x, y: np.broadcast_to(y, x.shape), abstract=_copied,
+def _copy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.array(np.broadcast_to(y, x.shape))
+
+
+def _copy_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any) -> Any:
+    ndim = len(x.shape) - batched[0]
+    if batched[1]:
+        y = reshape(y, shape=(size,) + (1,) * (ndim + 1 - len(y.shape)) + tuple(y.shape[1:]))
+    return copy(x if batched[0] else expand(x, shape=(size, *x.shape)), y)
+
+
+copy = primitive("copy", _copy, abstract=_copied, linear=True, batch=_copy_examples,
+                 store=lambda x, y: np.copyto(x, y, "unsafe"),
                  vjp=(lambda g: zero(g),
                       lambda g, y_aval: cast(sum_to(g, shape=y_aval.shape), dtype=y_aval.dtype)),
                  node="CopyBackwards")

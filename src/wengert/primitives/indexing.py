@@ -6,6 +6,7 @@ index operand, a (start, stop, step) tuple a slice, None a new axis, Ellipsis it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from ..core import dtypes
 from ..core.aval import Aval
 from ..core.primitive import primitive
-from .layout import reshape, sum_to, unindex
+from .layout import contiguous, expand, permute, reshape, sum_to, unindex
 
 Pattern = tuple[Any, ...]
 
@@ -44,9 +45,7 @@ def _store(x: np.ndarray, y: np.ndarray, *indices: np.ndarray, pattern: Pattern,
 
 
 def _index_aval(x: Aval, *indices: Aval, pattern: Pattern) -> Aval:
-    stand_ins = tuple(np.broadcast_to(np.zeros((), np.int64), i.shape) for i in indices)
-    shape = np.broadcast_to(np.empty((), np.bool_), x.shape)[_numpy_index(pattern, stand_ins)].shape
-    return x.with_shape(shape)
+    return x.with_shape(_index_shape(x.shape, indices, (False,) * len(indices), pattern))
 
 
 def _put_aval(x: Aval, y: Aval, *indices: Aval, pattern: Pattern, accumulate: bool) -> Aval:
@@ -74,10 +73,89 @@ def _put_pullback(g: Any, from_2: list[Any], avals: tuple[Aval, ...], i: int, pa
     return None
 
 
-index = primitive("index", _index, abstract=_index_aval, vjp=_index_pullback)
+# Under batching the examples' dimension comes first among the operands' dimensions, but NumPy puts
+# what index arrays give where they stand if they stand together, and else in front of everything.
+
+
+def _together(pattern: Pattern) -> int | None:
+    """The place of the first index array, if all stand together; None if they do not."""
+    places = [i for i, p in enumerate(pattern) if type(p) is int]
+    together = places == list(range(places[0], places[0] + len(places)))
+    return places[0] if together else None
+
+
+class _Examples:
+    """How to index all examples at once, and how the result's dimensions then lie.
+
+    Attributes:
+        pattern, indices: what to index the operand by, where it has the examples' dimension.
+        dims: the dimensions of the result in order: the examples', then as for one example.
+    """
+
+    def __init__(self, size: int, batched: Sequence[bool], indices: Sequence[Any],
+                 pattern: Pattern, ndim: int) -> None:
+        shifted = tuple(p + 1 if type(p) is int and any(batched) else p for p in pattern)
+        wide = max(len(i.shape) - b for i, b in zip(indices, batched, strict=True))
+        place = _together(pattern)
+        if any(batched):
+            rows = np.arange(size).reshape((size,) + (1,) * wide)
+            self.indices = [rows, *(_wide(i, b, wide)
+                                    for i, b in zip(indices, batched, strict=True))]
+            self.pattern: Pattern = (0, *shifted)
+            # In front lie the examples and what the index arrays give, in one block.
+            before = 0 if place is None else place
+            order = [0, *range(1 + wide, 1 + wide + before), *range(1, 1 + wide)]
+            if _together(self.pattern) is not None:
+                order = []
+        else:
+            self.indices, self.pattern = list(indices), ((None, None, None), *shifted)
+            order = [wide, *range(wide)] if place is None else []
+        self.dims = (*order, *range(len(order), ndim + 1))
+
+
+def _wide(index: Any, batched: bool, ndim: int) -> Any:
+    shape = tuple(index.shape)
+    if not batched:
+        return index
+    return reshape(index, shape=(shape[0],) + (1,) * (ndim + 1 - len(shape)) + shape[1:])
+
+
+def _index_examples(size: int, batched: tuple[bool, ...], x: Any, *indices: Any,
+                    pattern: Pattern) -> Any:
+    x = x if batched[0] else expand(x, shape=(size, *x.shape))
+    ndim = len(_index_shape(tuple(x.shape[1:]), indices, batched[1:], pattern))
+    how = _Examples(size, batched[1:], indices, pattern, ndim)
+    found = index(x, *how.indices, pattern=how.pattern)
+    if how.dims == tuple(range(len(how.dims))):
+        return found
+    return contiguous(permute(found, dims=how.dims))  # so that it can be viewed, as one example's
+
+
+def _index_shape(shape: tuple[int, ...], indices: Sequence[Any], batched: Sequence[bool],
+                 pattern: Pattern) -> tuple[int, ...]:
+    """The shape that one example's index gives."""
+    stand_ins = tuple(np.broadcast_to(np.zeros((), np.int64), tuple(i.shape)[b:])
+                      for i, b in zip(indices, batched, strict=True))
+    return np.broadcast_to(np.empty((), np.bool_), shape)[_numpy_index(pattern, stand_ins)].shape
+
+
+def _put_examples(size: int, batched: tuple[bool, ...], x: Any, y: Any, *indices: Any,
+                  pattern: Pattern, accumulate: bool) -> Any:
+    x = x if batched[0] else expand(x, shape=(size, *x.shape))
+    ndim = len(_index_shape(tuple(x.shape[1:]), indices, batched[2:], pattern))
+    how = _Examples(size, batched[2:], indices, pattern, ndim)
+    shape = tuple(y.shape) if batched[1] else (1, *y.shape)
+    y = reshape(y, shape=shape[:1] + (1,) * (ndim + 1 - len(shape)) + shape[1:])
+    back = tuple(int(d) for d in np.argsort(how.dims))
+    return index_put(x, permute(y, dims=back), *how.indices, pattern=how.pattern,
+                     accumulate=accumulate)
+
+
+index = primitive("index", _index, abstract=_index_aval, vjp=_index_pullback, linear=(0,),
+                  batch=_index_examples)
 """x at integer index tensors, mixed with slices: a copy."""
 index_put = primitive("index_put", _put, abstract=_put_aval, vjp=_put_pullback, store=_store,
-                      aligned=False)
+                      aligned=False, linear=(0, 1), batch=_put_examples)
 """x with y put (or added) at an index."""
 
 
@@ -100,11 +178,11 @@ def _scatter_add(x: np.ndarray, y: np.ndarray, z: np.ndarray, dim: int) -> np.nd
 
 gather = primitive(
     "gather", lambda x, y, dim: np.take_along_axis(_cut(x, y.shape, dim), y, dim),
-    abstract=_gather_aval,
+    abstract=_gather_aval, linear=(0,),
     vjp=(lambda g, y, x_aval, dim: scatter_add(
         np.zeros(x_aval.shape, x_aval.numpy), y, g, dim=dim), None))
 scatter_add = primitive(
-    "scatter_add", _scatter_add, abstract=lambda x, y, z, dim: x,
+    "scatter_add", _scatter_add, abstract=lambda x, y, z, dim: x, linear=(0, 2),
     vjp=(lambda g: g, None, lambda g, y, z_aval, dim: _uncut(gather(g, y, dim=dim), z_aval)))
 
 
@@ -129,7 +207,7 @@ def _pick_aval(x: Aval, y: Aval, dim: int, keepdim: bool) -> Aval:
 
 
 pick = primitive(
-    "pick", _pick, abstract=_pick_aval,
+    "pick", _pick, abstract=_pick_aval, linear=(0,),
     vjp=(lambda g, y, x_aval, y_aval, dim: scatter_add(
         np.zeros(x_aval.shape, x_aval.numpy), y, reshape(g, shape=y_aval.shape), dim=dim), None))
 """The one element along a dimension that an index (of size 1 there) points at."""

@@ -109,10 +109,21 @@ unsqueeze = reshape.named("UnsqueezeBackward0")
 
 expand = linear(
     "expand", _expand, lambda g, x_aval: sum_to(g, shape=x_aval.shape),
-    abstract=lambda x, shape: x.with_shape(shape), view=True)
+    abstract=lambda x, shape: x.with_shape(shape), view=True,
+    batch=lambda size, batched, x, shape: expand(
+        _padded(x, len(shape)), shape=(size, *shape)))
 sum_to = linear(
     "sum_to", _sum_to, lambda g, x_aval: expand(g, shape=x_aval.shape),
-    abstract=lambda x, shape: x.with_shape(shape), node="SumBackward1")
+    abstract=lambda x, shape: x.with_shape(shape), node="SumBackward1",
+    batch=lambda size, batched, x, shape: reshape(sum_to(
+        x, shape=(size,) + (1,) * (len(x.shape) - 1 - len(shape)) + tuple(shape)),
+        shape=(size, *shape)))
+
+
+def _padded(x: Any, ndim: int) -> Any:
+    """Examples (the first dimension counts them) with dimensions of size 1 put in front."""
+    shape = tuple(x.shape)
+    return reshape(x, shape=(shape[0],) + (1,) * (ndim + 1 - len(shape)) + shape[1:])
 
 
 def _inverse(dims: Sequence[int]) -> tuple[int, ...]:
@@ -125,7 +136,8 @@ def _inverse(dims: Sequence[int]) -> tuple[int, ...]:
 permute = linear(
     "permute", lambda x, dims: x.transpose(dims),
     lambda g, dims: permute(g, dims=_inverse(dims)),
-    abstract=lambda x, dims: x.with_shape([x.shape[d] for d in dims]), view=True)
+    abstract=lambda x, dims: x.with_shape([x.shape[d] for d in dims]), view=True,
+    batch=lambda size, batched, x, dims: permute(x, dims=(0, *(d + 1 for d in dims))))
 transpose = permute.named("TransposeBackward0")
 t = permute.named("TBackward0")
 
@@ -208,7 +220,18 @@ flip = linear("flip", lambda x, dims: np.flip(x, dims).copy(),
 roll = linear(
     "roll", lambda x, shifts, dims: np.roll(x, shifts, dims) if dims else np.roll(x, sum(shifts)),
     lambda g, shifts, dims: roll(g, shifts=tuple(-s for s in shifts), dims=dims),
-    abstract=lambda x, shifts, dims: x)
+    abstract=lambda x, shifts, dims: x,
+    batch=lambda size, batched, x, shifts, dims: _roll_examples(x, shifts, dims))
+
+
+def _roll_examples(x: Any, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
+    if dims:
+        return roll(x, shifts=shifts, dims=tuple(d + 1 for d in dims))
+    shape = tuple(x.shape)
+    rows = reshape(x, shape=(shape[0], math.prod(shape[1:])))
+    return reshape(roll(rows, shifts=(sum(shifts),), dims=(1,)), shape=shape)
+
+
 tril = linear("tril", lambda x, diagonal: np.tril(x, diagonal),
               lambda g, diagonal: tril(g, diagonal=diagonal), abstract=lambda x, diagonal: x)
 triu = linear("triu", lambda x, diagonal: np.triu(x, diagonal),
@@ -227,7 +250,9 @@ repeat = linear(
     "repeat", lambda x, repeats: np.tile(x, repeats),
     lambda g, x_aval, repeats: _unrepeat(g, x_aval, repeats),
     abstract=lambda x, repeats: x.with_shape(
-        r * n for r, n in zip(repeats, (1,) * (len(repeats) - x.ndim) + x.shape, strict=True)))
+        r * n for r, n in zip(repeats, (1,) * (len(repeats) - x.ndim) + x.shape, strict=True)),
+    batch=lambda size, batched, x, repeats: repeat(
+        _padded(x, len(repeats)), repeats=(1, *repeats)))
 
 # --- joining and splitting --------------------------------------------------------------------
 

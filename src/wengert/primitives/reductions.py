@@ -15,8 +15,8 @@ import numpy as np
 from ..core import dtypes
 from ..core.aval import Aval
 from ..core.primitive import Rule, linear, primitive
-from .elementwise import abs_, exp, scalar_power, sgn, where, zero
-from .layout import WIDER, add_up, cast, expand, flip, reshape, stack, sum_to
+from .elementwise import abs_, exp, is_complex, scalar_power, sgn, where, zero
+from .layout import WIDER, add_up, cast, conj, expand, flip, real, reshape, stack, sum_to
 
 Dims = tuple[int, ...]
 
@@ -81,6 +81,16 @@ mean = linear(
 mean_dims = mean.named("MeanBackward1")
 
 
+def ones(aval: Aval) -> np.ndarray:
+    return np.ones(aval.shape, aval.numpy)
+
+
+def _along(slope: Any, t: Any, dims: Dims, keepdim: bool) -> Any:
+    """The tangent of a real reduction: its operand's tangent in the direction of its gradient."""
+    return sum_(real(conj(slope) * t) if is_complex(slope) else slope * t, dims=dims,
+                keepdim=keepdim)
+
+
 # --- products ---------------------------------------------------------------------------------
 
 
@@ -105,12 +115,14 @@ def _others_pullback(g: Any, x: Any, dim: int) -> Any:
 
 
 others = primitive("product_of_others", lambda x, dim: _others(x, dim), abstract=lambda x, dim: x,
-                   vjp=(_others_pullback,))
+                   vjp=(_others_pullback,), jvp=(_others_pullback,))
 prod_dim = primitive(
     "prod", lambda x, dims, keepdim: np.multiply.reduce(
         x, axis=dims, keepdims=keepdim, dtype=x.dtype), abstract=_reduced,
     vjp=(lambda g, x, x_aval, dims, keepdim: kept(g, x_aval, dims, keepdim)
-         * others(x, dim=dims[0]),), node="ProdBackward1")
+         * others(x, dim=dims[0]),),
+    jvp=(lambda t, x, dims, keepdim: sum_(t * others(x, dim=dims[0]), dims=dims,
+                                          keepdim=keepdim),), node="ProdBackward1")
 """The product along one dimension."""
 
 # --- extremes ---------------------------------------------------------------------------------
@@ -127,12 +139,18 @@ def _extreme_pullback(g: Any, x: Any, out: Any, x_aval: Aval, dims: Dims, keepdi
     return kept(g, x_aval, dims, keepdim) * (share / total(share, dims, x_aval.shape))
 
 
+def _extreme_pushforward(t: Any, x: Any, out: Any, x_aval: Aval, out_aval: Aval, dims: Dims,
+                         keepdim: bool) -> Any:
+    slope = _extreme_pullback(ones(out_aval), x, out, x_aval, dims, keepdim)
+    return _along(slope, t, dims, keepdim)
+
+
 amax = primitive(
     "amax", lambda x, dims, keepdim: np.maximum.reduce(x, axis=dims, keepdims=keepdim),
-    abstract=_reduced, vjp=(_extreme_pullback,))
+    abstract=_reduced, vjp=(_extreme_pullback,), jvp=(_extreme_pushforward,))
 amin = primitive(
     "amin", lambda x, dims, keepdim: np.minimum.reduce(x, axis=dims, keepdims=keepdim),
-    abstract=_reduced, vjp=(_extreme_pullback,))
+    abstract=_reduced, vjp=(_extreme_pullback,), jvp=(_extreme_pushforward,))
 
 
 def _extreme_of_all(g: Any, x: Any, out: Any, x_aval: Aval, dims: Dims) -> Any:
@@ -198,11 +216,24 @@ def _var_aval(x: Aval, dims: Dims, keepdim: bool, correction: float) -> Aval:
     return _reduced(x, dims, keepdim).with_dtype(x.dtype.to_real())
 
 
-var = primitive("var", _var, abstract=_var_aval, vjp=(_var_pullback,), conjugate=False)
+def _var_pushforward(t: Any, x: Any, x_aval: Aval, out_aval: Aval, dims: Dims, keepdim: bool,
+                     correction: float) -> Any:
+    slope = _var_pullback(ones(out_aval), x, x_aval, dims, keepdim, correction)
+    return _along(slope, t, dims, keepdim)
+
+
+def _std_pushforward(t: Any, x: Any, out: Any, x_aval: Aval, out_aval: Aval, dims: Dims,
+                     keepdim: bool, correction: float) -> Any:
+    slope = _std_pullback(ones(out_aval), x, out, x_aval, dims, keepdim, correction)
+    return _along(slope, t, dims, keepdim)
+
+
+var = primitive("var", _var, abstract=_var_aval, vjp=(_var_pullback,), jvp=(_var_pushforward,),
+                conjugate=False)
 std = primitive(
     "std", _wide(lambda x, dims, keepdim, correction: np.sqrt(
         _var(x, dims, keepdim, correction))),
-    abstract=_var_aval, vjp=(_std_pullback,), conjugate=False)
+    abstract=_var_aval, vjp=(_std_pullback,), jvp=(_std_pushforward,), conjugate=False)
 
 # --- norms ------------------------------------------------------------------------------------
 
@@ -248,8 +279,15 @@ def _norm_pullback(g: Any, x: Any, out: Any, x_aval: Aval, p: float, dims: Dims,
     return where(out == 0, 0, g * (sgn(x) * power))
 
 
+def _norm_pushforward(t: Any, x: Any, out: Any, x_aval: Aval, out_aval: Aval, p: float,
+                      dims: Dims, keepdim: bool) -> Any:
+    slope = _norm_pullback(ones(out_aval), x, out, x_aval, p, dims, keepdim)
+    return _along(slope, t, dims, keepdim)
+
+
 norm = primitive(
-    "norm", _norm, conjugate=False, vjp=(_norm_pullback,), node="LinalgVectorNormBackward0",
+    "norm", _norm, conjugate=False, vjp=(_norm_pullback,), jvp=(_norm_pushforward,),
+    node="LinalgVectorNormBackward0",
     abstract=lambda x, p, dims, keepdim: _reduced(x, dims, keepdim).with_dtype(x.dtype.to_real()))
 
 # --- log-sum-exp, softmax ---------------------------------------------------------------------
@@ -286,14 +324,23 @@ def _log_softmax(x: np.ndarray, dim: int) -> np.ndarray:
 logsumexp = primitive(
     "logsumexp", _logsumexp, abstract=_reduced,
     vjp=(lambda g, x, out, x_aval, dims, keepdim: kept(g, x_aval, dims, keepdim)
-         * exp(x - _finite(kept(out, x_aval, dims, keepdim))),))
+         * exp(x - _finite(kept(out, x_aval, dims, keepdim))),),
+    jvp=(lambda t, x, out, x_aval, dims, keepdim: sum_(
+        t * exp(x - _finite(kept(out, x_aval, dims, keepdim))), dims=dims, keepdim=keepdim),))
+
+
+def _softmax_map(g: Any, out: Any, x_aval: Aval, dim: int) -> Any:
+    """Its Jacobian is symmetric, so tangents and cotangents go the same way."""
+    return out * (g - total(g * out, (dim,), x_aval.shape))
+
+
 softmax = primitive(
-    "softmax", _softmax, abstract=lambda x, dim: x,
-    vjp=(lambda g, out, x_aval, dim: out * (g - total(g * out, (dim,), x_aval.shape)),),
+    "softmax", _softmax, abstract=lambda x, dim: x, vjp=(_softmax_map,), jvp=(_softmax_map,),
     refuses={"bic": "softmax_kernel_impl"})
 log_softmax = primitive(
     "log_softmax", _log_softmax, abstract=lambda x, dim: x,
     vjp=(lambda g, out, x_aval, dim: g - exp(out) * total(g, (dim,), x_aval.shape),),
+    jvp=(lambda t, out, x_aval, dim: t - total(exp(out) * t, (dim,), x_aval.shape),),
     refuses={"bic": "log_softmax_kernel_impl"})
 
 

@@ -1,0 +1,17 @@
+"""Transforms: functions of functions that differentiate and batch, and nest freely."""
+
+from ..core.pytrees import register_pytree
+from .batching import vmap
+from .custom import custom_jvp, custom_vjp
+from .forward import jvp, linearize
+from .jacobians import hessian, hvp, jacfwd, jacobian, jacrev
+from .jet import derivatives, jet
+from .reverse import grad, grad_and_value, value_and_grad, vjp
+from .sparse import hessian_sparsity, jacobian_sparsity, sparse_hessian, sparse_jacobian
+
+__all__ = [
+    "custom_jvp", "custom_vjp", "derivatives", "grad", "grad_and_value", "hessian",
+    "hessian_sparsity", "hvp", "jacfwd",
+    "jacobian", "jacobian_sparsity", "jacrev", "jet", "jvp", "linearize", "register_pytree",
+    "sparse_hessian", "sparse_jacobian", "value_and_grad", "vjp", "vmap",
+]

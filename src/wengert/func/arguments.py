@@ -1,0 +1,165 @@
+"""What transforms check of the functions and arguments they are given, in PyTorch's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core import dtypes
+from ..core.handle import Handle, wrap
+from ..core.levels import Level
+from ..core.pytrees import Spec, flatten, tree_map
+from ..interpreters.eager import settled
+from ..interpreters.views import refresh
+from ..ops.creation import tensor
+from ..primitives.layout import cast
+
+Argnums = int | tuple[int, ...]
+
+
+def as_tensor(value: Any) -> Any:
+    """A leaf to differentiate with respect to: a tensor, a NumPy array, or a float.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if isinstance(value, Handle):
+        return value
+    if isinstance(value, (np.ndarray, np.generic)):
+        return wrap(np.asarray(value))
+    if type(value) in (float, complex):
+        return tensor(value)
+    raise ValueError(f"Thing passed to transform API must be Tensor, got {type(value)}")
+
+
+def differentiable(value: Any) -> Any:
+    """The same, of floating point or complex dtype.
+
+    Raises:
+        RuntimeError: for integers.
+    """
+    x = as_tensor(value)
+    if not x.aval.dtype.differentiable:
+        raise RuntimeError("only Tensors of floating point dtype can require gradients, got a "
+                           f"tensor of dtype {x.aval.dtype} and shape {list(x.aval.shape)}")
+    return x
+
+
+def chosen(args: Sequence[Any], argnums: Argnums | None) -> Any:
+    """The arguments that are differentiated: one, or a tuple; all of them for None.
+
+    Raises:
+        RuntimeError: if there is no such argument, or one is named twice.
+    """
+    if argnums is None:
+        return tuple(args)
+    if isinstance(argnums, int):
+        return args[_place(argnums, len(args))]
+    if not isinstance(argnums, tuple) or not all(isinstance(n, int) for n in argnums):
+        raise RuntimeError(f"argnum must be int or Tuple[int, ...], got: {type(argnums)}")
+    places = [_place(n, len(args)) for n in argnums]
+    if not places:
+        raise RuntimeError("argnums must be non-empty")
+    if len(set(places)) != len(places):
+        raise RuntimeError(f"argnums elements must be unique, got {argnums}")
+    return tuple(args[i] for i in places)
+
+
+def replaced(args: Sequence[Any], argnums: Argnums | None, new: Any) -> tuple[Any, ...]:
+    """The arguments with those that are differentiated replaced."""
+    if argnums is None:
+        return tuple(new)
+    out = list(args)
+    if isinstance(argnums, int):
+        out[argnums] = new
+    else:
+        for i, value in zip(argnums, new, strict=True):
+            out[i] = value
+    return tuple(out)
+
+
+def _place(argnum: int, count: int) -> int:
+    if not -count <= argnum < count:
+        raise RuntimeError(f"Got argnum={argnum}, but only {count} positional inputs")
+    return argnum % count
+
+
+def split_aux(name: str, output: Any, has_aux: bool) -> tuple[Any, Any]:
+    """A function's output apart from its auxiliary one.
+
+    Raises:
+        RuntimeError: if it should be a pair and is not.
+    """
+    if not has_aux:
+        return output, None
+    if not (isinstance(output, tuple) and len(output) == 2):
+        raise RuntimeError(f"{name}: output of function f should be a tuple: (output, aux) if "
+                           "has_aux is True")
+    return output
+
+
+def outputs(name: str, output: Any) -> tuple[list[Any], Spec]:
+    """A function's output, flattened: tensors.
+
+    Raises:
+        RuntimeError: if there are none, or something else is among them.
+    """
+    leaves, spec = flatten(output)
+    if not leaves or leaves == [None]:
+        raise RuntimeError(f"{name}: Expected f to be a function that has non-empty output (got "
+                           f"output = {leaves})")
+    for leaf in leaves:
+        if not isinstance(leaf, Handle):
+            raise RuntimeError(f"{name}: Expected f(*primals) to return only tensors, got "
+                               f"unsupported type {type(leaf)}")
+    return leaves, spec
+
+
+def left(level: Level, tree: Any) -> Any:
+    """A tree with the tensors of a level replaced by what they stand for below."""
+    return tree_map(lambda leaf: below(level, leaf), tree)
+
+
+def below(level: Level, x: Any) -> Any:
+    """What a tensor of a level stands for, as a tensor; anything else as it is."""
+    if isinstance(x, Handle) and x.aval.level is level:
+        return as_handle(x.value)
+    return x
+
+
+def up_to_date(x: Any) -> Any:
+    """A tensor as a value for a level above, where a later write to it must be noticed."""
+    if x.alias is not None:
+        refresh(x)
+    return x
+
+
+def lowered(x: Any) -> Any:
+    """A tensor as a value for a level above: its array, if there is no more to it."""
+    return settled(up_to_date(x))
+
+
+def as_handle(value: Any) -> Any:
+    return value if isinstance(value, Handle) else wrap(value)
+
+
+def check_tangent(aval: Any, t: Any) -> Any:
+    """A tangent or cotangent for a tensor of an aval, of its shape and (made so) its dtype.
+
+    Raises:
+        RuntimeError: if the shape is another, or it is complex and the tensor is not.
+    """
+    if t.aval.shape != aval.shape:
+        raise RuntimeError(
+            "Trying to set a forward gradient that has a different size than that of the original "
+            f"Tensor, this is not supported. Tensor is of size {list(aval.shape)} while the "
+            f"given forward gradient is of size {list(t.aval.shape)}.")
+    kind = aval.dtype
+    if t.aval.dtype is kind:
+        return t
+    if not dtypes.can_cast(t.aval.dtype, kind):
+        raise RuntimeError(f"the tangent of a tensor of dtype {kind} can't be of dtype "
+                           f"{t.aval.dtype}")
+    return cast(t, dtype=kind)

@@ -1,0 +1,53 @@
+"""Where in the user's program an operation was called."""
+
+from __future__ import annotations
+
+import sys
+from types import CodeType
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+class Line:
+    """A place in a program, taken cheaply; its number is worked out when it is shown.
+
+    Attributes:
+        after: the place of the operation that was being differentiated meanwhile, if one was.
+    """
+
+    __slots__ = ("after", "code", "instruction")
+
+    def __init__(self, code: CodeType, instruction: int, after: Line | None = None) -> None:
+        self.code, self.instruction, self.after = code, instruction, after
+
+    @property
+    def number(self) -> int:
+        """The number of the line in its file."""
+        return next((line for start, end, line in self.code.co_lines()
+                     if start <= self.instruction < end and line is not None),
+                    self.code.co_firstlineno)
+
+    def __str__(self) -> str:
+        return f'File "{self.code.co_filename}", line {self.number}, in {self.code.co_name}'
+
+
+class _Own(dict[str, bool]):
+    """By name, whether a module is of this package."""
+
+    def __missing__(self, name: str) -> bool:
+        self[name] = found = name.partition(".")[0] == _PACKAGE
+        return found
+
+
+_own = _Own()
+
+
+def user_line(after: Line | None = None) -> Line:
+    """Where in the user's program the operation that is running was called.
+
+    It is called at least three calls deep in this package, which needs no asking.
+    """
+    frame = sys._getframe(4)
+    while _own[frame.f_globals.get("__name__", "")] and frame.f_back is not None:
+        frame = frame.f_back
+    return Line(frame.f_code, frame.f_lasti, after)
