@@ -10,7 +10,7 @@ from subprocess import SubprocessError
 from time import perf_counter
 
 from weight import weigh
-from workloads import OURS, WORKLOADS, Step, Workload, build
+from workloads import ALONE, OURS, WORKLOADS, Step, Workload, build
 
 LEAST_SECONDS = 0.02  # of a sample
 FAILURES = (
@@ -90,7 +90,7 @@ def set_up(result: Result, peers: Sequence[str]) -> dict[str, Step]:
                 value = step()
                 step()
                 steps[peer] = step
-                if peer != "numpy" and hasattr(value, "sum"):
+                if peer not in ("numpy", ALONE) and hasattr(value, "sum"):
                     values[peer] = value.sum().item()
         except FAILURES as error:  # the others can still be measured
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -102,14 +102,14 @@ def set_up(result: Result, peers: Sequence[str]) -> dict[str, Step]:
 
 def times(result: Result, peers: Sequence[str], rounds: int) -> Samples:
     """Time the work of all peers."""
-    steps = set_up(result, peers)
+    steps = set_up(result, [*peers, ALONE] if OURS in peers else peers)
     samplers = {peer: partial(sample, step, calibrated(step)) for peer, step in steps.items()}
     return in_turn(rounds, result.work.per, samplers)
 
 
 def peaks(result: Result, peers: Sequence[str], rounds: int) -> Samples:
     """Peak memory of all peers of whom it can be had."""
-    able = [peer for peer in (result.times or peers) if peer != "numpy"]
+    able = [peer for peer in (result.times or peers) if peer not in ("numpy", ALONE)]
     samplers = {peer: partial(weigh, result.name, peer) for peer in able}
     samples = in_turn(rounds, result.work.per, samplers)
     failed = {peer for peer, values in samples.items() if isnan(sum(values))}

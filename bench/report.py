@@ -10,7 +10,7 @@ from statistics import median, quantiles
 
 from environment import CORES
 from measure import LEAST_SECONDS, Result
-from workloads import OURS
+from workloads import ALONE, OURS
 
 TITLES = {
     OURS: "wengert",
@@ -36,6 +36,8 @@ Repeat with `make bench`, or `python bench/run.py` and the choices that `--help`
 - Everyone has {cores} cores. Python's garbage collector is on, as it is for users; it is also run
   between samples, untimed, so that nobody pays for another's garbage.
 - "Gradient" stands for the value and its gradient, forward and backward.
+- "times f" is what value and gradient cost, in units of the function alone, both by ourselves;
+  the theory of the cheap gradient says at most 4 for large arrays.
 - jax.jit compiles the work once and then runs it without Python. An empty cell says that the work
   has no such form.
 - The floor is numpy alone: copying the 10 million numbers once, or importing numpy.
@@ -88,17 +90,24 @@ def peaks(result: Result, peers: Sequence[str]) -> str:
     return " / ".join(sizes.get(peer, "none") for peer in peers if peer != "numpy")
 
 
+def times_function(result: Result) -> str:
+    """Write how many times the function's cost the value and its gradient are, for ourselves."""
+    ratios = result.ratios(ALONE)
+    return f"{median(ratios):.1f}" if ratios else ""
+
+
 def row(result: Result, peers: Sequence[str]) -> list[str]:
     """Write one line's cells."""
     ours = figure(result, OURS) if OURS in result.judged else ""
     others = [compared(result, peer) for peer in peers if peer != OURS]
-    return [result.work.title, ours, *others, *verdict(result), peaks(result, peers)]
+    return [result.work.title, ours, *others, *verdict(result), times_function(result),
+            peaks(result, peers)]
 
 
 def table(results: Sequence[Result], peers: Sequence[str]) -> str:
     """Write all lines, aligned, in Markdown."""
     others = [TITLES[peer] for peer in peers if peer != OURS]
-    head = ["work", TITLES[OURS], *others, "quartiles", "target", "reached", "peak MiB"]
+    head = ["work", TITLES[OURS], *others, "quartiles", "target", "reached", "times f", "peak MiB"]
     rows = [head, ["---"] * len(head), *(row(result, peers) for result in results)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (" | ".join(map(str.ljust, cells, widths)) for cells in rows)

@@ -19,6 +19,7 @@ Loss = Callable[..., Any]  # a function of the peer's module and of arrays
 
 OURS = "wengert"
 PACKAGES = {OURS: OURS, "torch": "torch", "compile": "torch", "jax": "jax", "numpy": "numpy"}
+ALONE = "alone"
 EAGER_ONLY = ("compile", "jax")
 
 
@@ -69,6 +70,38 @@ def compiled_gradient(loss: Loss, inputs: Sequence[Array], wrt: int) -> Step:
         return value
 
     return step
+
+
+def function_alone(loss: Loss, inputs: Callable[[], Sequence[Array]]) -> Step:
+    """Compute `loss` by ourselves without recording it."""
+    torch = words(OURS)
+    tensors = [torch.tensor(array) for array in inputs()]
+
+    def step() -> Any:
+        with torch.no_grad():
+            return loss(torch, *tensors)
+
+    return step
+
+
+def transforms(peer: str) -> Any:
+    """Return the peer's transforms under the names that all have in common."""
+    return import_module("jax" if peer == "jax" else f"{PACKAGES[peer]}.func")
+
+
+def transformed(
+    make: Callable[[Any, Any], Callable[..., Any]], inputs: Callable[[], Sequence[Array]],
+    peer: str,
+) -> Step:
+    """Call a function that `make` builds of the peer's transforms and functions."""
+    torch = words(peer)
+    run = make(transforms(peer), torch)
+    if peer == "jax":
+        jax = import_module("jax")
+        compiled, arrays = jax.jit(run), [jax.numpy.asarray(array) for array in inputs()]
+        return lambda: compiled(*arrays).block_until_ready()
+    tensors = [torch.tensor(array) for array in inputs()]
+    return lambda: run(*tensors)
 
 
 def products(peer: str, count: int) -> Step:
@@ -146,6 +179,43 @@ def indexing(_: Any, x: Any) -> Any:
     return total
 
 
+def hessian(func: Any, _: Any) -> Callable[..., Any]:
+    """Make the Hessian of Rosenbrock's function."""
+    return func.hessian(
+        lambda x: (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+    )
+
+
+def jacobians(func: Any, torch: Any) -> Callable[..., Any]:
+    """Make the Jacobians of two tanh layers for a batch."""
+    layers = lambda v, w, x: torch.tanh(w @ torch.tanh(v @ x))  # noqa: E731
+    return func.vmap(func.jacrev(layers, 2), (None, None, 0))
+
+
+def directional(func: Any, _: Any) -> Callable[..., Any]:
+    """Make the derivative of the chain along a direction."""
+
+    def derivative(x: Any, direction: Any) -> Any:
+        def along(x: Any) -> Any:
+            for _ in repeat(None, 200):
+                x = x * 1.01 + 0.1
+            return x
+
+        return func.jvp(along, (x,), (direction,))[1]
+
+    return derivative
+
+
+def per_sample(func: Any, torch: Any) -> Callable[..., Any]:
+    """Make the gradients of a two-layer network's loss for each sample."""
+
+    def loss(v: Any, a: Any, w: Any, b: Any, x: Any, y: Any) -> Any:
+        return ((w @ torch.tanh(v @ x + a) + b - y) ** 2).sum()
+
+    every = func.vmap(func.grad(loss, (0, 1, 2, 3)), (None, None, None, None, 0, 0))
+    return lambda *args: every(*args)[0]
+
+
 def imported(peer: str) -> Step:
     """Import the library in a fresh process, whose own start counts as well."""
     return partial(subprocess.run, [sys.executable, "-c", f"import {PACKAGES[peer]}"], check=True)
@@ -166,6 +236,7 @@ class Workload:
     per: int = 1  # operations in a step: the row's figures are of one operation
     skips: Sequence[str] = ()  # peers who have no such work
     floor: Callable[[], Step] | None = None
+    alone: Callable[[], Step] | None = None  # the function without its gradient, for ourselves
     timed: bool = True  # a row that is not timed is judged by its memory
     weighed: bool = True
 
@@ -174,6 +245,8 @@ def build(work: Workload, peer: str) -> Step | None:
     """Set `work` up for `peer`; None where it has no such work."""
     if peer == "numpy":
         return work.floor() if work.floor else None
+    if peer == ALONE:
+        return work.alone() if work.alone else None
     return None if peer in work.skips else work.make(peer)
 
 
@@ -181,7 +254,15 @@ def derived(
     title: str, loss: Loss, inputs: Callable[[], Sequence[Array]], wrt: int = 1, **options: Any
 ) -> Workload:
     """Make a row of a function that is computed and differentiated."""
-    return Workload(title, partial(gradient, loss, inputs, wrt), **options)
+    alone = partial(function_alone, loss, inputs)
+    return Workload(title, partial(gradient, loss, inputs, wrt), alone=alone, **options)
+
+
+def of_transforms(title: str, make: Any, shapes: Sequence[tuple[int, ...]],
+                  **options: Any) -> Workload:
+    """Make a row of a transformed function of random arrays."""
+    inputs = lambda: [noise(*shape) for shape in shapes]  # noqa: E731
+    return Workload(title, partial(transformed, make, inputs), skips=("compile",), **options)
 
 
 WORKLOADS = {
@@ -220,6 +301,20 @@ WORKLOADS = {
     "indexing": derived(
         "loop of `total = total + x[i] * x[i]`, 100 times, gradient",
         indexing, lambda: [noise(100)], skips=("jax",),
+    ),
+    "hessian": of_transforms(
+        "`hessian` of Rosenbrock's function, 64 dimensions", hessian, [(64,)], target=0.7,
+    ),
+    "jacobians": of_transforms(
+        "`vmap(jacrev(f))`, tanh layers 32 to 64 to 8, batch 256", jacobians,
+        [(64, 32), (8, 64), (256, 32)], target=1.0,
+    ),
+    "jvp": of_transforms(
+        "`jvp` of 400 small multiplications and additions", directional, [(4,), (4,)], target=0.7,
+    ),
+    "per-sample": of_transforms(
+        "`vmap(grad(loss))`, layers 32 to 64 to 10, batch 128", per_sample,
+        [(64, 32), (64,), (10, 64), (10,), (128, 32), (128, 10)], target=1.0,
     ),
     "import": Workload(
         "start of a process that imports the library",
