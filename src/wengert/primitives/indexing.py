@@ -25,7 +25,7 @@ def _numpy_index(pattern: Pattern, indices: tuple[np.ndarray, ...]) -> tuple[Any
 
 
 def _index(x: np.ndarray, *indices: np.ndarray, pattern: Pattern) -> np.ndarray:
-    return x[_numpy_index(pattern, indices)]
+    return np.asarray(x[_numpy_index(pattern, indices)], order="C")  # NumPy's own order varies
 
 
 def _put(x: np.ndarray, y: np.ndarray, *indices: np.ndarray, pattern: Pattern,
