@@ -15,7 +15,7 @@ import math as _math
 from importlib import import_module as _import_module
 from typing import Any as _Any
 
-from . import autograd as autograd
+from . import autograd as autograd, func as func, utils as utils
 from ._tensor import (
     Tensor as Tensor,
 )
@@ -259,9 +259,9 @@ inf, nan, pi, e, newaxis = _math.inf, _math.nan, _math.pi, _math.e, None
 
 
 def __getattr__(name: str) -> _Any:
-    """`wengert.show`, imported when it is first used."""
-    if name == "show":
-        return _import_module(".show", __name__)
+    """`wengert.show` and `wengert.solvers`, imported when they are first used."""
+    if name in ("show", "solvers"):
+        return _import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -58,7 +58,7 @@ def chosen(args: Sequence[Any], argnums: Argnums | None) -> Any:
     if isinstance(argnums, int):
         return args[_place(argnums, len(args))]
     if not isinstance(argnums, tuple) or not all(isinstance(n, int) for n in argnums):
-        raise RuntimeError(f"argnum must be int or Tuple[int, ...], got: {type(argnums)}")
+        raise RuntimeError(f"argnums must be int or Tuple[int, ...], got: {type(argnums)}")
     places = [_place(n, len(args)) for n in argnums]
     if not places:
         raise RuntimeError("argnums must be non-empty")
@@ -112,7 +112,7 @@ def outputs(name: str, output: Any) -> tuple[list[Any], Spec]:
                            f"output = {leaves})")
     for leaf in leaves:
         if not isinstance(leaf, Handle):
-            raise RuntimeError(f"{name}: Expected f(*primals) to return only tensors, got "
+            raise RuntimeError(f"{name}: expected f(*primals) to return only tensors, got "
                                f"unsupported type {type(leaf)}")
     return leaves, spec
 
@@ -142,7 +142,7 @@ def lowered(x: Any) -> Any:
 
 
 def as_handle(value: Any) -> Any:
-    return value if isinstance(value, Handle) else wrap(value)
+    return value if isinstance(value, Handle) else wrap(np.asarray(value))
 
 
 def check_tangent(aval: Any, t: Any) -> Any:

@@ -35,7 +35,7 @@ def jvp(func: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any,
     Raises:
         RuntimeError: if structures or shapes do not agree, or the output holds anything but
             tensors.
-        ValueError: for primals that are not of floating point.
+        ValueError: for primals or tangents that are not of floating point.
 
     Example:
         >>> import wengert as torch
@@ -65,16 +65,17 @@ def _primals_and_tangents(primals: Any, tangents: Any) -> Any:
             "structure. For example, if primals is a tuple of 3 tensors, tangents also must be. "
             f"Got primals with structure {spec} and tangents with structure {other}")
     if not xs:
-        raise RuntimeError("jvp(f, primals, tangents): Expected at least one tensor in primals")
-    xs = [_floating(arguments.as_tensor(x)) for x in xs]
-    ts = [arguments.check_tangent(x.aval, arguments.as_tensor(t))
+        raise RuntimeError("jvp(f, primals, tangents): Expected primals to contain at least one "
+                           "Tensor.")
+    xs = [_floating("primal", arguments.as_tensor(x)) for x in xs]
+    ts = [arguments.check_tangent(x.aval, _floating("tangent", arguments.as_tensor(t)))
           for x, t in zip(xs, ts, strict=True)]
     return list(map(lowered, xs)), list(map(lowered, ts)), spec
 
 
-def _floating(x: Any) -> Any:
+def _floating(name: str, x: Any) -> Any:
     if not x.aval.dtype.differentiable:
-        raise ValueError("Expected primal to be floating point or complex, but got: "
+        raise ValueError(f"Expected {name} to be floating point or complex, but got: "
                          f"{x.aval.dtype}")
     return x
 
@@ -83,13 +84,18 @@ def _result(y: Any, i: int, strict: bool) -> Any:
     t = y.extra
     if isinstance(t, Handle):
         return t
-    if t is not None:  # beside y, others may hold it: the tangent that was given, other outputs
-        return wrap(t if is_own(sys.getrefcount(t) - 1, t) else np.array(t))
+    if t is not None:
+        return wrap(_apart(t))
     if strict:
         raise RuntimeError(f"jvp(f, primals, tangents, strict=True): The output of f at index {i} "
                            "is independent of the inputs. This is not allowed with strict=True.")
     aval = plain_aval(y)
     return as_handle(np.zeros(aval.shape, aval.numpy))
+
+
+def _apart(t: np.ndarray) -> np.ndarray:
+    """A tangent; a copy, if beside its tensor others hold it: other outputs, or who gave it."""
+    return t if is_own(sys.getrefcount(t) - 1, t) else np.array(t)
 
 
 def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
