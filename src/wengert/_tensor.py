@@ -19,9 +19,9 @@ from .autograd import differentiate
 from .core import dtypes
 from .core.aval import Size
 from .core.device import CPU, check_device, device
-from .core.handle import Alias, GradSlot, Handle, results_are, storage_of, version_of, wrap
+from .core.handle import Alias, GradSlot, Handle, results_are, version_of, wrap
 from .core.levels import concrete, here
-from .interpreters.lifted import rebind
+from .interpreters.lifted import detached, rebind
 from .interpreters.tape import AccumulateGrad, Port, RemovableHandle, _Hooks, add_hook, leaf_node
 from .interpreters.views import refresh
 from .ops import (
@@ -304,11 +304,7 @@ class Tensor(Handle):
 
     def detach(self) -> Tensor:
         """A tensor in the same memory, without history."""
-        if self.aval.level is not None:
-            return self.aval.level.detach(self)
-        out = wrap(self.value, self.aval)
-        out.alias = Alias(storage_of(self))
-        return out
+        return detached(self)
 
     def detach_(self) -> Tensor:
         """Forgets this tensor's history, in place.
@@ -413,7 +409,8 @@ class Tensor(Handle):
         """
         if self.aval.level is not None and not force:
             raise RuntimeError("Can't call numpy() on a Tensor inside "
-                               f"{self.aval.level.word}: its derivative would be lost. Use tensor.detach().numpy() instead.")
+                               f"{self.aval.level.word}: its derivative would be lost. Use "
+                               "tensor.detach().numpy() instead.")
         if self.requires_grad and not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor."
                                "detach().numpy() instead.")

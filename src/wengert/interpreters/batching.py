@@ -21,10 +21,10 @@ from ..core.levels import Level
 from ..core.primitive import Primitive
 from ..primitives.elementwise import copy
 from ..primitives.layout import clone, expand, reshape
-from .provenance import user_line
 from .eager import constant
 from .inplace import check_fits, write, written
-from .lifted import note_views, quietly_on_arrays, rebind
+from .lifted import detached, note_views, quietly_on_arrays, rebind
+from .provenance import user_line
 from .views import base_of, follow, refresh
 
 _Shift = Callable[[Any, int], Any]
@@ -111,7 +111,7 @@ class Batch(Level):
 
     def detach(self, x: Any) -> Any:
         self._make_room(x)
-        return wrap(x.value.detach(), x.aval)
+        return wrap(detached(x.value), x.aval)
 
     def concrete(self, x: Any, asked: str) -> np.ndarray:
         raise RuntimeError(f"vmap: {asked} It stands for {self.size} examples of shape "

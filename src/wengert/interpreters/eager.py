@@ -139,7 +139,8 @@ def constant(operand: Any, operands: Sequence[Any]) -> np.ndarray:
     """An operand that is no tensor, as an array: a number takes the dtype of the tensors."""
     if isinstance(operand, (np.ndarray, np.generic)):
         return np.asarray(operand)
-    kinds = [plain_aval(o).dtype for o in operands if isinstance(o, (Handle, np.ndarray))]
+    kinds = [plain_aval(o).dtype for o in operands
+             if isinstance(o, (Handle, np.ndarray, np.generic))]
     return np.asarray(operand, max(kinds, key=lambda d: d.category).numpy)
 
 

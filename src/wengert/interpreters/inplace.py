@@ -13,7 +13,7 @@ import numpy as np
 from ..core import blocks, dtypes
 from ..core.aval import LARGE, Aval
 from ..core.handle import GradSlot, Handle, storage_of, wrap
-from ..core.levels import DeeperError, deepest, here, quietly, shared
+from ..core.levels import DeeperError, deepest, here, numbers, quietly, shared
 from ..core.primitive import Primitive
 from .eager import underivable, unpack
 from .tape import AccumulateGrad, Node, record
@@ -155,7 +155,7 @@ def check_overlap(primitive: Primitive, x: Any, y: Any) -> None:
     if not isinstance(y, Handle) or (y is x and aligned) or (y is not x and (
             x.alias is None or y.alias is None or y.alias.storage is not x.alias.storage)):
         return
-    a, b = x.value, y.value
+    a, b = numbers(x), numbers(y)
     same = aligned and a.shape == b.shape and _steps(a) == _steps(b) and (
         a.__array_interface__["data"] == b.__array_interface__["data"])
     if x is y or (not same and _dense(a) and _dense(b) and np.may_share_memory(a, b)):

@@ -81,7 +81,7 @@ class Lifted(Level):
     def detach(self, x: Any) -> Any:
         value = self.value(self.own(x))
         if isinstance(value, Handle):
-            return value.detach()
+            return detached(value)
         fixed = value.view()  # nodes that saved the array would not notice that it is written
         fixed.flags.writeable = False
         return wrap(fixed)
@@ -95,18 +95,39 @@ class Lifted(Level):
             check_leaf(x)
         if primitive is copy and not params:
             others = tuple(cast(o, dtype=x.aval.dtype) for o in others)
-        new = primitive(x, *others, **params)
+        before = x if x.aval.level is self else _as_it_is(x)
+        new = primitive(before, *(before if o is x else o for o in others), **params)
         check_fits(x.aval, new.aval)
         if new.aval.dtype is not x.aval.dtype:
             new = cast(new, dtype=x.aval.dtype)
+        self._rebind(x, new)
+        base = base_of(x)
+        if base is not x:
+            self._rebind(base, write_view(base, x, chain=x.alias.chain))
+            x.alias.seen = x.alias.storage.version
+        return x
+
+    def _rebind(self, x: Any, new: Any) -> None:
         if not here.grad and x.aval.level is self:
             new.node = x.node  # as for plain tensors: what is not recorded leaves history alone
         rebind(x, new)
-        base = base_of(x)
-        if base is not x:
-            rebind(base, write_view(base, x, chain=x.alias.chain))
-            x.alias.seen = x.alias.storage.version
-        return x
+
+
+def detached(x: Any) -> Any:
+    """A tensor of the same numbers, without history at any level; of plain ones, in the same
+    memory."""
+    if x.aval.level is not None:
+        return x.aval.level.detach(x)
+    out = wrap(x.value, x.aval)
+    out.alias = Alias(storage_of(x))
+    return out
+
+
+def _as_it_is(x: Any) -> Any:
+    """Another handle on what a tensor from below holds, for nodes to save: x will be rebound."""
+    out = wrap(x.value, x.aval, x.node)
+    out.extra = x.extra
+    return out
 
 
 def note_views(primitive: Primitive, x: Any, out: Any, params: dict[str, Any]) -> None:

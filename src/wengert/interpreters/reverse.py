@@ -49,7 +49,7 @@ class Reverse(Lifted):
               result: Any, out: Any, params: dict[str, Any]) -> None:
         edges = [o.node if isinstance(o, Handle) and o.aval.level is self else None
                  for o in operands]
-        if not here.grad or all(edge is None for edge in edges):
+        if not (here.grad and any(edges)):
             return
         if primitive.vjp is None:
             primitive = underivable(primitive)

@@ -314,10 +314,11 @@ def _save(node: Node, primitive: Primitive, out: Any, operands: Sequence[Any],
     for place in places:
         value = operands[place] if place >= 0 else (
             saved_output(out) if result is None else result)
-        if isinstance(value, (Handle, SavedOutput)):
-            aliased = aliased or value.alias is not None
-        else:
-            value = np.asarray(value)  # a NumPy scalar, out of a rule
+        if type(value) is not np.ndarray:
+            if isinstance(value, (Handle, SavedOutput)):
+                aliased = aliased or value.alias is not None
+            else:
+                value = np.asarray(value)  # a NumPy scalar, out of a rule
         saved[place] = value
     node.saved = tuple(saved)
     if aliased:

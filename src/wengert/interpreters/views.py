@@ -56,9 +56,16 @@ Chain = tuple[Any, ...]
 def shares(value: np.ndarray, operand: np.ndarray) -> bool:
     """Whether an array that NumPy derived from another lies in the other's memory."""
     base = value.base
-    if base is not None and type(base) is not np.ndarray:  # what `as_strided` puts in between
-        base = getattr(base, "base", None)
-    return base is not None and (base is operand or base is operand.base)
+    if base is None:
+        return False
+    return base is operand or base is operand.base or _owner(base) is _owner(operand)
+
+
+def _owner(x: Any) -> Any:
+    """What owns an array's memory; `as_strided` puts objects of its own in between."""
+    while (base := getattr(x, "base", None)) is not None:
+        x = base
+    return x
 
 
 def base_of(x: Any) -> Any:

@@ -282,7 +282,8 @@ def _uncat(g: Any, avals: Sequence[Aval], i: int, dim: int) -> Any:
     return narrow(g, dim, sum(a.shape[dim] for a in avals[:i]), avals[i].shape[dim])
 
 
-cat = primitive("cat", lambda *xs, dim: np.concatenate(xs, dim), abstract=_cat_aval, linear=True,
+cat = primitive("cat", lambda *xs, dim: np.asarray(np.concatenate(xs, dim), order="C"),
+                abstract=_cat_aval, linear=True,
                 vjp=lambda g, avals, i, dim: _uncat(g, avals, i, dim))
 
 
@@ -297,7 +298,8 @@ def _stack_aval(*avals: Aval, dim: int) -> Aval:
 
 
 stack = primitive(
-    "stack", lambda *xs, dim: np.stack(xs, dim), abstract=_stack_aval, linear=True,
+    "stack", lambda *xs, dim: np.asarray(np.stack(xs, dim), order="C"), abstract=_stack_aval,
+    linear=True,
     vjp=lambda g, i, dim: select(g, index=((None, None, None),) * dim + (i, Ellipsis)))
 
 
