@@ -7,14 +7,16 @@ primitive it reaches can. That is worked out here from the rules' code; the gene
 it by computing.
 """
 
+import inspect
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import wengert  # noqa: F401 - fills the table
 from wengert.core import dtypes
 from wengert.core.aval import Aval, aval
 from wengert.core.primitive import TABLE, Primitive, Rule
+from wengert.interpreters.batching import SHIFTS
 
 HEAD = ("operation", "node", "family", "reverse", "again", "forward", "batching", "compiled")
 LEGEND = """\
@@ -22,9 +24,12 @@ LEGEND = """\
 - *reverse*: whether gradients flow; if not to all operands, to which. A comparison, an index or a
   rounded quotient has no derivative by its nature.
 - *again*: whether that gradient can be differentiated in turn.
-- *forward*, *batching*, *compiled*: whether the record holds a rule for these interpreters, which
-  are yet to come. An elementwise primitive's rule is the same in both directions, and a linear
-  one is its own."""
+- *forward*: how tangents go through: by a *rule* (an elementwise primitive's serves both
+  directions); by the primitive *itself*, where it is linear; or as the *product rule* says, where
+  it is linear in each operand.
+- *batching*: how `vmap` applies it to all examples at once: by a *rule* of its own; *elementwise*;
+  *shifted*, with its parameters counting one dimension more; or in *smaller steps*.
+- *compiled*: whether the record holds a rule for that interpreter, which is yet to come."""
 
 
 def rules(primitive: Primitive) -> Iterator[Rule]:
@@ -91,6 +96,35 @@ def family(primitive: Primitive) -> str:
     return ", ".join(filter(None, (kind, "view" if primitive.view else "")))
 
 
+def forward(primitive: Primitive) -> str:
+    """How the primitive takes tangents forward; nothing, if it has no derivative."""
+    if primitive.linear:
+        return "itself"
+    if primitive.multilinear:
+        return "product rule"
+    return "rule" if primitive.jvp is not None else ""
+
+
+def batching(primitive: Primitive) -> str:
+    """How the primitive is applied to a batch; nothing, if it can't be."""
+    if primitive.batch is not None:
+        return "rule"
+    if primitive.elementwise:
+        return "elementwise"
+    if all(name in SHIFTS for name in parameters(primitive)):
+        return "shifted"
+    return "smaller steps" if primitive.decompose is not None else ""
+
+
+def parameters(primitive: Primitive) -> list[str]:
+    """The names of what the primitive is given beside its operands."""
+    try:
+        names = list(inspect.signature(primitive.evaluate).parameters)
+    except ValueError:  # a ufunc, which has none
+        return []
+    return [name for name in names if name not in {"x", "y", "z", "xs", "indices"}]
+
+
 def row(primitive: Primitive) -> tuple[str, ...]:
     """One line's cells."""
 
@@ -98,9 +132,8 @@ def row(primitive: Primitive) -> tuple[str, ...]:
         return "yes" if there else ""
 
     node = f"`{primitive.node_name}`" if primitive.differentiable else ""
-    rule: Callable[..., Any] | Any = primitive.jvp or (primitive.linear and primitive.vjp)
     return (f"`{primitive.name}`", node, family(primitive), gradients(primitive),
-            yes(primitive.vjp and again(primitive)), yes(rule), yes(primitive.batch),
+            yes(primitive.vjp and again(primitive)), forward(primitive), batching(primitive),
             yes(primitive.lower))
 
 
@@ -110,7 +143,8 @@ def table() -> str:
     lines = [" | ".join(cells) for cells in (HEAD, ["---"] * len(HEAD), *rows)]
     counts = (f"{len(rows)} primitives; gradients flow through "
               f"{sum(r[3] != 'no' for r in rows)}, and again through "
-              f"{sum(r[4] == 'yes' for r in rows)}.")
+              f"{sum(r[4] == 'yes' for r in rows)}, tangents through "
+              f"{sum(r[5] != '' for r in rows)}; batches through {sum(r[6] != '' for r in rows)}.")
     return "\n\n".join([counts, LEGEND, "\n".join(f"| {line} |" for line in lines)])
 
 

@@ -42,8 +42,10 @@ def reference(found: re.Match[str]) -> str:
 
 def reference_of(found: re.Match[str]) -> str:
     """The directives for what a module lists as its own."""
-    names: list[str] = importlib.import_module(found[1]).__all__
-    return "\n\n".join(f"::: {found[1]}.{name}" for name in names if name != "Node")
+    module = importlib.import_module(found[1])
+    names = [name for name in module.__all__ if name != "Node"
+             and not isinstance(getattr(module, name), types.ModuleType)]
+    return "\n\n".join(f"::: {found[1]}.{name}" for name in names)
 
 
 def tensor() -> str:

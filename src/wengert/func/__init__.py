@@ -6,12 +6,13 @@ from .custom import custom_jvp, custom_vjp
 from .forward import jvp, linearize
 from .jacobians import hessian, hvp, jacfwd, jacobian, jacrev
 from .jet import derivatives, jet
+from .modules import functional_call
 from .reverse import grad, grad_and_value, value_and_grad, vjp
 from .sparse import hessian_sparsity, jacobian_sparsity, sparse_hessian, sparse_jacobian
 
 __all__ = [
-    "custom_jvp", "custom_vjp", "derivatives", "grad", "grad_and_value", "hessian",
-    "hessian_sparsity", "hvp", "jacfwd",
-    "jacobian", "jacobian_sparsity", "jacrev", "jet", "jvp", "linearize", "register_pytree",
-    "sparse_hessian", "sparse_jacobian", "value_and_grad", "vjp", "vmap",
+    "custom_jvp", "custom_vjp", "derivatives", "functional_call", "grad", "grad_and_value",
+    "hessian", "hessian_sparsity", "hvp", "jacfwd", "jacobian", "jacobian_sparsity", "jacrev",
+    "jet", "jvp", "linearize", "register_pytree", "sparse_hessian", "sparse_jacobian",
+    "value_and_grad", "vjp", "vmap",
 ]
