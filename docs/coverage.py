@@ -12,6 +12,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 import wengert  # noqa: F401 - fills the table
 from wengert.core import dtypes
 from wengert.core.aval import Aval, aval
@@ -118,10 +120,9 @@ def batching(primitive: Primitive) -> str:
 
 def parameters(primitive: Primitive) -> list[str]:
     """The names of what the primitive is given beside its operands."""
-    try:
-        names = list(inspect.signature(primitive.evaluate).parameters)
-    except ValueError:  # a ufunc, which has none
+    if isinstance(primitive.evaluate, np.ufunc):
         return []
+    names = inspect.signature(primitive.evaluate).parameters
     return [name for name in names if name not in {"x", "y", "z", "xs", "indices"}]
 
 

@@ -57,7 +57,8 @@ def test_arguments_and_errors() -> None:
     scale = net.scale["out"]
     doubled = functional_call(net, [{"scale.out": torch.tensor(4.0)}, {}], x, {"shift": 1.0})
     assert torch.allclose(doubled, 2 * net(x) + 1)
-    for wrong in ("bias", "layers.7.weight", "layers.a.weight", "scale.in"):
+    net.fixed = (scale,)  # type: ignore[attr-defined]
+    for wrong in ("bias", "layers.7.weight", "layers.a.weight", "scale.in", "fixed.0"):
         with pytest.raises(KeyError, match=wrong):
             functional_call(net, {"scale.out": x, wrong: x}, x)
         assert net.scale["out"] is scale

@@ -21,7 +21,7 @@ from samples import FLAT, Sample, arity, domains, every_sample, samples_of, seed
 from wengert.core.aval import LARGE, Aval, aval_of
 from wengert.core.handle import Handle
 from wengert.core.levels import here
-from wengert.core.primitive import AVALS, LISTS, TABLE, Primitive, Rule
+from wengert.core.primitive import TABLE, Primitive
 
 Array = np.ndarray
 H = 2e-3
@@ -176,67 +176,130 @@ def test_pullback(sample: Sample) -> None:
                                    **CLOSE)
 
 
-def _tangent(sample: Sample, tangents: Sequence[Array | None]) -> Array:
-    """The result's tangent by the primitive's JVP rules, on arrays."""
-    (out,) = evaluate(sample.primitive, sample.operands, sample.params)
-    rules = sample.primitive.jvp
-    parts = []
-    for i, t in enumerate(tangents):
-        if t is not None:
-            rule = rules[i] if isinstance(rules, tuple) else rules
-            assert rule is not None
-            part = here.run(rule.fn, t, *(_read(rule, k, sample, out, i)
-                                          for k in range(len(rule.reads))))
-            parts.append(np.broadcast_to(part, out.shape))
-    return np.sum(parts, axis=0)
+def of_active(sample: Sample) -> Any:
+    """The primitive as a function of its active operands alone, and where it is sampled."""
+
+    def function(*active: Any) -> Any:
+        operands = [torch.from_numpy(np.array(x)) for x in sample.operands]
+        for i, x in zip(sample.active, active, strict=True):
+            operands[i] = x
+        return sample.primitive(*operands, **sample.params)
+
+    return function, tuple(torch.from_numpy(np.array(sample.operands[i])) for i in sample.active)
 
 
-def _read(rule: Rule, k: int, sample: Sample, out: Array, i: int) -> Any:
-    """What a rule's k-th name stands for (see core/primitive.py)."""
-    name, xs = rule.reads[k], sample.operands
-    if isinstance(name, int):
-        return out if name < 0 else xs[name]
-    known = {"i": i, "out_aval": aval_of(out), "avals": tuple(map(aval_of, xs)), **sample.params}
-    if name in LISTS:
-        return list(xs[LISTS[name]:])
-    return aval_of(xs[AVALS[name]]) if name in AVALS else known[name]
+def direction(sample: Sample) -> list[Array | None]:
+    """A random tangent for each active operand, None for the others."""
+    rng = seeded(f"{sample} tangents")
+    return [random_like(rng, x) if i in sample.active else None
+            for i, x in enumerate(sample.operands)]
 
 
-@pytest.mark.parametrize("sample", [s for s in SMOOTH if s.primitive.jvp is not None], ids=str)
+def moved(sample: Sample, tangents: Sequence[Array | None], s: float) -> list[Array]:
+    """The operands, s along their tangents."""
+    return [x if t is None else x + s * t
+            for x, t in zip(sample.operands, tangents, strict=True)]
+
+
+def tensors(arrays: Sequence[Array | None]) -> tuple[Any, ...]:
+    return tuple(torch.from_numpy(np.array(a)) for a in arrays if a is not None)
+
+
+def like_results(sample: Sample, out: Any, arrays: Sequence[Array]) -> Any:
+    """Cotangents in the structure in which the primitive gives its results."""
+    return type(out)(tensors(arrays)) if sample.primitive.multiple else tensors(arrays)[0]
+
+
+@with_smooth
 def test_tangent(sample: Sample) -> None:
     """JVPs against central differences along a random direction, and as transposes of VJPs."""
-    rng, p = seeded(f"{sample} tangents"), sample.primitive
-    tangents = [random_like(rng, x) if i in sample.active else None
-                for i, x in enumerate(sample.operands)]
+    p, tangents = sample.primitive, direction(sample)
 
-    def along(s: float) -> Array:
-        moved = [x if t is None else x + s * t
-                 for x, t in zip(sample.operands, tangents, strict=True)]
-        return evaluate(p, moved, sample.params)[0]
+    def along(s: float) -> list[Array]:
+        return evaluate(p, moved(sample, tangents, s), sample.params)
 
-    found = _tangent(sample, tangents)
-    assert found.dtype == along(0).dtype
-    # Tangents are up to 3: that much smaller steps keep the operands inside their domains.
-    np.testing.assert_allclose(found, slope(along, H / 3), **CLOSE)
-    gs = cotangents_like([along(0)], str(sample))
-    back = [g.numpy() for g in gradients(sample, sample.operands, gs)]
-    there = inner(gs, [found])
+    function, at = of_active(sample)
+    out, given = torch.func.jvp(function, at, tensors(tangents))
+    found = [t.numpy() for t in (given if p.multiple else [given])]
+    values = along(0)
+    for k, (t, value) in enumerate(zip(found, values, strict=True)):
+        assert aval_of(t) == aval_of(value)
+        # Tangents are up to 3: that much smaller steps keep the operands inside their domains.
+        np.testing.assert_allclose(t, slope(lambda s, k=k: along(s)[k], H / 3), **CLOSE)
+    gs = cotangents_like(values, str(sample))
+    _, pull = torch.func.vjp(function, *at)
+    back = [g.numpy() for g in pull(like_results(sample, out, gs))]
     assert inner(back, [t for t in tangents if t is not None]) == pytest.approx(
-        there, rel=1e-12, abs=1e-12)
+        inner(gs, found), rel=1e-12, abs=1e-12)
+
+
+@with_smooth
+def test_both_modes_nested(sample: Sample) -> None:
+    """Forward over reverse and reverse over forward: both are a Hessian times a vector.
+
+    With L = Re<g, f(x)> and a direction v, the tangent of L's gradient along v, and the gradient
+    of L's tangent, are compared with differences of L's gradient.
+    """
+    p, tangents = sample.primitive, direction(sample)
+    gs = cotangents_like(evaluate(p, sample.operands, sample.params), str(sample))
+    function, at = of_active(sample)
+    v = tensors(tangents)
+
+    def gradient(*xs: Any) -> Any:
+        out, pull = torch.func.vjp(function, *xs)
+        return pull(like_results(sample, out, gs))
+
+    def tangent(*xs: Any) -> Any:
+        _, found = torch.func.jvp(function, xs, v)
+        return sum((torch.from_numpy(np.array(np.conj(g))) * t).real.sum() for g, t in zip(
+            gs, found if p.multiple else [found], strict=True))
+
+    _, forward = torch.func.jvp(gradient, at, v)
+    backward = torch.func.grad(tangent, tuple(range(len(at))))(*at)
+
+    def along(s: float) -> list[Array]:
+        return [g.numpy() for g in gradients(sample, moved(sample, tangents, s), gs)]
+
+    for k, (a, b) in enumerate(zip(forward, backward, strict=True)):
+        expected = slope(lambda s, k=k: along(s)[k], H / 3)
+        np.testing.assert_allclose(a.numpy(), expected, **CLOSE)
+        np.testing.assert_allclose(b.numpy(), expected, **CLOSE)
+
+
+def test_every_derivative_goes_forward() -> None:
+    """A primitive with a VJP has a JVP, too: its own, or that of a (multi)linear one."""
+    lacking = [name for name, p in TABLE.items() if p.vjp is not None
+               and not (p.jvp is not None or p.linear or p.multilinear)]
+    assert not lacking
 
 
 @pytest.mark.parametrize("sample", [s for s in SMOOTH if s.primitive.linear], ids=str)
 def test_linear(sample: Sample) -> None:
-    """A linear primitive is its own JVP: it is additive, and its VJP is its transpose."""
+    """Additive in the operands in which it is linear, and with its transpose as its VJP."""
     rng, p = seeded(str(sample)), sample.primitive
-    a, b = ([random_like(rng, x) for x in sample.operands] for _ in range(2))
-    fa, fb, fc = (evaluate(p, xs, sample.params) for xs in (
-        a, b, [2.5 * x - y for x, y in zip(a, b, strict=True)]))
+    places = range(len(sample.operands)) if p.linear is True else p.linear
+    a, b = ([random_like(rng, x) if i in places else x for i, x in enumerate(sample.operands)]
+            for _ in range(2))
+    both = [2.5 * x - y if i in places else x for i, (x, y) in enumerate(zip(a, b, strict=True))]
+    fa, fb, fc = (evaluate(p, xs, sample.params) for xs in (a, b, both))
     for va, vb, vc in zip(fa, fb, fc, strict=True):
         np.testing.assert_allclose(vc, 2.5 * va - vb, **EXACT)
     gs = cotangents_like(fa, str(sample))
     back = [g.numpy() for g in gradients(sample, sample.operands, gs)]
-    assert inner(back, a) == pytest.approx(inner(gs, fa), rel=1e-12, abs=1e-12)
+    assert set(sample.active) <= set(places)
+    assert inner(back, [a[i] for i in sample.active]) == pytest.approx(
+        inner(gs, fa), rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("sample", [s for s in SMOOTH if s.primitive.multilinear], ids=str)
+def test_multilinear(sample: Sample) -> None:
+    """Additive in each operand apart."""
+    rng, p = seeded(str(sample)), sample.primitive
+    for i, x in enumerate(sample.operands):
+        a, b = random_like(rng, x), random_like(rng, x)
+        fa, fb, fc = (evaluate(p, [*sample.operands[:i], v, *sample.operands[i + 1:]],
+                               sample.params)[0] for v in (a, b, 2.5 * a - b))
+        np.testing.assert_allclose(fc, 2.5 * fa - fb, **EXACT)
 
 
 @with_smooth

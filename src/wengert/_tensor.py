@@ -236,6 +236,8 @@ class Tensor(Handle):
     @property
     def grad(self) -> Tensor | None:
         """The gradient that `backward` has added up; None before the first."""
+        if self.aval.level is not None:
+            return None
         if self.extra is None and not self.is_leaf:
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its "
@@ -247,6 +249,10 @@ class Tensor(Handle):
 
     @grad.setter
     def grad(self, grad: Tensor | None) -> None:
+        if self.aval.level is not None:
+            if grad is None:
+                return
+            raise RuntimeError(f"a Tensor inside {self.aval.level.word} has no .grad to be set")
         if grad is not None:
             self._check_grad(grad)
         if self.extra is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -80,7 +81,7 @@ def register_pytree(cls: type, flatten: Flatten, unflatten: Unflatten) -> None:
         unflatten: from (context, children) to an instance.
 
     Raises:
-        ValueError: if the class is registered already.
+        ValueError: if the class is registered already, or one of Python's own containers.
 
     Example:
         >>> import wengert as torch
@@ -94,7 +95,7 @@ def register_pytree(cls: type, flatten: Flatten, unflatten: Unflatten) -> None:
         >>> g.slope, g.offset
         (tensor(3.), tensor(1.))
     """
-    if _container(cls) is not None:
+    if cls in _registered:
         raise ValueError(f"{cls.__name__} is a container already")
     _registered[cls] = _Container(flatten, unflatten)
 
@@ -140,12 +141,14 @@ _registered.update({
 def _container(cls: type) -> Any:
     """How a class is taken apart; None if its instances are leaves."""
     found = _registered.get(cls)
-    if found is None:
-        if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-            found = _registered[cls] = _named_tuple(cls)
-        elif dataclasses.is_dataclass(cls):
-            found = _registered[cls] = _dataclass(cls)
-    return found
+    return _derived(cls) if found is None else found
+
+
+@functools.lru_cache
+def _derived(cls: type) -> Any:
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        return _named_tuple(cls)
+    return _dataclass(cls) if dataclasses.is_dataclass(cls) else None
 
 
 def flatten(tree: Any) -> tuple[list[Any], Spec]:

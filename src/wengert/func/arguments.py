@@ -112,7 +112,7 @@ def outputs(name: str, output: Any) -> tuple[list[Any], Spec]:
                            f"output = {leaves})")
     for leaf in leaves:
         if not isinstance(leaf, Handle):
-            raise RuntimeError(f"{name}: expected f(*primals) to return only tensors, got "
+            raise RuntimeError(f"{name}: Expected f(*primals) to return only tensors, got "
                                f"unsupported type {type(leaf)}")
     return leaves, spec
 

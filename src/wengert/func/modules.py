@@ -8,15 +8,15 @@ from typing import Any
 
 
 def functional_call(module: Callable[..., Any],
-                    parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+                    parameter_and_buffer_dicts: Mapping[str, Any] | Sequence[Mapping[str, Any]],
                     args: Any = None, kwargs: Mapping[str, Any] | None = None) -> Any:
     """Calls an object with other tensors in place of its own.
 
     Args:
         module: any object that is called and keeps tensors in attributes, of its own or of objects
             that these hold.
-        parameters: tensors by name, as "weight" or "first.weight" (lists and dicts that hold
-            tensors or objects are gone into by "layers.0.weight"); or several such mappings.
+        parameter_and_buffer_dicts: tensors by name, as "weight" or "first.weight" (lists, tuples
+            and dicts are gone into by "layers.0.weight"); or several such mappings.
         args: its arguments: a tuple, or the only one.
         kwargs: its keyword arguments.
 
@@ -25,7 +25,7 @@ def functional_call(module: Callable[..., Any],
         the call lasts other threads see the change.
 
     Raises:
-        KeyError: for a name that the object does not have.
+        KeyError: for a name that the object does not have, or can't be given another tensor.
         ValueError: for a name that two mappings have.
 
     Example:
@@ -42,7 +42,7 @@ def functional_call(module: Callable[..., Any],
     """
     args = () if args is None else args if isinstance(args, tuple) else (args,)
     with contextlib.ExitStack() as stack:
-        for name, value in _merged(parameters).items():
+        for name, value in _merged(parameter_and_buffer_dicts).items():
             stack.enter_context(_replaced(module, name, value))
         return module(*args, **(kwargs or {}))
 
@@ -67,9 +67,11 @@ def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
         for part in path:
             owner = _held(owner, part)
         before = _held(owner, last)
+        if isinstance(owner, tuple):
+            raise LookupError
     except (AttributeError, LookupError, ValueError):
         raise KeyError(f"functional_call: {type(module).__name__} has no tensor "
-                       f"{name!r}") from None
+                       f"{name!r} that can be replaced") from None
     _hold(owner, last, value)
     try:
         yield

@@ -121,10 +121,6 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """
     tape, output, value, aux = _run("vjp(f, *primals)", func, primals, {}, None, has_aux)
     ys, spec = arguments.outputs("vjp(f, *primals)", output)
-    for y in ys:
-        if not y.aval.dtype.differentiable:
-            raise RuntimeError("vjp(f, ...): All outputs of f must be floating-point or complex "
-                               f"Tensors, got Tensor with dtype {y.aval.dtype}")
     # What is kept for later calls must not hold the level, whose tensors slow everything down.
     nodes, avals = [y.node for y in ys], [y.aval.plain for y in ys]
 

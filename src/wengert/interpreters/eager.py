@@ -98,22 +98,33 @@ def apply(primitive: Primitive, values: Sequence[Any], params: dict[str, Any]) -
 
     Tensors give one too, if nothing hangs on the result: no history, no other tensor's memory.
     """
-    avals = []
+    arrays, avals = [], []
     for value in values:
         if isinstance(value, Handle):
-            found = primitive(*values, **params)
-            return tuple(map(settled, found)) if primitive.multiple else settled(found)
-        if type(value) is not np.ndarray:
-            return apply(primitive, [_array(v, values) for v in values], params)
-        avals.append(aval_of(value))
+            if primitive.view or not _bare(value):
+                found = primitive(*values, **params)
+                return tuple(map(settled, found)) if primitive.multiple else settled(found)
+            arrays.append(value.value)
+            avals.append(value.aval)
+            continue
+        array = value if type(value) is np.ndarray else constant(value, values)
+        arrays.append(array)
+        avals.append(aval_of(array))
     result = primitive.abstract(*avals, **params)
     if not primitive.multiple:
-        return evaluate(primitive, values, result, params)
-    return tuple(map(np.asarray, quietly(primitive.evaluate, *values, **params)))
+        out: Any = evaluate(primitive, arrays, result, params)
+    else:
+        out = tuple(map(np.asarray, quietly(primitive.evaluate, *arrays, **params)))
+    if shared.special and (watch := here.anomaly):
+        watch.look(primitive, arrays, params, out)
+    return out
 
 
-def _array(value: Any, values: Sequence[Any]) -> Any:
-    return value if isinstance(value, (Handle, np.ndarray)) else constant(value, values)
+def _bare(x: Any) -> bool:
+    """Whether a tensor is plain, and without history: there is no more to it than its numbers."""
+    alias = x.alias
+    return x.aval.level is None and x.node is None and (
+        alias is None or alias.seen == alias.storage.version or alias.base is None)
 
 
 def settled(x: Any) -> Any:

@@ -364,8 +364,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     d = wrapped_dim(dim, need_tensor("index_select", input).aval.ndim)
     if _int_index("index_select", index).aval.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
-    if index.aval.numel and not (
-            numbers(index).min() >= 0 and numbers(index).max() < input.aval.shape[d]):
+    given = numbers(index)
+    if given.size and not (given.min() >= 0 and given.max() < input.aval.shape[d]):
         raise IndexError("index out of range in self")
     flat = index if index.aval.ndim else shapes.reshape(index, 1)
     return _checked(lambda: _index_select(input, flat, pattern=(_WHOLE,) * d + (0,)))
