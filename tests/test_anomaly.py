@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -124,7 +126,25 @@ def test_nodes_from_before_are_looked_at_too() -> None:
     y = (x.sqrt() * 0).sum()
     message, notes = told(y.backward)
     assert "SqrtBackward0" in message
-    assert notes == ["It gave nan at element [0]; the gradient that it was given was finite."]
+    assert notes == ["Which forward operation that belongs to is not known: anomaly detection was "
+                     "not on when it ran.",
+                     "It gave nan at element [0]; the gradient that it was given was finite."]
+
+
+def test_an_error_is_no_reference_cycle() -> None:
+    def run() -> Any:
+        y = leaf(0.0).sqrt() * 0
+        try:
+            with detect_anomaly():
+                y.sum().backward()
+        except RuntimeError:
+            return weakref.ref(y)
+
+    gc.disable()
+    try:
+        assert run()() is None
+    finally:
+        gc.enable()
 
 
 def test_lines_are_told_after_the_mode_was_left() -> None:

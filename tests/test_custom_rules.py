@@ -248,7 +248,94 @@ def test_closing_over_a_batched_tensor() -> None:
 
     with pytest.raises(RuntimeError, match="Make it an argument"):
         vmap(f)(ones)
-    assert grad(f)(torch.tensor(2.)) == 20  # to its rule, what it closes over is a constant
+
+
+def times_by(kind: str, x: Any, w: Any) -> Any:
+    """x w by a function of x alone."""
+    f: Any
+    if kind == "vjp":
+        f = custom_vjp(lambda x: x * w)
+        f.defvjp(lambda x: (x * w, None), lambda kept, g: (g * w,))
+        return f(x)
+    if kind == "jvp":
+        f = custom_jvp(lambda x: x * w)
+        f.defjvp(lambda primals, tangents: (primals[0] * w, tangents[0] * w))
+        return f(x)
+
+    class Times(torch.autograd.Function):
+        @staticmethod
+        def forward(x: Any) -> Any:
+            return x * w
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            pass
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * w
+
+        @staticmethod
+        def jvp(ctx: Any, t: Any) -> Any:
+            return t * w
+
+    return Times.apply(x)
+
+
+@pytest.mark.parametrize("kind", ["vjp", "jvp", "Function"])
+def test_closing_over_what_is_differentiated(kind: str) -> None:
+    """A derivative that would be lost is an error; where the rule's is all there is, it's right."""
+    def f(x: Any, w: Any) -> Any:
+        return times_by(kind, x, w)
+
+    x, w = torch.tensor(2.), torch.tensor(3.)
+    with pytest.raises(RuntimeError, match=r"this grad or vjp .*Make it an argument"):
+        grad(f, (0, 1))(x, w)
+    if kind != "vjp":
+        with pytest.raises(RuntimeError, match=r"this jvp .*Make it an argument"):
+            jvp(f, (x, w), (x, w))
+    assert grad(f)(x, w) == 3
+    a, b = x.clone().requires_grad_(), w.clone().requires_grad_()
+    if kind == "Function":  # PyTorch's: a constant at the ground, and nobody is told
+        assert torch.autograd.grad(f(a, b), (a, b), allow_unused=True) == (3, None)
+        with pytest.raises(RuntimeError, match="Make it an argument"):
+            grad(lambda w: f(x, w))(w)
+    else:
+        with pytest.raises(RuntimeError, match=r"requires grad .*Make it an argument"):
+            f(a, b)
+        assert grad(lambda w: f(x, w))(w) == 2  # x is a constant: no rule is needed
+        assert grad(lambda w: grad(f)(x, w))(w) == 1
+    with torch.no_grad():
+        assert grad(lambda w: f(w, w.detach()))(w) == 3
+
+
+def test_rules_that_close_over_what_is_differentiated() -> None:
+    """Gradients and tangents come out below, and belong to no level that has ended."""
+    def by_gradient(x: Any, w: Any) -> Any:
+        f = custom_vjp(lambda x: x * 2)
+        f.defvjp(lambda x: (x * 2, None), lambda kept, g: (g * w,))
+        return f(x)
+
+    def by_tangent(x: Any, w: Any) -> Any:
+        f = custom_jvp(lambda x: x * 2)
+        f.defjvp(lambda primals, tangents: (primals[0] * 2, tangents[0] * w))
+        return f(x)
+
+    x, w = torch.tensor(2.), torch.tensor(3.)
+    for f in (by_gradient, by_tangent):
+        found = grad(f, (0, 1))(x, w)
+        assert found == (3, 0) and all(g.aval.level is None for g in found)
+        assert grad(lambda w, f=f: grad(f)(x, w))(w) == 1  # type: ignore[misc]
+    out, tangent = jvp(by_tangent, (x, w), (x, w))
+    assert (out, tangent) == (4, 6) and tangent.aval.level is None
+
+    def pulled(w: Any, create: bool) -> Any:
+        a = torch.tensor(2., requires_grad=True)
+        return torch.autograd.grad(by_gradient(a, w), a, create_graph=create)[0]
+
+    assert grad(lambda w: pulled(w, True))(w) == 1
+    with pytest.raises(RuntimeError, match="Make it an argument"):
+        grad(lambda w: pulled(w, False))(w)
 
 
 def test_errors() -> None:
@@ -296,3 +383,40 @@ def test_errors() -> None:
         g(x, n=3)
     gc.collect()
     assert not here.levels and here.grad and not shared.special
+
+
+@pytest.mark.parametrize("of", [custom_vjp, custom_jvp])
+def test_closing_over_a_deeper_level(of: Any) -> None:
+    def f(x: Any, c: Any) -> Any:
+        times_c = of(lambda x: x * c)
+        if of is custom_vjp:
+            times_c.defvjp(lambda x: (x * c, None), lambda kept, g: (g * c,))
+        else:
+            times_c.defjvp(lambda primals, ts: (primals[0] * c, ts[0] * c))
+        return times_c(x)
+
+    for inner in (vmap, lambda g: grad(lambda c: g(c).sum())):
+        with pytest.raises(RuntimeError, match="Make it an argument"):
+            vmap(lambda x, inner=inner: inner(lambda c: f(x, c))(ones))(ones)
+
+
+def test_nondiff_argnums_are_places() -> None:
+    """One alone, places of defaults, and none that is not there."""
+    def times(x: Any, n: int = 3) -> Any:
+        return x * n
+
+    for places in (1, (1,), -1, (-1,)):
+        f = custom_vjp(times, nondiff_argnums=places)
+        f.defvjp(lambda x, n: (x * n, None), lambda n, kept, g: (g * n * 10,))
+        assert grad(f)(torch.tensor(1.)) == 30 and grad(lambda x, f=f: f(x, 4))(ones[0]) == 40
+    f = custom_vjp(times, nondiff_argnums=(5,))
+    f.defvjp(lambda x, n: (x, n), lambda n, kept, g: (g,))
+    with pytest.raises(ValueError, match="nondiff_argnums has 5 in it, but there are 2"):
+        f(ones, 2)
+
+
+def test_defjvps_counts_the_rules() -> None:
+    f = custom_jvp(lambda x, y: x * y)
+    f.defjvps(lambda t, out, x, y: t * y)
+    with pytest.raises(TypeError, match="given 1 rules, but there are 2 arguments"):
+        grad(f)(ones[0], ones[0])

@@ -14,6 +14,9 @@ from wengert.core.levels import here, shared
 
 X, T = [0.5, 1.5, 2.0], [1.0, -2.0, 0.5]
 
+pytestmark = pytest.mark.filterwarnings(  # PyTorch's own, when it first uses forward mode
+    "ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+
 
 def both(program: Any) -> None:
     """A program's numbers must be PyTorch's; it is given the library and its forward_ad."""
@@ -203,4 +206,14 @@ def test_tensors_of_inner_transforms() -> None:
     """A transform's tensor can't be made dual at a level outside it."""
     with forward_ad.dual_level(), pytest.raises(RuntimeError, match="inside a vmap"):
         wengert.func.vmap(lambda x: forward_ad.make_dual(x, x))(wengert.tensor(X))
+    assert not here.levels
+
+
+def test_left_before_the_block_ends() -> None:
+    """The user's own exception is not replaced."""
+    with pytest.raises(ZeroDivisionError), forward_ad.dual_level():
+        forward_ad.exit_dual_level()
+        raise ZeroDivisionError
+    with pytest.raises(RuntimeError, match="Dual level"), forward_ad.dual_level():
+        forward_ad.exit_dual_level()
     assert not here.levels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -610,3 +611,192 @@ def test_drawn() -> None:
     x = torch.tensor([1., 2.], requires_grad=True)
     picture = str(show.graph((Straight.apply(x * 1.2) + x).sum()))
     assert "Straight" in picture
+
+
+class AddsOne(Function):
+    """Writes in place; its gradient is ten times too large."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.mark_dirty(x)
+        return x.add_(1)
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return g * 10
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Any) -> Any:
+        return x.add_(1), 0
+
+
+def test_in_place_without_recording() -> None:
+    """What is not recorded leaves history alone, at a level as at the ground."""
+    def f(x: Any) -> Any:
+        y = x * 2
+        with torch.no_grad():
+            AddsOne.apply(y)
+            AddsOne.apply(y[:1])
+        return y.sum()
+
+    x = torch.ones(2, requires_grad=True)
+    assert torch.autograd.grad(f(x), x)[0].tolist() == [2, 2]
+    assert grad(f)(torch.ones(2)).tolist() == [2, 2]
+    assert f(torch.ones(2)) == 7
+
+
+def test_in_place_through_a_batched_view() -> None:
+    def f(x: Any) -> Any:
+        y = x * 2
+        AddsOne.apply(y[:1])
+        return y
+
+    assert vmap(f)(torch.ones(2, 2)).tolist() == [[3, 2], [3, 2]]
+
+
+def test_in_place_without_a_tangent() -> None:
+    def f(x: Any) -> Any:
+        y = (x > 0).to(torch.float32)
+        AddsOne.apply(y)
+        return x * y
+
+    one = torch.ones(2)
+    assert [t.tolist() for t in jvp(f, (one,), (one,))] == [[2, 2], [2, 2]]
+    assert grad(lambda x: f(x).sum())(one).tolist() == [2, 2]
+
+
+def test_grad_of_what_is_lent() -> None:
+    """`.grad` set on one function's argument is not seen on another's."""
+    seen = []
+
+    class Leave(Function):
+        @staticmethod
+        def forward(x: Any) -> Any:
+            seen.append(x.grad)
+            x.grad = torch.ones(2)
+            return x * 1
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            pass
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g
+
+    for _ in range(2):
+        grad(lambda x: Leave.apply(x).sum())(torch.ones(2))
+    assert seen == [None, None]
+
+
+class Squared(Function):
+    generate_vmap_rule = True
+    rests: threading.Barrier | None = None
+
+    @staticmethod
+    def forward(x: Any) -> Any:
+        return x * x
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*inputs)
+        ctx.note = inputs[0] * 2
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        if Squared.rests is not None:  # all threads are in here at once
+            Squared.rests.wait(10)
+        (x,) = ctx.saved_tensors
+        if Squared.rests is not None:
+            Squared.rests.wait(10)
+        assert x.shape == ctx.note.shape == ()
+        return g * (x + ctx.note / 2)
+
+
+def in_threads(count: int, f: Callable[[], Any]) -> list[Any]:
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda: found.append(f())) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def test_generated_rules_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.tensor([1., 2.], requires_grad=True)
+    y = vmap(Squared.apply)(x).sum()
+    monkeypatch.setattr(Squared, "rests", threading.Barrier(2))
+    found = in_threads(2, lambda: torch.autograd.grad(y, x, retain_graph=True)[0].tolist())
+    assert found == [[2, 4], [2, 4]]
+
+
+def test_generated_rules_within_themselves() -> None:
+    """A rule that pulls through its own node once more."""
+    runs: list[Any] = []
+
+    class Again(Squared):
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            if not runs:
+                runs.append(None)
+                runs.append(torch.autograd.grad(y, x, retain_graph=True)[0].tolist())
+            return Squared.backward(ctx, g)
+
+    x = torch.tensor([1., 2.], requires_grad=True)
+    y = vmap(Again.apply)(x).sum()
+    assert torch.autograd.grad(y, x)[0].tolist() == [2, 4] == runs[1]
+
+
+def test_in_a_helper_thread() -> None:
+    """What matters is where the arguments live, not what is in force in the thread."""
+    class Cube(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x ** 3
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 30 * ctx.saved_tensors[0] ** 2
+
+    assert grad(lambda x: in_threads(1, lambda: Cube.apply(x))[0])(torch.tensor(2.)) == 120
+
+
+def test_numpy_inside_forward() -> None:
+    """Nothing is recorded there, so nothing is lost."""
+    class Sine(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return torch.from_numpy(np.interp(x.numpy(), [0, 1], [0, 3]))
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return torch.as_tensor(np.full(2, 3.0)) * g + 0 * np.asarray(*ctx.saved_tensors)
+
+    x = torch.tensor([0.2, 0.4], requires_grad=True, dtype=torch.float64)
+    y = Sine.apply(x)
+    y.sum().backward()
+    assert y.tolist() == pytest.approx([0.6, 1.2]) and x.grad.tolist() == [3, 3]
+    with pytest.raises(RuntimeError, match="Can't call numpy"):
+        x.numpy()
+
+
+@pytest.mark.parametrize(("dim", "kind"), [(5, IndexError), (-2, IndexError), ("a", TypeError)])
+def test_out_dims_out_of_range(dim: Any, kind: type[Exception]) -> None:
+    class Same(Function):
+        @staticmethod
+        def forward(x: Any) -> Any:
+            return x * 1
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            pass
+
+        @staticmethod
+        def vmap(info: Any, in_dims: Any, x: Any) -> Any:
+            return x * 1, dim
+
+    with pytest.raises(kind, match=r"Dimension|'dim'"):
+        vmap(Same.apply)(torch.ones(3))

@@ -24,7 +24,7 @@ from samples import PARAMS, Sample, domains, every_sample, seeded, values
 from wengert.core.handle import wrap
 from wengert.core.levels import entered, here
 from wengert.core.primitive import TABLE
-from wengert.func import derivatives, grad, jet, jvp, vjp, vmap
+from wengert.func import custom_jvp, custom_vjp, derivatives, grad, jet, jvp, vjp, vmap
 from wengert.interpreters.lifted import Lifted
 
 Array = np.ndarray
@@ -592,3 +592,89 @@ def test_a_tensor_left_behind() -> None:
     left: list[Any] = []
     derivatives(lambda x: left.append(x * 2) or x, t64(3.0), 2)
     assert (left[0] + 1).item() == 7.0
+
+
+def _rounded() -> list[Any]:
+    """Functions that round, with the derivative of a square: by both kinds of rules."""
+    class Round(torch.autograd.Function):
+        @staticmethod
+        def forward(x: Any) -> Any:
+            return torch.from_numpy(np.rint(x.detach().numpy()))
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.save_for_forward(inputs[0])
+
+        @staticmethod
+        def jvp(ctx: Any, t: Any) -> Any:
+            return 2 * ctx.saved_tensors[0] * t
+
+    rounded = custom_jvp(lambda x: x.round())
+    rounded.defjvp(lambda primals, ts: (rounded(primals[0]), 2 * primals[0] * ts[0]))
+    return [Round.apply, rounded]
+
+
+@pytest.mark.parametrize("f", _rounded(), ids=["Function", "custom_jvp"])
+def test_custom_rules_are_followed(f: Any) -> None:
+    """Not the program inside, whose derivative is another, or unknown."""
+    x = t64([0.4, 1.7])
+    found = derivatives(lambda x: f(x * x) + x, x, 5)
+    expected = derivatives(lambda x: x ** 4 + x, x, 5)
+    assert found[0].tolist() == pytest.approx([0.4, 4.7])
+    for mine, true in zip(found[1:], expected[1:], strict=True):
+        np.testing.assert_allclose(mine.numpy(), true.numpy())
+    along = grad(lambda x: derivatives(f, x, 2)[2].sum())(x)
+    np.testing.assert_allclose(along.numpy(), np.zeros(2))
+
+
+def test_a_custom_rule_may_ask_for_the_function_itself() -> None:
+    exp = custom_jvp(lambda x: torch.from_numpy(np.exp(x.detach().numpy())))
+
+    @exp.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        y = exp(*primals)
+        return y, y * tangents[0]
+
+    for mine, true in zip(derivatives(lambda x: exp(torch.sin(x)), t64([0.3]), 6),
+                          derivatives(lambda x: torch.exp(torch.sin(x)), t64([0.3]), 6),
+                          strict=True):
+        np.testing.assert_allclose(mine.numpy(), true.numpy())
+
+
+def test_custom_rules_that_write_or_have_several_outputs() -> None:
+    class Double(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.mark_dirty(x.mul_(2))
+            return x, 3, x > 0
+
+        @staticmethod
+        def jvp(ctx: Any, t: Any) -> Any:
+            return t.mul_(2), None, None
+
+    def f(x: Any) -> Any:
+        y = x * x
+        Double.apply(y[:1])
+        return y * y
+
+    found = [d.tolist() for d in derivatives(f, t64([2.0, 3.0]), 2)]
+    np.testing.assert_allclose(found, [[64, 81], [128, 108], [192, 108]])
+
+
+def test_custom_rules_without_tangents_and_closures_are_refused() -> None:
+    f = custom_vjp(torch.sin)
+    f.defvjp(lambda x: (torch.sin(x), x), lambda x, g: (g * torch.cos(x),))
+    with pytest.raises(TypeError, match="has a rule for cotangents alone"):
+        derivatives(f, t64(1.0), 2)
+
+    def closes(x: Any) -> Any:
+        by_x = custom_jvp(lambda y: y * x)
+        by_x.defjvp(lambda primals, ts: (primals[0] * x, ts[0] * x))
+        return by_x(x)
+
+    with pytest.raises(RuntimeError, match="Make it an argument"):
+        derivatives(closes, t64(1.0), 2)
+
+
+def test_orders_of_numpy() -> None:
+    assert len(derivatives(torch.sin, t64(1.0), np.int64(2))) == 3

@@ -139,3 +139,12 @@ def test_stiff(method, rtol):
                            for e in torch.eye(3, dtype=D)])
     close(func.grad(end)(k), numeric, 1e-4)
     close(func.jvp(end, (k,), (T(1., -1., 0.5),))[1], numeric.dot(T(1., -1., 0.5)), 1e-4)
+
+
+def test_second_derivative_by_one_parameter_alone():
+    def at_one(a):
+        return solvers.odeint(lambda t, y, a: -a * y, T(1.), [0., 1.], a)[-1]
+
+    a = T(1.3)
+    close(func.grad(func.grad(at_one))(a), torch.exp(-a), 1e-6)
+    close(func.jacrev(func.jacrev(at_one))(a), torch.exp(-a), 1e-6)

@@ -13,6 +13,8 @@ from wengert import func, solvers
 from wengert.autograd import gradcheck, gradgradcheck
 from wengert.core.levels import here, shared
 from wengert.solvers import ConvergenceError, linear
+from wengert.solvers.adjoint import Continuous
+from wengert.solvers.rungekutta import Discrete
 
 optimize = pytest.importorskip("scipy.optimize")
 D = torch.float64
@@ -388,11 +390,6 @@ def test_argmin():
               torch.stack([k, k]))
 
 
-def test_what_traces_programs_is_refused():
-    with pytest.raises(NotImplementedError, match="sparse_jacobian can't see into a solver"):
-        func.sparse_jacobian(square_root)(T(4., 9.))
-
-
 def test_complex_and_integer_parameters():
     def modulus(z, n):
         return solvers.root(lambda x, z, n: x ** n - (z * z.conj()).real, T(1.), z, n)
@@ -538,3 +535,41 @@ def test_solvers_nest():
 
     close(best(T(0.8)), T(0.8 ** 3 + 0.8), 1e-6)
     close(func.grad(best)(T(0.8)), T(3 * 0.8 ** 2 + 1), 1e-6)
+
+
+@pytest.mark.parametrize("cls", [Discrete, Continuous])
+def test_what_is_remembered_is_not_read_twice(cls):
+    """Another thread that solves another problem meanwhile does not hand over its solution."""
+    class Raced(cls):
+        _known = property(lambda self: ([np.array(-1.)] * 2, "another"), lambda self, new: None)
+
+    options = {"rtol": 1e-6, "atol": 1e-6, "max_step": np.inf, "max_steps": 100}
+    problem = Raced(lambda t, y: -y, "RK45", options, lambda *args: None)
+    ask = problem.steps if cls is Discrete else problem.path
+    assert ask(torch.ones(1), T(0., 1.)) != "another"
+
+
+@pytest.mark.parametrize(("bounds", "words"), [
+    ((torch.zeros(3), torch.ones(3)), "a pair .* for each of the 3 numbers of x0"),
+    ((0, 1), "a pair .* for each of the 3 numbers of x0"), ([(0, 1)], "each of the 3 numbers")])
+def test_bounds_of_another_form(bounds, words):
+    with pytest.raises(ValueError, match=words):
+        solvers.minimize(lambda x: (x * x).sum(), torch.ones(3), bounds=bounds)
+
+
+@pytest.mark.parametrize("pair", [(0,), 1, ([0, 1], 2), (0, 1, 2)])
+def test_bounds_that_are_no_pair(pair):
+    with pytest.raises(ValueError, match=r"bounds of a tensor of shape \[3\] must be a pair"):
+        solvers.least_squares(lambda x: x, torch.ones(3), bounds=pair)
+    with pytest.raises(ValueError, match=r"bounds of a tensor of shape \[3\] must be a pair"):
+        solvers.minimize(lambda p: (p["a"] ** 2).sum(), {"a": torch.ones(3)}, bounds={"a": pair})
+
+
+def test_taylor_mode_and_sparsity_follow_the_implicit_rule():
+    def half(a):
+        return solvers.root(lambda x, a: x * x - a, torch.ones_like(a), a)
+
+    for mine, true in zip(func.derivatives(half, T(4., 9.), 3),
+                          func.derivatives(torch.sqrt, T(4., 9.), 3), strict=True):
+        close(mine, true)
+    close(torch.tensor(func.sparse_jacobian(half)(T(4., 9.)).toarray()), torch.diag(T(.25, 1 / 6)))

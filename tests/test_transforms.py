@@ -73,7 +73,7 @@ def same(a: Any, b: Any) -> None:
 
 
 def _hvp(t: Any, f: Any, x: Any, v: Any) -> Any:
-    return hvp(f, (x,), (v,))[1] if t is wengert else t.func.jvp(t.func.grad(f), (x,), (v,))[1]
+    return hvp(f, (x,), (v,)) if t is wengert else t.func.jvp(t.func.grad(f), (x,), (v,))[1]
 
 
 def _linear(t: Any, f: Any, x: Any) -> Any:
@@ -188,7 +188,7 @@ OUTER = {
     "vmap": lambda f, x: vmap(f)(wengert.stack([x, x * 2])).sum(),
     "jacrev": lambda f, x: jacrev(f)(x).sum(), "jacfwd": lambda f, x: jacfwd(f)(x).sum(),
     "hessian": lambda f, x: hessian(f)(x).sum(),
-    "hvp": lambda f, x: hvp(f, (x,), (x.cos(),))[1].sum(),
+    "hvp": lambda f, x: hvp(f, (x,), (x.cos(),)).sum(),
     "vmap of grad": lambda f, x: vmap(grad(f))(wengert.stack([x, x * 2])).sum(),
 }
 
@@ -573,10 +573,14 @@ def test_trees(make: Any, parts: Any) -> None:
     tree, kind = make(a, b), type(make(a, b))
     ga, gb = 2 * a * b, (a * a).sum()
     for found in (grad(total)(tree), grad_and_value(total)(tree)[0], value_and_grad(total)(tree)[1],
-                  vjp(total, tree)[1](tensor(1.0))[0], hvp(total, (tree,), (tree,))[0]):
+                  vjp(total, tree)[1](tensor(1.0))[0]):
         assert type(found) is kind
         same(parts(found)[0], ga)
         same(parts(found)[1], gb)
+    product = hvp(total, (tree,), (tree,))
+    assert type(product) is kind
+    same(parts(product)[0], 4 * a * b)
+    same(parts(product)[1], 2 * (a * a).sum())
     value, tangent = jvp(swap, (tree,), (tree,))
     assert type(value) is type(tangent) is kind
     same(parts(tangent)[0], 2 * a * b)

@@ -411,13 +411,14 @@ class Tensor(Handle):
             force: detach first, where a gradient would be lost.
 
         Raises:
-            RuntimeError: if the tensor requires grad and `force` is not set.
+            RuntimeError: if the tensor requires grad, unless nothing is recorded here anyway
+                (under `no_grad`, in a `Function`'s forward) or `force` is set.
         """
         if self.aval.level is not None and not force:
             raise RuntimeError("Can't call numpy() on a Tensor inside "
                                f"{self.aval.level.word}: its derivative would be lost. Use "
                                "tensor.detach().numpy() instead.")
-        if self.requires_grad and not force:
+        if self.requires_grad and here.grad and not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor."
                                "detach().numpy() instead.")
         return concrete(self, LOOKS)

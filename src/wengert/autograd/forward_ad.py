@@ -15,10 +15,11 @@ import contextlib
 import threading
 from typing import Any, NamedTuple
 
-from ..core.handle import Handle
+from ..core.handle import Handle, as_handle
 from ..core.levels import deepest, entered, here
-from ..func.arguments import as_handle, check_tangent, lowered
+from ..func.arguments import lowered
 from ..interpreters.forward import Forward
+from ..interpreters.pullback import check_tangent
 from ..interpreters.views import refresh
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual",
@@ -79,8 +80,12 @@ class dual_level(contextlib.ContextDecorator):  # noqa: N801 - PyTorch's name
     def __enter__(self) -> int:
         return enter_dual_level()
 
-    def __exit__(self, *error: object) -> None:
-        exit_dual_level()
+    def __exit__(self, error: object, *rest: object) -> None:
+        try:
+            exit_dual_level()
+        except RuntimeError:  # the user has left it already
+            if error is None:
+                raise
 
 
 def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:

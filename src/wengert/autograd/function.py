@@ -8,12 +8,16 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from ..core.levels import here
+from ..core.handle import Handle
+from ..core.levels import deepest
 from ..core.pytrees import flatten, spread
 from ..interpreters.batching import Batch
-from ..interpreters.custom import Staged, begin, bind, listed
+from ..interpreters.custom import Staged, bind
 from ..interpreters.custom_batching import away, mapped, raised, values_of
-from ..interpreters.custom_node import MARKS, CustomNode, FunctionCtx
+from ..interpreters.custom_ctx import MARKS, FunctionCtx
+from ..interpreters.custom_node import CustomNode, begin
+from ..interpreters.custom_outputs import listed
+from ..ops.arguments import wrapped_dim
 from .once import once_differentiable
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
@@ -74,7 +78,8 @@ class Applied(Staged):
             found = self.cls.vmap(VmapInfo(level.size, level.randomness), dims, *values,
                                   **self.kwargs)
         leaves, spec = flatten(_pair(found)[0])
-        return spec.unflatten(raised(level, leaves, values, args, _out_dims(*found)))
+        places = [_in_range(leaf, dim) for leaf, dim in zip(leaves, _out_dims(*found), strict=True)]
+        return spec.unflatten(raised(level, leaves, values, args, places))
 
 
 _MORE = ("For more details, please see "
@@ -100,6 +105,13 @@ def _out_dims(output: Any, out_dims: Any) -> list[Any]:
             f"tuple. Expected out_dims={out_dims} to be compatible with the structure of `output`. "
             f"out_dims has structure {flatten(out_dims)[1]} but output has structure "
             f"{flatten(output)[1]}. {_MORE}") from None
+
+
+def _in_range(output: Any, dim: Any) -> int | None:
+    """The dimension of an output that goes over the examples."""
+    if dim is None or not isinstance(output, Handle):
+        return None
+    return wrapped_dim(dim, output.aval.ndim)
 
 
 class Combined(Applied):
@@ -139,8 +151,6 @@ class Stacked(Applied):
             node.put(**{name: tuple(here_are.get(id(t), t) for t in noted[name])})
 
 
-
-
 class FunctionMeta(type):
     """Makes the class of a Function's nodes, `<its name>Backward`."""
 
@@ -169,7 +179,8 @@ class Function(metaclass=FunctionMeta):
     derivative needs; or `forward(*args)` computes and `setup_context(ctx, inputs, output)` leaves
     it. `backward(ctx, *grad_outputs)` gives a gradient per argument of `forward` (None for what is
     no tensor). For forward mode, `jvp(ctx, *tangents)` gives a tangent per output. Nothing is
-    recorded while `forward` runs.
+    recorded while `forward` runs: tensors that it does not have as arguments are constants (and
+    refused if a transform is to differentiate by them).
 
     `apply` works inside every transform, to any depth; under `vmap` if there is a `vmap` static
     method, or `generate_vmap_rule` is True.
@@ -271,8 +282,8 @@ class Function(metaclass=FunctionMeta):
                 are not as many as the arguments, or of other shapes.
         """
         if cls.setup_context is Function.setup_context:
-            if not (kwargs or here.levels):
-                return bind(cls._combined, args)
+            if not kwargs and deepest(args) is None:
+                return cls._combined.ground(args)
             combined = Stacked(cls, kwargs)
             try:
                 return bind(combined, args)

@@ -8,8 +8,9 @@ from typing import Any
 
 from ..core.handle import Handle
 from ..core.levels import deepest, here, modes
-from ..interpreters.custom import Custom, bind, twin
+from ..interpreters.custom import Custom, bind
 from ..interpreters.custom_batching import mapped
+from ..interpreters.custom_lifted import twin
 from ..interpreters.custom_node import CustomNode
 
 

@@ -110,9 +110,21 @@ def wrap(value: np.ndarray, aval: Aval | None = None, node: Any = None) -> Any:
     return out
 
 
+def as_handle(value: Any) -> Any:
+    """A tensor as it is; an array, or a NumPy scalar, as a plain tensor."""
+    return value if isinstance(value, Handle) else wrap(np.asarray(value))
+
+
 def plain_aval(value: Any) -> Aval:
     """The aval of an array or of a tensor of any level, without the level."""
     return value.aval.plain if isinstance(value, Handle) else aval_of(value)
+
+
+def without_history(x: Handle) -> bool:
+    """Whether a tensor is plain and was recorded nowhere: there is no more to it than numbers."""
+    alias = x.alias
+    return x.aval.level is None and x.node is None and (
+        alias is None or alias.base is None or alias.seen == alias.storage.version)
 
 
 def version_of(handle: Handle) -> int:

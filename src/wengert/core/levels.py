@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -128,6 +129,17 @@ def modes(**changed: Any) -> Iterator[None]:
         here.put(**before)
 
 
+def unrecorded(function: Any, *args: Any) -> Any:
+    """Calls a function with recording off: `modes`, at half the cost, for what is called often."""
+    if not here.grad:
+        return function(*args)
+    here.put(grad=False)
+    try:
+        return function(*args)
+    finally:
+        here.put(grad=True)
+
+
 class Level:
     """One application of a transform; an interpreter subclasses it.
 
@@ -136,15 +148,18 @@ class Level:
         alive: whether the transform still runs. Tensors of one that has ended stand for the
             values they held.
         avals: the avals of its tensors, by plain aval.
+        taken: tensors from below that became tensors of this level by a write, and what they were.
     """
 
-    __slots__ = ("__weakref__", "alive", "avals", "depth")
+    __slots__ = ("__weakref__", "alive", "avals", "depth", "taken")
 
     word = "a transform"
     prints_as = "TransformedTensor"
+    writes_below = False  # whether a write goes to what its tensors stand for
 
     def __init__(self) -> None:
         self.depth, self.alive = 0, False
+        self.taken: list[tuple[weakref.ref[Handle], Handle]] = []
         self.avals: dict[Any, Any] = {}
 
     def interpret(self, primitive: Primitive, operands: Sequence[Any],
@@ -159,6 +174,13 @@ class Level:
               params: dict[str, Any]) -> Any:
         """Has x hold primitive(x, *others) from now on, and its aliases see it."""
         raise NotImplementedError
+
+    def apply_custom(self, custom: Any, args: Sequence[Any]) -> Any:
+        """The outputs of a function with rules of its own (an `interpreters.custom.Custom`).
+
+        A level that knows none of its rules sees through it, to the operations it consists of.
+        """
+        return custom.plain(args)
 
     def concrete(self, x: Any, asked: str) -> np.ndarray:
         """The numbers that a tensor of this level stands for, where it stands for one array.
@@ -177,6 +199,13 @@ class Level:
         inner = repr(value).replace("\n", "\n    ")
         return f"{self.prints_as}(lvl={self.depth}, value=\n    {inner}\n)"
 
+    def give_back(self, failed: bool) -> None:
+        """Makes those of `taken` that are still there what they are outside: the level has ended.
+
+        `failed` says whether an error ended it.
+        """
+        raise NotImplementedError
+
     def below(self, primitive: Primitive, values: Sequence[Any], params: dict[str, Any]) -> Any:
         """A primitive applied to what lies below this level."""
         return ground.apply(primitive, values, params)
@@ -189,14 +218,18 @@ class Level:
 def entered(level: L) -> Iterator[L]:
     """Puts a level on this thread's stack for a while."""
     before = here.levels
-    level.depth, level.alive = len(before) + 1, True
+    level.depth, level.alive = before[-1].depth + 1 if before else 1, True
     here.put(levels=[*before, level])
+    failed = True
     try:
         yield level
+        failed = False
     finally:
         level.alive = False
         here.put(levels=before)
         level.avals.clear()  # they refer back to the level
+        if level.taken:
+            level.give_back(failed)
 
 
 def deepest(operands: Sequence[Any]) -> Level | None:

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..core import dtypes
-from ..core.handle import Handle, wrap
+from ..core.handle import Handle, as_handle, wrap
 from ..core.levels import Level
 from ..core.pytrees import Spec, flatten, tree_map
 from ..interpreters.eager import settled
 from ..interpreters.views import refresh
 from ..ops.creation import tensor
-from ..primitives.layout import cast
 
 Argnums = int | tuple[int, ...]
 
@@ -44,6 +42,19 @@ def differentiable(value: Any) -> Any:
     if not x.aval.dtype.differentiable:
         raise RuntimeError("only Tensors of floating point dtype can require gradients, got a "
                            f"tensor of dtype {x.aval.dtype} and shape {list(x.aval.shape)}")
+    return x
+
+
+def floating(value: Any, word: str = "primal") -> Any:
+    """A primal or tangent of forward mode, a tensor of floating point or complex dtype.
+
+    Raises:
+        ValueError: for integers.
+    """
+    x = as_tensor(value)
+    if not x.aval.dtype.differentiable:
+        raise ValueError(f"Expected {word} to be floating point or complex, but got: "
+                         f"{x.aval.dtype}")
     return x
 
 
@@ -100,8 +111,8 @@ def split_aux(name: str, output: Any, has_aux: bool) -> tuple[Any, Any]:
     return output
 
 
-def outputs(name: str, output: Any) -> tuple[list[Any], Spec]:
-    """A function's output, flattened: tensors.
+def outputs(name: str, output: Any, *, floating: bool = False) -> tuple[list[Any], Spec]:
+    """A function's output, flattened: tensors; if `floating`, those that have derivatives.
 
     Raises:
         RuntimeError: if there are none, or something else is among them.
@@ -114,6 +125,9 @@ def outputs(name: str, output: Any) -> tuple[list[Any], Spec]:
         if not isinstance(leaf, Handle):
             raise RuntimeError(f"{name}: Expected f(*primals) to return only tensors, got "
                                f"unsupported type {type(leaf)}")
+        if floating and not leaf.aval.dtype.differentiable:
+            raise RuntimeError(f"{name}: All outputs of f must be floating-point or complex "
+                               f"Tensors, got Tensor with dtype {leaf.aval.dtype}")
     return leaves, spec
 
 
@@ -124,9 +138,10 @@ def left(level: Level, tree: Any) -> Any:
 
 def below(level: Level, x: Any) -> Any:
     """What a tensor of a level stands for, as a tensor; anything else as it is."""
-    if isinstance(x, Handle) and x.aval.level is level:
-        return as_handle(x.value)
-    return x
+    if not isinstance(x, Handle):
+        return x
+    up_to_date(x)
+    return as_handle(x.value) if x.aval.level is level else x
 
 
 def up_to_date(x: Any) -> Any:
@@ -139,27 +154,3 @@ def up_to_date(x: Any) -> Any:
 def lowered(x: Any) -> Any:
     """A tensor as a value for a level above: its array, if there is no more to it."""
     return settled(up_to_date(x))
-
-
-def as_handle(value: Any) -> Any:
-    return value if isinstance(value, Handle) else wrap(np.asarray(value))
-
-
-def check_tangent(aval: Any, t: Any) -> Any:
-    """A tangent or cotangent for a tensor of an aval, of its shape and (made so) its dtype.
-
-    Raises:
-        RuntimeError: if the shape is another, or it is complex and the tensor is not.
-    """
-    if t.aval.shape != aval.shape:
-        raise RuntimeError(
-            "Trying to set a forward gradient that has a different size than that of the original "
-            f"Tensor, this is not supported. Tensor is of size {list(aval.shape)} while the "
-            f"given forward gradient is of size {list(t.aval.shape)}.")
-    kind = aval.dtype
-    if t.aval.dtype is kind:
-        return t
-    if not dtypes.can_cast(t.aval.dtype, kind):
-        raise RuntimeError(f"the tangent of a tensor of dtype {kind} can't be of dtype "
-                           f"{t.aval.dtype}")
-    return cast(t, dtype=kind)

@@ -156,9 +156,12 @@ class Mapped:
                     raise ValueError(
                         f"vmap({self.name}, ...): `{self.name}` must only return Tensors, got "
                         f"type {type(out)}. Did you mean to set out_dims= to None for output?")
-            return [(stacked(out, level), True) if d is not None else (
+            found = [(stacked(out, level), True) if d is not None else (
                 (out.value, True) if level.holds(out) else (out, False))
-                for out, d in zip(outs, dims, strict=True)], structure
+                for out, d in zip(outs, dims, strict=True)]
+            out, output = None, None  # tensors made inside go, before the level asks for others
+            outs.clear()
+            return found, structure
 
     def _out_dims(self, output: Any, structure: Spec) -> list[Any]:
         """Where the examples go in each result.

@@ -16,9 +16,10 @@ import numpy as np
 from ..core.handle import Handle, wrap
 from ..core.pytrees import Spec, flatten, spread
 from ..interpreters.batching import Batch
-from ..interpreters.custom import Custom, bind, listed
+from ..interpreters.custom import Custom, bind
 from ..interpreters.custom_batching import mapped
 from ..interpreters.custom_node import CustomNode
+from ..interpreters.custom_outputs import listed
 from .reverse import vjp
 
 __all__ = ["custom_jvp", "custom_vjp"]
@@ -31,15 +32,17 @@ class _Ruled:
         nondiff_argnums: the arguments that are no tensors, and are not differentiated by.
     """
 
-    def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+    def __init__(self, fun: Callable[..., Any], nondiff_argnums: int | Sequence[int] = ()) -> None:
         functools.update_wrapper(self, fun)  # type: ignore[arg-type]
-        self.fun, self.nondiff_argnums = fun, tuple(nondiff_argnums)
+        self.fun = fun
+        self.nondiff_argnums = ((nondiff_argnums,) if isinstance(nondiff_argnums, int)
+                                else tuple(nondiff_argnums))
         self.name = getattr(fun, "__name__", type(fun).__name__)
         self.node_class: Any = type(f"{self.name}Backward", (CustomNode,), {"__slots__": ()})
 
     def _bound(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
-        """All arguments by position."""
-        if not kwargs:
+        """All arguments by position, with defaults where places are counted from the end."""
+        if not kwargs and all(0 <= n < len(args) for n in self.nondiff_argnums):
             return list(args)
         bound = inspect.signature(self.fun).bind(*args, **kwargs)
         bound.apply_defaults()
@@ -49,11 +52,18 @@ class _Ruled:
         return list(bound.args)
 
     def _apply(self, kind: Any, args: Sequence[Any]) -> Any:
-        fixed = {n % len(args) for n in self.nondiff_argnums}
+        fixed = {self._place(n, len(args)) for n in self.nondiff_argnums}
         leaves, spec = flatten([a for i, a in enumerate(args) if i not in fixed])
         call = kind(self, {i: args[i] for i in sorted(fixed)}, spec)
         outs = bind(call, leaves)
         return call.out_spec.unflatten(listed(outs))
+
+    def _place(self, n: int, count: int) -> int:
+        """Where an argument is that is not differentiated by."""
+        if not -count <= n < count:
+            raise ValueError(f"{self.name}: nondiff_argnums has {n} in it, but there are {count} "
+                             "positional arguments")
+        return n % count
 
 
 class _Call(Custom):
@@ -92,14 +102,17 @@ class _Call(Custom):
 class custom_vjp(_Ruled):  # noqa: N801 - JAX's name
     """A function whose gradients are computed by a rule, to be given with `defvjp`.
 
-    Tensors that the function or its rule closes over are constants to it: make them arguments.
+    Tensors that the function closes over have no rule: where their derivative would be lost, that
+    is an error. Make them arguments.
 
     Args:
         fun: from tensors (or pytrees of them) to tensors.
-        nondiff_argnums: arguments that are not differentiated by, and may be anything.
+        nondiff_argnums: the place of an argument that is not differentiated by, and may be
+            anything, or several places.
 
     Raises:
         AttributeError: when the function is called, if it has no rule yet.
+        RuntimeError: when it is, if a derivative by a tensor that it closes over would be lost.
         TypeError: in forward mode, for which there is no rule (see `custom_jvp`); in backward, if
             what the rule gave does not fit the arguments.
 
@@ -191,14 +204,17 @@ class custom_jvp(_Ruled):  # noqa: N801 - JAX's name
     """A function whose tangents are computed by a rule, to be given with `defjvp` or `defjvps`.
 
     The rule serves reverse mode as well: it is linear in the tangents, and is transposed. Tensors
-    that the function or its rule closes over are constants to it: make them arguments.
+    that the function closes over have no rule: where their derivative would be lost, that is an
+    error. Make them arguments.
 
     Args:
         fun: from tensors (or pytrees of them) to tensors.
-        nondiff_argnums: arguments that are not differentiated by, and may be anything.
+        nondiff_argnums: the place of an argument that is not differentiated by, and may be
+            anything, or several places.
 
     Raises:
         AttributeError: when the function is called, if it has no rule yet.
+        RuntimeError: when it is, if a derivative by a tensor that it closes over would be lost.
         TypeError: where it is differentiated, if what the rule gave does not fit the output.
 
     Example:
@@ -240,6 +256,9 @@ class custom_jvp(_Ruled):  # noqa: N801 - JAX's name
             raise TypeError("Can't use ``defjvps`` with ``nondiff_argnums``.")
 
         def rule(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+            if len(rules) != len(primals):
+                raise TypeError(f"{self.name}: defjvps was given {len(rules)} rules, but there are "
+                                f"{len(primals)} arguments")
             out = self(*primals)
             leaves, spec = flatten(out)
             parts = [flatten(each(t, out, *primals))[0]

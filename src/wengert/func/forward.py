@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..core.handle import Handle, plain_aval, wrap
+from ..core.handle import Handle, as_handle, plain_aval, wrap
 from ..core.levels import entered
 from ..core.pytrees import flatten
 from ..interpreters.backward import is_own
 from ..interpreters.forward import Forward
+from ..interpreters.pullback import check_tangent
 from . import arguments
-from .arguments import as_handle, left, lowered
+from .arguments import left, lowered
 from .reverse import vjp
 
 
@@ -67,17 +68,10 @@ def _primals_and_tangents(primals: Any, tangents: Any) -> Any:
     if not xs:
         raise RuntimeError("jvp(f, primals, tangents): Expected primals to contain at least one "
                            "Tensor.")
-    xs = [_floating("primal", arguments.as_tensor(x)) for x in xs]
-    ts = [arguments.check_tangent(x.aval, _floating("tangent", arguments.as_tensor(t)))
+    xs = [arguments.floating(x) for x in xs]
+    ts = [check_tangent(x.aval, arguments.floating(t, "tangent"))
           for x, t in zip(xs, ts, strict=True)]
     return list(map(lowered, xs)), list(map(lowered, ts)), spec
-
-
-def _floating(name: str, x: Any) -> Any:
-    if not x.aval.dtype.differentiable:
-        raise ValueError(f"Expected {name} to be floating point or complex, but got: "
-                         f"{x.aval.dtype}")
-    return x
 
 
 def _result(y: Any, i: int, strict: bool) -> Any:

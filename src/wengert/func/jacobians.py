@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.handle import wrap
+from ..core.handle import as_handle, wrap
 from ..core.levels import entered
 from ..core.pytrees import Spec, flatten
 from ..interpreters.batching import Batch, batch_of, stacked
@@ -16,7 +16,7 @@ from ..interpreters.forward import Forward
 from ..ops.shapes import cat
 from ..primitives.layout import narrow, permute, reshape
 from . import arguments
-from .arguments import Argnums, as_handle, chosen, differentiable, left, lowered, replaced
+from .arguments import Argnums, chosen, left, lowered, replaced
 from .forward import jvp
 from .reverse import grad, vjp
 
@@ -52,20 +52,36 @@ def jacrev(func: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = Fa
 
     @functools.wraps(func)
     def jacobian_by_rows(*args: Any, **kwargs: Any) -> Any:
+        return _Reversed(func, args, kwargs, argnums, has_aux).jacobian(chunk_size)
+
+    return jacobian_by_rows
+
+
+class _Reversed:
+    """One run of a function in reverse mode, of which the Jacobian's rows can be had."""
+
+    def __init__(self, func: Callable[..., Any], args: Any, kwargs: Any, argnums: Argnums,
+                 has_aux: bool) -> None:
         picked = chosen(args, argnums)
 
         def of_picked(*new: Any) -> Any:
             return func(*replaced(args, argnums, new[0]), **kwargs)
 
-        output, pullback, *aux = vjp(of_picked, picked, has_aux=has_aux)
-        ys, outer = flatten(output)
-        xs, inner = flatten(picked)
-        xs = [arguments.as_tensor(x) for x in xs]
-        rows = _pulled(ys, outer, pullback, chunk_size or _affordable(xs, ys))
-        found = _jacobians(rows, ys, xs, outer, inner, by_rows=True)
-        return (found, aux[0]) if has_aux else found
+        output, self.pullback, *self.aux = vjp(of_picked, picked, has_aux=has_aux)
+        self.ys, self.outer = flatten(output)
+        xs, self.inner = flatten(picked)
+        self.xs = [arguments.as_tensor(x) for x in xs]
 
-    return jacobian_by_rows
+    def fewer_columns(self) -> bool:
+        """Whether forward mode would take fewer sweeps."""
+        return sum(x.aval.numel for x in self.xs) < sum(y.aval.numel for y in self.ys)
+
+    def jacobian(self, chunk_size: int | None) -> Any:
+        """The Jacobian, and what else the function returned, if it did."""
+        rows = _pulled(self.ys, self.outer, self.pullback,
+                       chunk_size or _affordable(self.xs, self.ys))
+        found = _jacobians(rows, self.ys, self.xs, self.outer, self.inner, by_rows=True)
+        return (found, *self.aux) if self.aux else found
 
 
 def jacfwd(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, *,
@@ -88,7 +104,7 @@ def jacfwd(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
     @functools.wraps(func)
     def jacobian_by_columns(*args: Any, **kwargs: Any) -> Any:
         leaves, inner = flatten(chosen(args, argnums))
-        xs = [_floating(arguments.as_tensor(leaf)) for leaf in leaves]
+        xs = [arguments.floating(leaf) for leaf in leaves]
         parts: list[list[Any]] = []
         for tangents in _bases(xs, chunk_size or _affordable(xs, xs)):
             ys, outer, aux, part = _pushed(func, args, kwargs, argnums, has_aux, xs, inner,
@@ -106,7 +122,8 @@ def jacobian(func: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = 
     """The function that computes a Jacobian by whichever mode takes fewer sweeps.
 
     Args and results are as for `jacrev`. Reverse mode needs a sweep per number of the output,
-    forward mode one per number of the input, and is chosen if there are fewer of these.
+    forward mode one per number of the input, and is chosen if there are fewer of these: then the
+    function runs twice, since the first run has to tell its output's size.
 
     Example:
         >>> import wengert as torch
@@ -114,16 +131,13 @@ def jacobian(func: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = 
         tensor([[2., 0.],
                 [2., 1.]])
     """
-    by_rows = jacrev(func, argnums, has_aux=has_aux, chunk_size=chunk_size)
+    _check_chunk("jacobian", chunk_size)
     by_columns = jacfwd(func, argnums, has_aux, chunk_size=chunk_size)
 
     @functools.wraps(func)
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
-        xs = [arguments.as_tensor(x) for x in flatten(chosen(args, argnums))[0]]
-        columns = sum(x.aval.numel for x in xs)
-        output, _ = arguments.split_aux("jacobian", func(*args, **kwargs), has_aux)
-        rows = sum(y.aval.numel for y in arguments.outputs("jacobian", output)[0])
-        return (by_columns if columns < rows else by_rows)(*args, **kwargs)
+        run = _Reversed(func, args, kwargs, argnums, has_aux)
+        return by_columns(*args, **kwargs) if run.fewer_columns() else run.jacobian(chunk_size)
 
     return jacobian_of
 
@@ -144,7 +158,7 @@ def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any
 
 
 def hvp(func: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
-    """A scalar function's gradient, and its Hessian times a vector, without the Hessian.
+    """A scalar function's Hessian times a vector, without the Hessian: forward over reverse.
 
     Args:
         func: from tensors (or pytrees of them) to a tensor of one element.
@@ -152,8 +166,7 @@ def hvp(func: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any,
         tangents: the vector, of the same structure and shapes.
 
     Returns:
-        (gradient, product), both of the structure of `primals`, or of the one argument if there
-        is only one.
+        The product, of the structure of `primals`, or of the one argument if there is only one.
 
     Raises:
         RuntimeError: as `grad` and `jvp`.
@@ -162,10 +175,10 @@ def hvp(func: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any,
         >>> import wengert as torch
         >>> x, v = torch.tensor([1., 2.]), torch.tensor([1., 0.])
         >>> torch.func.hvp(lambda x: (x ** 3).sum(), (x,), (v,))
-        (tensor([ 3., 12.]), tensor([6., 0.]))
+        tensor([6., 0.])
     """
     places: Argnums = tuple(range(len(primals))) if len(primals) > 1 else 0
-    return jvp(grad(func, places), primals, tangents)
+    return jvp(grad(func, places), primals, tangents)[1]
 
 
 # --- rows and columns -------------------------------------------------------------------------
@@ -270,9 +283,3 @@ def _check_chunk(name: str, chunk_size: int | None) -> None:
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"{name}: `chunk_size` should be greater than 0.")
 
-
-def _floating(x: Any) -> Any:
-    if not x.aval.dtype.differentiable:
-        raise ValueError("Expected primal to be floating point or complex, but got: "
-                         f"{x.aval.dtype}")
-    return differentiable(x)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes
-from ..core.handle import plain_aval
+from ..core.handle import as_handle, plain_aval
 from ..core.levels import entered
 from ..core.pytrees import Spec, flatten
 from ..interpreters.forward import zeros
@@ -16,7 +16,7 @@ from ..interpreters.taylor import Taylor, scaled
 from ..primitives.elementwise import div, mul
 from ..primitives.layout import cast
 from . import arguments
-from .arguments import as_handle, lowered
+from .arguments import lowered
 
 
 def jet(func: Callable[..., Any], primals: tuple[Any, ...],
@@ -100,7 +100,7 @@ def derivatives(func: Callable[[Any], Any], x: Any, order: int,
         >>> torch.func.derivatives(lambda x: x ** 3, torch.tensor([1., 2.]), 3)
         (tensor([1., 8.]), tensor([ 3., 12.]), tensor([ 6., 12.]), tensor([6., 6.]))
     """
-    if not isinstance(order, int) or isinstance(order, bool) or order < 0:
+    if not isinstance(order, (int, np.integer)) or isinstance(order, bool) or order < 0:
         raise ValueError(f"derivatives: order must be a natural number, got {order!r}")
     xs, spec = _primals("derivatives", "x", (x,))
     if direction is None:
@@ -108,7 +108,7 @@ def derivatives(func: Callable[[Any], Any], x: Any, order: int,
     else:
         paths = [[t] for t in _term("derivatives: direction", "x", x, direction)]
     value, found = _propagated("derivatives(f, x, order)", func, xs,
-                               [path[:order] for path in paths], spec, order)
+                               [path[:order] for path in paths], spec, int(order))
     return value, *found
 
 

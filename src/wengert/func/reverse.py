@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..core.handle import Handle, wrap
-from ..core.levels import entered, modes
+from ..core.levels import entered, here, modes
 from ..core.pytrees import flatten, tree_map
 from ..interpreters import backward as engine
+from ..interpreters.pullback import check_tangent
 from ..interpreters.reverse import Reverse
 from . import arguments
 from .arguments import Argnums, left, lowered, up_to_date
@@ -120,12 +121,17 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         (tensor(6.), (tensor(3.), tensor(2.)))
     """
     tape, output, value, aux = _run("vjp(f, *primals)", func, primals, {}, None, has_aux)
-    ys, spec = arguments.outputs("vjp(f, *primals)", output)
+    ys, spec = arguments.outputs("vjp(f, *primals)", output, floating=True)
     # What is kept for later calls must not hold the level, whose tensors slow everything down.
     nodes, avals = [y.node for y in ys], [y.aval.plain for y in ys]
 
+    value = tree_map(_of_its_own, value)
+
     def pullback(cotangents: Any, retain_graph: bool = True,
                  create_graph: bool | None = None) -> Any:
+        if create_graph is not None and create_graph is not here.grad:
+            raise ValueError("vjp_fn: create_graph follows the grad mode: use no_grad or "
+                             "enable_grad")
         gs, given = flatten(cotangents)
         if given != spec:
             raise RuntimeError("Expected pytree structure of cotangents to be the same as pytree "
@@ -169,19 +175,27 @@ def _run(name: str, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[
         function returned.
     """
     leaves, spec = flatten(arguments.chosen(args, argnums))
-    value = up_to_date if argnums is None else lowered  # vjp's tape outlives the call
-    primals = [value(arguments.differentiable(leaf)) for leaf in leaves]
+    primals = [up_to_date(arguments.differentiable(leaf)) for leaf in leaves]
     with entered(Reverse()) as level, modes(grad=True):
         inputs = [level.input(x) for x in primals]
         given = arguments.replaced(args, argnums, spec.unflatten(inputs))
         output, aux = arguments.split_aux(name, func(*given, **kwargs), has_aux)
         output = tree_map(level.own, output)
-    return Tape(inputs, spec), output, left(level, output), left(level, aux)
+        return Tape(inputs, spec), output, left(level, output), left(level, aux)
+
+
+def _of_its_own(y: Any) -> Any:
+    """A result in memory of its own: the tape may have saved it, and would not notice a write."""
+    bare = isinstance(y, Handle) and y.aval.level is None and y.node is None
+    return wrap(np.array(y.value), y.aval) if bare else y
 
 
 def _scalar(output: Any) -> Any:
     if not isinstance(output, Handle):
         raise RuntimeError(f"{_NAME}: Expected f(*args) to return a Tensor, got {type(output)}")
+    if output.aval.is_complex or not output.aval.dtype.differentiable:
+        raise RuntimeError(f"{_NAME}: grad can be implicitly created only for real scalar outputs "
+                           f"but got {output.aval.dtype}")
     if output.aval.ndim:
         raise RuntimeError(
             f"{_NAME}: Expected f(*args) to return a scalar Tensor, got tensor with "
@@ -198,7 +212,7 @@ def _cotangent(aval: Any, g: Any, i: int) -> Any:
     if g.aval.shape != aval.shape:
         raise RuntimeError(f"Mismatch in shape: grad_output[{i}] has a shape of {g.aval.shape!r} "
                            f"and output[{i}] has a shape of {aval.shape!r}.")
-    return lowered(arguments.check_tangent(aval, g))
+    return lowered(check_tangent(aval, g))
 
 
 def _as_result(g: Any, aval: Any) -> Any:

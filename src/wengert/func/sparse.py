@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.handle import Handle
+from ..core.handle import Handle, as_handle
 from ..core.levels import entered, modes
 from ..core.pytrees import flatten
 from ..interpreters.batching import Batch, batch_of, stacked
 from ..interpreters.forward import Forward, zeros
 from ..interpreters.sparsity import Sparsity
 from . import arguments
-from .arguments import Argnums, as_handle, chosen, lowered, replaced
+from .arguments import Argnums, chosen, lowered, replaced
 from .jacobians import MEMORY
 from .reverse import grad, vjp
 
@@ -125,7 +125,7 @@ def sparse_hessian(func: Callable[..., Any], argnums: Argnums = 0, *, sparsity: 
     of a star colouring where that needs fewer, which reads each number in one of its two places.
 
     Args:
-        func: from tensors (or pytrees of them) to a tensor of one element.
+        func: from tensors (or pytrees of them) to a tensor without dimensions, as for `grad`.
         argnums, sparsity, chunk_size: as for `sparse_jacobian`; a given pattern is made symmetric.
 
     Returns:
@@ -282,7 +282,7 @@ class _Call:
             starts = itertools.accumulate((x.aval.numel for x in self.xs), initial=0)
             inputs = [level.input(lowered(x), start)
                       for x, start in zip(self.xs, starts, strict=False)]
-            ys, _ = arguments.outputs(self.task.name, self._run(inputs))
+            ys, _ = arguments.outputs(self.task.name, self._run(inputs), floating=True)
             found = [_numbers(level, level.own(y)) for y in ys]
             self.widest = level.widest
             pattern = level.sets.rows(np.concatenate(found))

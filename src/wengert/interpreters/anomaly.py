@@ -165,25 +165,26 @@ class Watched:
         fresh = all(map(finite, given))
         nan = bool(np.isnan(found).any())
         if nan and self.watch.check_nan:
-            error = RuntimeError(
-                f"Function '{node.name()}' returned nan values in its {i}th output.")
-            self._trace(error, node, fresh, found)
-            raise error
+            raise self._error(f"returned nan values in its {i}th output.", node, fresh, found)
         if nan or not np.isinf(found).any():
             return
         if self.watch.check_inf:
-            error = RuntimeError(
-                f"Function '{node.name()}' returned infinite values in its {i}th output.")
-            self._trace(error, node, fresh, found)
-            raise error
+            raise self._error(f"returned infinite values in its {i}th output.", node, fresh, found)
         if fresh and not self.infinity:
             place, bad = worst(found)
             self.infinity = (f"{node.name()} made {bad:g} at element {[*map(int, place)]} of its "
                              f"{i}th output{_called(node)}")
 
-    def _trace(self, error: Exception, node: Any, fresh: bool, found: np.ndarray) -> None:
-        """Adds what is known of where it began."""
+    def _error(self, words: str, node: Any, fresh: bool, found: np.ndarray) -> Exception:
+        """The error, with what is known of where it began.
+
+        Who raises it gives it no name: that would be a cycle, through the traceback.
+        """
+        error = RuntimeError(f"Function '{node.name()}' {words}")
         explain(error, node)
+        if _line(node) is None:
+            error.add_note("Which forward operation that belongs to is not known: anomaly "
+                           "detection was not on when it ran.")
         place, bad = worst(found)
         error.add_note(f"It gave {bad:g} at element {[*map(int, place)]}; the gradient that it was "
                        f"given was {'' if fresh else 'not '}finite.")
@@ -196,6 +197,7 @@ class Watched:
         elif first is not None:
             error.add_note("The first NaN or infinity from finite operands in forward (on no "
                            f"recorded way to it): {first}")
+        return error
 
 
 def explain(error: Exception, node: Any) -> None:

@@ -10,20 +10,21 @@ says which values have the leading dimension.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..core.aval import aval_of
-from ..core.handle import Handle, plain_aval, wrap
+from ..core.handle import Handle, as_handle, plain_aval, wrap
 from ..core.levels import Level
 from ..core.primitive import Primitive
 from ..primitives.elementwise import copy
 from ..primitives.layout import clone, expand, reshape
 from .eager import constant
 from .inplace import check_fits, write, written
-from .lifted import detached, note_views, quietly_on_arrays, rebind
+from .lifted import detached, note_views, quietly_on_arrays, rebind, take
 from .provenance import user_line
 from .views import base_of, follow, refresh
 
@@ -52,6 +53,7 @@ class Batch(Level):
 
     __slots__ = ("randomness", "size")
     word, prints_as = "vmap", "BatchedTensor"
+    writes_below = True
 
     def __init__(self, size: int, randomness: str = "error") -> None:
         super().__init__()
@@ -109,6 +111,9 @@ class Batch(Level):
             return reshape(found, shape=(self.size,))  # its one element was its dimension, too
         return self.below(primitive, values, shifted)
 
+    def apply_custom(self, custom: Any, args: Sequence[Any]) -> Any:
+        return custom.batch(self, args) if self.alive else custom.plain(args)
+
     def detach(self, x: Any) -> Any:
         self._make_room(x)
         return wrap(detached(x.value), x.aval)
@@ -126,7 +131,7 @@ class Batch(Level):
             primitive, others, params = copy, (primitive(x, *others, **params),), {}
         check_fits(x.aval, primitive.abstract(x.aval.plain, *map(plain_aval, others), **params))
         operands = [lined_up(self.value(o), self.holds(o), x.aval.ndim) for o in others]
-        write(primitive, _handle(x.value), *operands, **params)
+        write(primitive, as_handle(x.value), *operands, **params)
         written(x)
         x.alias.seen = x.alias.storage.version
         return x
@@ -147,12 +152,39 @@ class Batch(Level):
         base = base_of(x)
         if not self.holds(base):
             value = clone(leading(base, False, self.size))
+            take(self, base)
             rebind(base, wrap(value, base.aval.plain.at(self)))
             refresh(x)
         elif not isinstance(base.value, Handle):
             base.value = clone(wrap(base.value))
             if x is not base:
                 x.value = follow(x.alias.chain, base).value
+
+    def give_back(self, failed: bool) -> None:
+        """Tensors from outside can't keep what differs between examples: they are as before.
+
+        Raises:
+            RuntimeError: if there is one, and no other error.
+        """
+        left = self._restored()
+        if left:
+            gc.collect()  # it may be garbage in a cycle
+        if not failed and any(reference() is not None for reference in left):
+            raise RuntimeError(
+                "vmap: a Tensor from outside the function was written in place with values that "
+                "differ between examples; it holds its old values again. Write to a Tensor that "
+                "is made inside, or pass it to the function with an in_dim.")
+
+    def _restored(self) -> list[Any]:
+        """Those taken that are still there, made what they were."""
+        taken, self.taken = self.taken, []
+        found = []
+        for reference, before in taken:
+            x = reference()
+            if x is not None and x.aval.level is self:
+                rebind(x, before)
+                found.append(reference)
+        return found
 
     def _check_alive(self, primitive: Primitive) -> None:
         if not self.alive:
@@ -173,8 +205,8 @@ def stacked(x: Any, level: Batch) -> Any:
         if x.alias is not None:
             refresh(x)
         if x.aval.level is level:
-            return _handle(x.value)
-    return expand(_handle(x), shape=(level.size, *x.shape))
+            return as_handle(x.value)
+    return expand(as_handle(x), shape=(level.size, *x.shape))
 
 
 def lined_up(value: Any, batched: bool, ndim: int) -> Any:
@@ -189,10 +221,6 @@ def lined_up(value: Any, batched: bool, ndim: int) -> Any:
 def leading(value: Any, batched: bool, size: int) -> Any:
     """A value with the leading dimension, repeated over it if need be."""
     return value if batched else expand(value, shape=(size, *value.shape))
-
-
-def _handle(value: Any) -> Any:
-    return value if isinstance(value, Handle) else wrap(value)
 
 
 def _at() -> str:

@@ -1,7 +1,7 @@
 """A batching rule for functions with derivative rules of their own, made from those rules.
 
 The batched function is such a function itself, one level down: it and its rules run the inner
-ones at a batch level of their own. That level is entered again for every rule, so what the inner
+ones at a batch level of their own. That level is in force again for every rule, so what the inner
 rules left on their `ctx` is still good.
 """
 
@@ -13,29 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from ..core.handle import Handle, wrap
-from ..core.levels import Level, entered, here
+from ..core.handle import Handle, as_handle
+from ..core.levels import Level, here, modes
+from ..primitives.elementwise import copy
 from ..primitives.layout import permute, reshape, sum_to
 from .batching import Batch, batch_of, leading
-from .custom import Custom, Staged, begin, bind, listed, rebound, structured, twin
-from .custom_node import CustomNode, fitted
+from .custom import Custom, Staged, bind
+from .custom_lifted import twin
+from .custom_node import CustomNode, begin, fitted
+from .custom_outputs import closed_over, listed, structured
 from .eager import settled
-from .inplace import BORROWED
+from .inplace import Lent
 
 
-@contextlib.contextmanager
-def away(level: Level) -> Iterator[None]:
-    """Takes a level out of force for a while; its place on the stack is kept."""
-    before = here.levels
-    here.levels = [Level() if other is level else other for other in before]
-    try:
-        yield
-    finally:
-        here.levels = before
-
-
-def handle(value: Any) -> Any:
-    return value if isinstance(value, Handle) else wrap(value)
+def away(level: Level) -> contextlib.AbstractContextManager[None]:
+    """Takes a level out of force for a while."""
+    return modes(levels=[other for other in here.levels if other is not level])
 
 
 def values_of(level: Batch, args: Sequence[Any]) -> tuple[list[Any], tuple[bool, ...]]:
@@ -55,10 +48,6 @@ def mapped(custom: Custom, level: Batch, args: Sequence[Any]) -> Any:
     kind = MappedStaged if isinstance(custom, Staged) else Mapped
     with away(level):
         output = bind(kind(custom, batched, level), values)
-    if any(level.holds(out) for out in listed(output)):
-        raise RuntimeError(
-            "vmap: a function with derivative rules of its own computed with a Tensor of this vmap "
-            "that is not among its arguments. Make it an argument.")
     return structured(output, raised(level, listed(output), values, args))
 
 
@@ -67,28 +56,72 @@ def raised(level: Batch, outs: Sequence[Any], values: Sequence[Any],
     """The outputs as tensors of a batch level; arguments that were returned are themselves.
 
     Those that were written in place hold what was written.
+
+    Raises:
+        RuntimeError: if an output is at the level, or a deeper one, without having been raised: it
+            comes from tensors that the function closes over.
     """
     same = {id(value): arg for value, arg in zip(values, args, strict=True)}
     found = []
     for out, dim in zip(outs, dims or [0] * len(outs), strict=True):
+        at = out.aval.level if isinstance(out, Handle) else None
+        if at is not None and at.alive and at.depth >= level.depth:
+            raise closed_over(at.word)
         if not isinstance(out, Handle) or (dim is None and id(out) not in same):
             found.append(out)
         elif id(out) not in same:
             found.append(batch_of(settled(movedim(out, dim)), level))
         else:
             arg = same[id(out)]
-            if level.holds(arg) and type(arg.value) is np.ndarray and out.extra is not BORROWED:
-                rebound(arg, batch_of(settled(out), level))
+            if level.holds(arg) and type(arg.value) is np.ndarray and type(out.extra) is not Lent:
+                level.write(copy, arg, (batch_of(settled(out), level),), {})
             found.append(arg)
     return found
 
 
 def movedim(x: Any, dim: int | None) -> Any:
     """A tensor with one dimension in front."""
-    dim = (dim or 0) % max(x.aval.ndim, 1)
     if not dim:
         return x
     return permute(x, dims=(dim, *(d for d in range(x.aval.ndim) if d != dim)))
+
+
+class Recurring(Batch):
+    """A batch level that is in force whenever one of its function's rules runs, in any thread.
+
+    So it has no one place on the stack of transforms: it is asked for where it is needed.
+    """
+
+    __slots__ = ()
+
+    @property
+    def depth(self) -> int:
+        found = depth = 0
+        for level in here.levels:
+            depth = depth + 1 if isinstance(level, Recurring) else level.depth
+            if level is self:
+                found = depth  # the last one: a rule may run within itself
+        return found
+
+    @depth.setter
+    def depth(self, value: int) -> None:
+        pass
+
+    @property
+    def alive(self) -> bool:
+        return any(level is self for level in here.levels)
+
+    @alive.setter
+    def alive(self, value: bool) -> None:
+        pass
+
+    @contextlib.contextmanager
+    def in_force(self) -> Iterator[None]:
+        try:
+            with modes(levels=[*here.levels, self]):
+                yield
+        finally:
+            self.avals.clear()  # they refer back to the level
 
 
 class Mapped(Custom):
@@ -97,10 +130,7 @@ class Mapped(Custom):
     def __init__(self, custom: Any, batched: Sequence[bool], like: Batch) -> None:
         self.custom, self.batched = custom, tuple(batched)
         self.node_class = custom.node_class
-        self.level = Batch(like.size, like.randomness)
-
-    def inside(self) -> Any:
-        return contextlib.nullcontext() if self.level.alive else entered(self.level)
+        self.level = Recurring(like.size, like.randomness)
 
     def lift(self, values: Sequence[Any], batched: Sequence[bool]) -> list[Any]:
         """The values as tensors of the level, those that have an example per place."""
@@ -111,7 +141,7 @@ class Mapped(Custom):
         """What a tensor of the level stands for, with an example per place."""
         if not isinstance(x, Handle):
             return x
-        return handle(x.value if self.level.holds(x) else leading(x, False, self.level.size))
+        return as_handle(x.value if self.level.holds(x) else leading(x, False, self.level.size))
 
     def outputs(self, output: Any, lifted: Sequence[Any], args: Sequence[Any]) -> Any:
         """Outputs below; arguments that were returned as they were given stay what they are."""
@@ -120,12 +150,12 @@ class Mapped(Custom):
                                    for out in listed(output)])
 
     def plain(self, args: Sequence[Any]) -> Any:
-        with self.inside():
+        with self.level.in_force():
             lifted = self.lift(args, self.batched)
             return self.outputs(self.custom.plain(lifted), lifted, args)
 
     def run(self, node: CustomNode, args: Sequence[Any]) -> Any:
-        with self.inside():
+        with self.level.in_force():
             lifted = self.lift(args, self.batched)
             inner = begin(self.custom, lifted)
             output = self.custom.run(inner, lifted)
@@ -134,7 +164,7 @@ class Mapped(Custom):
         return found
 
     def push(self, node: CustomNode, args: Sequence[Any], tangents: Sequence[Any]) -> Any:
-        with self.inside():
+        with self.level.in_force():
             lifted = self.lift(args, self.batched)
             output, found = self.custom.push(begin(self.custom, lifted), lifted,
                                              self.lift(tangents, self.batched))
@@ -152,7 +182,7 @@ class Mapped(Custom):
                 node.params[name] = [self.level.holds(t) for t in tensors]
                 node.put(**{name: tuple(
                     below[id(t)] if id(t) in below and self.level.holds(t)
-                    else handle(t.value) if self.level.holds(t) else t for t in tensors)})
+                    else as_handle(t.value) if self.level.holds(t) else t for t in tensors)})
         node.put(materialize_grads=inner.__dict__.get("materialize_grads", True))
         inner.clear()
 
@@ -160,14 +190,11 @@ class Mapped(Custom):
         assert node.params is not None
         inner = node.params["inner"]
         batched = node.params.get("to_save", ())
-        with self.inside():
-            inner.given = self.lift(node.saved_tensors[:len(batched)], batched)
-            try:
-                found = self.custom.backward(inner, self.lift(grads, [True] * len(grads)))
-                checked = {place: self._gradient(value, aval, place) for value, aval, place in zip(
-                    inner.checked(found), inner.ins, inner.tensors_at, strict=True)}
-            finally:
-                inner.given = None
+        with self.level.in_force():
+            again = inner.handed(self.lift(node.saved_tensors[:len(batched)], batched))
+            found = self.custom.backward(again, self.lift(grads, [True] * len(grads)))
+            checked = {place: self._gradient(value, aval, place) for value, aval, place in zip(
+                again.checked(found), inner.ins, inner.tensors_at, strict=True)}
         return tuple(checked.get(i) for i in range(node.count))
 
     def _gradient(self, value: Any, aval: Any, place: int) -> Any:
@@ -179,7 +206,7 @@ class Mapped(Custom):
             return self.lower(value)
         if not self.level.holds(value):
             return value
-        total = sum_to(handle(value.value), shape=(1, *aval.shape))
+        total = sum_to(as_handle(value.value), shape=(1, *aval.shape))
         return reshape(total, shape=tuple(aval.shape))
 
     def batch(self, level: Any, args: Sequence[Any]) -> Any:
@@ -194,12 +221,12 @@ class MappedStaged(Staged, Mapped):
     """The same of a function that computes first and sets its node up then."""
 
     def forward(self, args: Sequence[Any]) -> Any:
-        with self.inside():
+        with self.level.in_force():
             lifted = self.lift(args, self.batched)
             return self.outputs(self.custom.forward(lifted), lifted, args)
 
     def setup(self, node: CustomNode, args: Sequence[Any], output: Any) -> None:
-        with self.inside():
+        with self.level.in_force():
             lifted = self.lift(args, self.batched)
             same = {id(arg): x for arg, x in zip(args, lifted, strict=True)}
             outs = structured(output, [
@@ -214,10 +241,7 @@ class MappedStaged(Staged, Mapped):
         assert node.params is not None
         inner = node.params["inner"]
         name = "saved_for_forward" if "saved_for_forward" in node.params else "to_save"
-        with self.inside():
-            inner.given = self.lift(node.saved_tensors, node.params.get(name, ()))
-            try:
-                found = self.custom.jvp(inner, self.lift(tangents, self.batched))
-            finally:
-                inner.given = None
+        with self.level.in_force():
+            again = inner.handed(self.lift(node.saved_tensors, node.params.get(name, ())))
+            found = self.custom.jvp(again, self.lift(tangents, self.batched))
             return structured(found, list(map(self.lower, listed(found))))

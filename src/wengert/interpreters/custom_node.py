@@ -1,9 +1,4 @@
-"""The node of a function with derivative rules of its own, and the `ctx` its rules are handed.
-
-The node is what the tape knows; the `ctx` is what the user writes to. Both have the same dict, so
-that what the user notes on the `ctx` can be read at `grad_fn`, but whatever name the user chooses
-(`ctx.out`, `ctx.order`) it is never one of the tape's own.
-"""
+"""The node of one application of a function with derivative rules of its own."""
 
 from __future__ import annotations
 
@@ -14,12 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..core.aval import Aval
-from ..core.handle import Handle, storage_of, wrap
-from ..core.levels import here, modes
+from ..core.handle import Handle, as_handle, storage_of, wrap
+from ..core.levels import Level, here, modes, unrecorded
+from .custom_ctx import MARKS, FunctionCtx
+from .custom_outputs import closed_over
 from .eager import settled
 from .packing import Packed
 from .pullback import SECOND_TIME, fit, read
 from .tape import FREED, Node, SavedOutput, new, number, port_of, versions
+from .views import refresh
 
 
 class Saved(tuple[Any, ...]):
@@ -29,10 +27,6 @@ class Saved(tuple[Any, ...]):
 
 
 NOTHING = Saved()
-
-
-MARKS = ("to_save", "saved_for_forward", "dirty_tensors", "non_differentiable")
-"""What the user marks for the time of the application alone."""
 
 
 class SavedResult(SavedOutput):
@@ -51,7 +45,7 @@ class CustomNode(Node):
         custom: the function.
         tensors_at: which arguments are tensors; `edges` and `ins` are those of these.
         count: the number of arguments.
-        given: what `saved_tensors` is while a rule runs elsewhere than on the tape.
+        given: what `saved_tensors` is where a rule runs elsewhere than on the tape; else None.
         ports: weak references to the ports of several results.
     """
 
@@ -72,7 +66,7 @@ class CustomNode(Node):
     non_differentiable: Any = None
 
     def start(self, custom: Any, places: tuple[int, ...], edges: tuple[Any, ...],
-              avals: tuple[Aval, ...], needs: tuple[bool, ...]) -> None:
+              avals: tuple[Aval, ...] | None, needs: tuple[bool, ...]) -> None:
         """As a node is before its function runs."""
         self.custom, self.tensors_at, self.edges, self.ins = custom, places, edges, avals
         self.count, self.saved, self.versions = len(needs), NOTHING, None
@@ -86,6 +80,14 @@ class CustomNode(Node):
         ctx._node = self
         ctx.__dict__ = self.__dict__
         return ctx
+
+    def handed(self, tensors: Sequence[Any]) -> CustomNode:
+        """This node for one call of a rule, to which these are what was saved."""
+        node: CustomNode = new(type(self))
+        node.start(self.custom, self.tensors_at, self.edges, self.ins, self.needs_input_grad)
+        node.params, node.again, node.out = self.params, self.again, self.out
+        node.given, node.__dict__ = tuple(tensors), self.__dict__
+        return node
 
     def put(self, **noted: Any) -> None:
         self.__dict__.update(noted)
@@ -196,26 +198,22 @@ class CustomNode(Node):
         else:
             arrays = not isinstance(g, Handle)
             grads = (wrap(np.asarray(g)) if arrays else g,)
-        before = here.grad
-        if before and not create:
-            here.put(grad=False)
-        try:
-            ready = self if self.again is None else self.custom.ready(self)
-            cotangents = self._cotangents(self.custom.backward(ready, grads))
-        finally:
-            if before and not create:
-                here.put(grad=True)
+        if create or not here.grad:
+            cotangents = self._ruled(grads)
+        else:
+            cotangents = unrecorded(self._ruled, grads)
         if not create:
-            return [v if v is None else v.value for v in cotangents]
+            return [v if v is None else _array(v) for v in cotangents]
         # On a transform's tape an array is what has no history.
         return [settled(v) if arrays and v is not None else v for v in cotangents]
 
-    def _cotangents(self, found: Any) -> list[Any]:
-        """What the rule gave, as gradients of the tensors among the arguments."""
+    def _ruled(self, grads: Sequence[Any]) -> list[Any]:
+        """What the rule gives, as gradients of the tensors among the arguments."""
         assert self.ins is not None
+        found = self.custom.backward(self if self.again is None else self.custom.ready(self), grads)
         if self.count == 1 and isinstance(found, Handle) and found.aval is self.ins[0]:
             return [found]
-        return [None if value is None or edge is None else fitted(value, aval)
+        return [None if value is None or edge is None else fitted(_left(value), aval)
                 for value, edge, aval in zip(self.checked(found), self.edges, self.ins,
                                              strict=True)]
 
@@ -271,9 +269,41 @@ def _spreads(shape: Sequence[int], wider: Sequence[int]) -> bool:
         a in (1, b) for a, b in zip(reversed(shape), reversed(wider), strict=False))
 
 
+def _left(x: Any) -> Any:
+    """A tensor that a level left behind as what it stood for."""
+    while (level := x.aval.level) is not None and not (level.alive or level.writes_below):
+        x = as_handle(x.value)
+    return x
+
+
+def _array(x: Any) -> Any:
+    """A gradient's array, where nothing is recorded."""
+    if x.aval.level is not None:
+        raise closed_over(x.aval.level.word)
+    return x.value
+
+
 def fitted(value: Any, aval: Aval) -> Any:
     """A gradient of its argument's shape and dtype."""
     return fit(value, aval, True)
+
+
+def begin(custom: Any, args: Sequence[Any], level: Level | None = None) -> CustomNode:
+    """A node that knows where the arguments' gradients go, and nothing else yet."""
+    node: CustomNode = new(custom.node_class)
+    places, edges, avals, needs = [], [], [], []
+    for i, arg in enumerate(args):
+        edge = None
+        if isinstance(arg, Handle):
+            if arg.alias is not None:
+                refresh(arg)
+            edge = arg.node if arg.aval.level is level else None
+            places.append(i)
+            edges.append(edge)
+            avals.append(arg.aval.plain)
+        needs.append(edge is not None)
+    node.start(custom, tuple(places), tuple(edges), tuple(avals), tuple(needs))
+    return node
 
 
 def attach(node: CustomNode, outs: Sequence[Any],
@@ -298,88 +328,3 @@ def attach(node: CustomNode, outs: Sequence[Any],
     for i, out in carriers:
         out.node = port_of(node, i, out.aval.plain)
         node.ports[i] = weakref.ref(out.node)
-
-
-class FunctionCtx:
-    """What `forward` leaves for `backward` and `jvp`: saved tensors, marks, and the user's notes.
-
-    Any attribute may be set on it.
-    """
-
-    __slots__ = ("__dict__", "_node")
-    _node: CustomNode
-    needs_input_grad: tuple[bool, ...]
-    to_save: Any = None
-    saved_for_forward: Any = None
-    dirty_tensors: Any = None
-    non_differentiable: Any = None
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _NODES:
-            return getattr(self._node, name)
-        raise AttributeError(f"'{type(self._node).__name__}' object has no attribute '{name}'")
-
-    @property
-    def saved_tensors(self) -> tuple[Any, ...]:
-        """The tensors that were saved, with their history.
-
-        Raises:
-            RuntimeError: if they were freed by an earlier backward, or written to since.
-        """
-        return self._node.saved_tensors
-
-    def save_for_backward(self, *tensors: Any) -> None:
-        """Saves tensors (or None) for `backward`, where they are `saved_tensors`.
-
-        Derivatives of the gradient go through those that are inputs or outputs.
-
-        Raises:
-            TypeError: for anything else.
-        """
-        for i, tensor in enumerate(tensors):
-            if tensor is not None and not isinstance(tensor, Handle):
-                raise TypeError("save_for_backward can only save variables, but argument "
-                                f"{i} is of type {type(tensor).__name__}")
-        self.__dict__["to_save"] = tensors
-
-    def save_for_forward(self, *tensors: Any) -> None:
-        """Saves tensors (or None) for `jvp`, where they are `saved_tensors`.
-
-        Raises:
-            AssertionError: for anything else.
-        """
-        if not all(t is None or isinstance(t, Handle) for t in tensors):
-            raise AssertionError("save_for_forward expects all arguments to be tensors; you should "
-                                 "save non-tensors as attributes on ctx.")
-        self.__dict__["saved_for_forward"] = tensors
-
-    def mark_dirty(self, *args: Any) -> None:
-        """Says which inputs were written in place; they must be returned, too.
-
-        Raises:
-            RuntimeError: for anything but tensors.
-        """
-        _only_tensors("mark_dirty can only accept variables, but argument", args)
-        self.__dict__["dirty_tensors"] = args
-
-    def mark_non_differentiable(self, *args: Any) -> None:
-        """Says which outputs have no derivative; their gradients are zeros.
-
-        Raises:
-            RuntimeError: for anything but tensors.
-        """
-        _only_tensors("mark_non_differentiable only accepts variable arguments, but got", args)
-        self.__dict__["non_differentiable"] = args
-
-    def set_materialize_grads(self, value: bool) -> None:
-        """Whether `backward` and `jvp` get zeros for what did not arrive, or None."""
-        self.__dict__["materialize_grads"] = bool(value)
-
-
-_NODES = frozenset(("metadata", "name", "next_functions", "register_hook", "register_prehook"))
-
-
-def _only_tensors(words: str, args: Sequence[Any]) -> None:
-    for i, arg in enumerate(args):
-        if not isinstance(arg, Handle):
-            raise RuntimeError(f"{words} {i} is of type {type(arg).__name__}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core import blocks
 from ..core.aval import LARGE, Aval, aval_of
-from ..core.handle import Alias, Handle, Storage, plain_aval, wrap
+from ..core.handle import Alias, Handle, Storage, plain_aval, without_history, wrap
 from ..core.levels import DeeperError, bind, ground, here, quietly, shared
 from ..core.primitive import Primitive, Rule
 from .tape import record
@@ -101,7 +101,7 @@ def apply(primitive: Primitive, values: Sequence[Any], params: dict[str, Any]) -
     arrays, avals = [], []
     for value in values:
         if isinstance(value, Handle):
-            if primitive.view or not _bare(value):
+            if primitive.view or not without_history(value):
                 found = primitive(*values, **params)
                 return tuple(map(settled, found)) if primitive.multiple else settled(found)
             arrays.append(value.value)
@@ -118,13 +118,6 @@ def apply(primitive: Primitive, values: Sequence[Any], params: dict[str, Any]) -
     if shared.special and (watch := here.anomaly):
         watch.look(primitive, arrays, params, out)
     return out
-
-
-def _bare(x: Any) -> bool:
-    """Whether a tensor is plain, and without history: there is no more to it than its numbers."""
-    alias = x.alias
-    return x.aval.level is None and x.node is None and (
-        alias is None or alias.seen == alias.storage.version or alias.base is None)
 
 
 def settled(x: Any) -> Any:

@@ -16,6 +16,7 @@ from ..core.levels import ground
 from ..core.primitive import Primitive
 from ..primitives.elementwise import add
 from ..primitives.layout import cast, expand, reshape
+from .custom_lifted import pushed
 from .lifted import Lifted, quietly_on_arrays
 
 
@@ -36,6 +37,9 @@ class Forward(Lifted):
         if isinstance(x, Handle) and x.aval.level is self:
             return x.extra
         return None
+
+    def follow(self, custom: Any, args: Sequence[Any]) -> Any:
+        return pushed(self, custom, args)
 
     def carry(self, primitive: Primitive, operands: Sequence[Any], values: Sequence[Any],
               result: Any, out: Any, params: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
             if the result's shape is not x's or its dtype can't be stored in x's, or if several
             elements of x share one place in memory.
     """
-    if x.extra is BORROWED:
+    if type(x.extra) is Lent:
         own(x)
     if x.alias is not None:
         refresh(x)
@@ -64,13 +64,16 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
     return x
 
 
-BORROWED = GradSlot()
-"""The `extra` of a tensor whose memory is not its own: it gets a copy before it is written."""
+class Lent(GradSlot):
+    """The `extra` of a tensor whose memory is not its own: it gets a copy before it is written."""
+
+    __slots__ = ()
 
 
 def own(x: Any) -> None:
     """Gives a tensor memory of its own."""
-    x.value, x.alias, x.extra = np.array(x.value), None, None
+    grad = x.extra.grad
+    x.value, x.alias, x.extra = np.array(x.value), None, None if grad is None else GradSlot(grad)
 
 
 def written(x: Handle) -> None:

@@ -9,19 +9,22 @@ base a new value too, and other views take theirs from it when they are next use
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..core.aval import aval_of
-from ..core.handle import Alias, Handle, storage_of, wrap
-from ..core.levels import Level, concrete, here, quietly
+from ..core.handle import Alias, Handle, as_handle, storage_of, wrap
+from ..core.levels import Level, concrete, here, modes, quietly
 from ..core.primitive import Primitive
 from ..primitives.elementwise import copy
 from ..primitives.layout import cast
+from .custom import bind
+from .custom_lifted import lowered
 from .eager import constant
-from .inplace import check_fits, check_leaf, written
+from .inplace import check_fits, check_leaf, write, written
 from .views import Step, base_of, refresh, shares, write_view
 
 
@@ -46,6 +49,15 @@ class Lifted(Level):
             note_views(primitive, operands[0], out, params)
         self.carry(primitive, operands, values, result, out, params)
         return out
+
+    def apply_custom(self, custom: Any, args: Sequence[Any]) -> Any:
+        if not self.alive:  # its tensors stand for what they held
+            return bind(custom, lowered(self, args))
+        return self.follow(custom, args)
+
+    def follow(self, custom: Any, args: Sequence[Any]) -> Any:
+        """The outputs of a function by those of its rules that this level knows."""
+        return custom.plain(args)
 
     def carry(self, primitive: Primitive, operands: Sequence[Any], values: Sequence[Any],
               result: Any, out: Any, params: dict[str, Any]) -> None:
@@ -76,7 +88,7 @@ class Lifted(Level):
             return x
         if x.alias is not None:
             refresh(x)
-        return x if x.aval.level is self else self.wrap(x)
+        return _as_it_is(x) if x.aval.level is self else self.wrap(x)
 
     def detach(self, x: Any) -> Any:
         value = self.value(self.own(x))
@@ -100,14 +112,35 @@ class Lifted(Level):
         check_fits(x.aval, new.aval)
         if new.aval.dtype is not x.aval.dtype:
             new = cast(new, dtype=x.aval.dtype)
+        self.hold(x, new)
+        return x
+
+    def hold(self, x: Any, new: Any) -> None:
+        """Has x, and what it is a view of, hold what was written: a tensor of this level."""
         self._rebind(x, new)
         base = base_of(x)
         if base is not x:
             self._rebind(base, write_view(base, x, chain=x.alias.chain))
             x.alias.seen = x.alias.storage.version
-        return x
+
+    def give_back(self, failed: bool) -> None:
+        """Tensors from outside keep the values that were written, without what is carried here."""
+        taken, self.taken = self.taken, []
+        for reference, before in taken:
+            x = reference()
+            if x is None or x.aval.level is not self:
+                continue
+            value = as_handle(x.value)
+            x.value, x.aval, x.node, x.extra = before.value, before.aval, before.node, before.extra
+            if x.alias is not None and x.alias.base is not None:
+                x.alias.seen = -1  # it is a view of one that is given back as well
+                continue
+            with modes(grad=here.grad and not (x.node is not None and x.node.leaf)):
+                write(copy, x, value)
 
     def _rebind(self, x: Any, new: Any) -> None:
+        if x.aval.level is not self:
+            take(self, x)
         if not here.grad and x.aval.level is self:
             new.node = x.node  # as for plain tensors: what is not recorded leaves history alone
         rebind(x, new)
@@ -123,8 +156,13 @@ def detached(x: Any) -> Any:
     return out
 
 
+def take(level: Level, x: Any) -> None:
+    """Notes a tensor from below that is about to become one of a level."""
+    level.taken.append((weakref.ref(x), _as_it_is(x)))
+
+
 def _as_it_is(x: Any) -> Any:
-    """Another handle on what a tensor from below holds, for nodes to save: x will be rebound."""
+    """Another handle on what a tensor from below holds: x will be rebound."""
     out = wrap(x.value, x.aval, x.node)
     out.extra = x.extra
     return out

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core import blocks
+from ..core import blocks, dtypes
 from ..core.aval import LARGE, Aval
-from ..core.handle import Handle, Storage, wrap
+from ..core.handle import Handle, Storage, without_history, wrap
 from ..core.levels import here
 from ..core.primitive import AVALS, LISTS, Rule
 from ..primitives.layout import cast, conj, real, sum_to
@@ -52,7 +52,7 @@ def pullback(node: Any, g: Any, create: bool, needed: set[Any] | None) -> list[A
         elif simple:
             value = saved[only]
             if type(value) is not np.ndarray:
-                value = (read_tensor(node, only) if create else
+                value = (_read_below(node, only) if create else
                          value.value if value.alias is None else read(node, only))
             cotangent = rule.fn(g, value)
         else:
@@ -120,6 +120,12 @@ def read(node: Node, place: int) -> Any:
     return value.value
 
 
+def _read_below(node: Node, place: int) -> Any:
+    """A saved value on a transform's tape: an array, if the tensor is no more than its numbers."""
+    kept = read_tensor(node, place)
+    return kept.value if isinstance(kept, Handle) and without_history(kept) else kept
+
+
 def read_tensor(node: Node, place: int) -> Any:
     """A saved value as a tensor with its history."""
     value = read(node, place)
@@ -133,7 +139,7 @@ def read_tensor(node: Node, place: int) -> Any:
 
 def _general(node: Node, rule: Rule, i: int, g: Any, create: bool) -> Any:
     """Calls a rule that reads several things, or on complex, large or recorded values."""
-    get = read_tensor if create else read
+    get = (_read_below if type(g) is np.ndarray else read_tensor) if create else read
     primitive = node.primitive
     conjugate = primitive.conjugate and not primitive.multiple and node.out.is_complex
     arguments = [_argument(node, name, i, get, conjugate) for name in rule.reads]
@@ -173,6 +179,26 @@ def fit(cotangent: Any, aval: Aval, elementwise: bool) -> Any:
         cotangent = sum_to(cotangent, shape=aval.shape)
     kind = cotangent.dtype
     return cotangent if kind is aval.numpy or kind is aval.dtype else _converted(cotangent, aval)
+
+
+def check_tangent(aval: Aval, t: Any) -> Any:
+    """A tangent or cotangent for a tensor of an aval, of its shape and (made so) its dtype.
+
+    Raises:
+        RuntimeError: if the shape is another, or it is complex and the tensor is not.
+    """
+    if t.aval.shape != aval.shape:
+        raise RuntimeError(
+            "Trying to set a forward gradient that has a different size than that of the original "
+            f"Tensor, this is not supported. Tensor is of size {list(aval.shape)} while the "
+            f"given forward gradient is of size {list(t.aval.shape)}.")
+    kind = aval.dtype
+    if t.aval.dtype is kind:
+        return t
+    if not dtypes.can_cast(t.aval.dtype, kind):
+        raise RuntimeError(f"the tangent of a tensor of dtype {kind} can't be of dtype "
+                           f"{t.aval.dtype}")
+    return cast(t, dtype=kind)
 
 
 def _converted(cotangent: Any, aval: Aval) -> Any:

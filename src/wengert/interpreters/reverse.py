@@ -13,6 +13,7 @@ from typing import Any
 from ..core.handle import Handle, plain_aval
 from ..core.levels import here, modes
 from ..core.primitive import Primitive
+from .custom_lifted import recorded
 from .eager import underivable
 from .lifted import Lifted
 from .tape import leaf_node, record
@@ -44,6 +45,9 @@ class Reverse(Lifted):
         out = self.wrap(value)
         out.node = leaf_node(out)
         return out
+
+    def follow(self, custom: Any, args: Sequence[Any]) -> Any:
+        return recorded(self, custom, args)
 
     def carry(self, primitive: Primitive, operands: Sequence[Any], values: Sequence[Any],
               result: Any, out: Any, params: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ from ..core.handle import Handle, plain_aval
 from ..core.levels import concrete, quietly
 from ..core.primitive import Primitive, Rule
 from .batching import SHIFTS
+from .custom_derived import derived
 from .lifted import Lifted
 
 Array = np.ndarray
@@ -43,14 +44,16 @@ class Sparsity(Lifted):
     Attributes:
         sets: what the numbers in `extra` stand for; `extra` is None where nothing depends on any.
         widest: the most elements that any tensor had which depends on inputs.
+        following: the kinds of functions with rules of their own that are being followed.
     """
 
-    __slots__ = ("sets", "widest")
+    __slots__ = ("following", "sets", "widest")
     word = "sparse_jacobian"
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
         self.sets, self.widest = Sets(inputs), inputs
+        self.following: list[Any] = []
 
     def input(self, value: Any, start: int) -> Any:
         """A tensor whose elements are the inputs from `start` on."""
@@ -66,6 +69,47 @@ class Sparsity(Lifted):
     def numbers(self, x: Any) -> Array | None:
         """Which set each element has; None if all are empty."""
         return x.extra if isinstance(x, Handle) and x.aval.level is self else None
+
+    def follow(self, custom: Any, args: Sequence[Any]) -> Any:
+        """By the function's rule for tangents: they carry the sets.
+
+        Where that asks for the function itself, of tangents, or can't be followed, each output
+        depends on all that any argument does.
+        """
+        if custom.node_class in self.following:
+            return self._wholly(custom, args)
+        self.following.append(custom.node_class)
+        try:
+            return derived(self, custom, args, [self._parts(x) for x in args],
+                           lambda out, tangent: self._output(out, self.numbers(tangent)))
+        except (RuntimeError, TypeError):  # no such rule; if it is wrong, sweeps will say so
+            return self._wholly(custom, args)
+        finally:
+            self.following.pop()
+
+    def _parts(self, x: Any) -> tuple[Any, Any] | None:
+        """An argument as a constant, and a tangent that carries its sets; None if it has none."""
+        numbers = self.numbers(x)
+        if numbers is None:
+            return None
+        return x.value, self.carrying(np.ones(numbers.shape, x.aval.numpy), numbers)
+
+    def _wholly(self, custom: Any, args: Sequence[Any]) -> Any:
+        """The outputs, each element of which depends on all that the arguments depend on."""
+        total: Any = None
+        for numbers in map(self.numbers, args):
+            if numbers is not None:
+                part = self.sets.over(numbers, tuple(range(numbers.ndim)))
+                total = self.sets.union(total, part)
+        return derived(self, custom, args, [None] * len(args),
+                       lambda out, _: self._output(out, total))
+
+    def _output(self, out: Any, numbers: Array | None) -> Any:
+        aval = plain_aval(out)
+        self.widest = max(self.widest, aval.numel)
+        if numbers is None or not aval.dtype.differentiable:
+            return self.carrying(out, None)
+        return self.carrying(out, np.broadcast_to(numbers, aval.shape))
 
     def carry(self, primitive: Primitive, operands: Sequence[Any], values: Sequence[Any],
               result: Any, out: Any, params: dict[str, Any]) -> None:

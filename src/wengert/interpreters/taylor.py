@@ -27,10 +27,11 @@ from typing import Any
 import numpy as np
 
 from ..core.handle import Handle, plain_aval
-from ..core.levels import ground
+from ..core.levels import entered, ground
 from ..core.primitive import Primitive
 from ..primitives.elementwise import add, div, mul, neg, sub
 from ..primitives.layout import cat, narrow, reshape
+from .custom_derived import derived, from_below
 from .forward import pushforward, zeros
 from .lifted import Lifted
 
@@ -115,6 +116,30 @@ class Taylor(Lifted):
         if found is None:  # the operands are kept, too: nothing else may get their ids
             found = self.memo[key] = super().interpret(primitive, operands, params), operands
         return found[0]
+
+    def follow(self, custom: Any, args: Sequence[Any]) -> Any:
+        """By the function's own rule: the slope of the outputs, to one order less."""
+        with entered(Taylor(max(self.order - 1, 0))) as slower:
+            parts = [self._parts(x, slower) for x in args]
+            return derived(self, custom, args, parts,
+                           lambda out, slope: self._integral(out, slope, slower))
+
+    def _parts(self, x: Any, slower: Taylor) -> tuple[Any, Any] | None:
+        """An argument and its slope, at a level of one order less; None if it is constant."""
+        series = self.series(x)
+        if not (self.order and series.varies):
+            return None
+        first, *rest = [scaled(mul, series[k], k) for k in range(1, self.order + 1)]
+        return (slower.input(series[0], [series[k] for k in range(1, self.order)]),
+                slower.input(zeros(series[0]) if first is None else first, rest))
+
+    def _integral(self, out: Any, slope: Any, slower: Taylor) -> Any:
+        """An output at this level from itself and its slope at a level of one order less."""
+        value = slower.value(out) if isinstance(out, Handle) else out
+        if slope is None:
+            return self.wrap(value)
+        known = slower.series(from_below(self, slope))
+        return self.input(value, [scaled(div, known[k - 1], k) for k in range(1, self.order + 1)])
 
     def carry(self, primitive: Primitive, operands: Sequence[Any], values: Sequence[Any],
               result: Any, out: Any, params: dict[str, Any]) -> None:

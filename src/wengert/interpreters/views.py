@@ -94,7 +94,7 @@ def refresh(x: Handle) -> None:
     if alias is None or alias.base is None or alias.seen == alias.storage.version:
         return
     base = alias.base
-    if base.aval.level is not None:
+    if base.aval.level is not None or x.aval.level is not None:
         _take_anew(x, base)
         return
     if base.node is None:

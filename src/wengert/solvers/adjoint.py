@@ -51,14 +51,14 @@ class Continuous:
 
     def path(self, y0: Any, t: Any, *operands: Any) -> Any:
         """The trajectory as SciPy's interpolant; that of the last problem is remembered."""
-        key = [x.value for x in (y0, t, *operands)]
-        if self._known is None or not all(map(np.array_equal, self._known[0], key)):
+        key, known = [x.value for x in (y0, t, *operands)], self._known
+        if known is None or not all(map(np.array_equal, known[0], key)):
             self.check(t, y0, *operands)
             with modes(grad=False):
                 found = self.solved(numbers(self.field, operands), self.jacobian(operands),
                                     y0.value, t.value[0], t.value[-1])
-                self._known = [np.array(x) for x in key], found
-        return self._known[1]
+                self._known = known = [np.array(x) for x in key], found
+        return known[1]
 
     def solved(self, fun: Callable[..., Any], jac: Callable[..., Any], y0: np.ndarray,
                first: float, last: float) -> Any:

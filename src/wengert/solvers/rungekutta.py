@@ -87,13 +87,13 @@ class Discrete:
 
     def steps(self, y0: Any, t: Any, *operands: Any) -> Steps:
         """The steps from arrays wrapped as tensors; those of the last problem are remembered."""
-        key = [x.value for x in (y0, t, *operands)]
-        if self._known is None or not all(map(np.array_equal, self._known[0], key)):
+        key, known = [x.value for x in (y0, t, *operands)], self._known
+        if known is None or not all(map(np.array_equal, known[0], key)):
             self.check(t, y0, *operands)
             with modes(grad=False):
                 find = self._equal if self.method == "RK4" else self._adaptive
-                self._known = [np.array(x) for x in key], find(y0, t, *operands)
-        return self._known[1]
+                self._known = known = [np.array(x) for x in key], find(y0, t, *operands)
+        return known[1]
 
     def trajectory(self, steps: Steps) -> Program:
         """The program that goes these steps."""
@@ -203,14 +203,14 @@ class Frozen(Function):
 
     @staticmethod
     def backward(ctx: Any, *gs: Any) -> Any:
-        inputs, program, several = ctx.saved_tensors, ctx.program, len(gs) > 1
+        inputs, program = ctx.saved_tensors, ctx.program
         places, count = differentiable(inputs, ctx.needs_input_grad[3:]), len(gs)
 
         def pulled(steps: Steps) -> Program:
             def run(*given: Any) -> Any:
                 cotangents, rest = given[:count], list(given[count:])
-                _, pull = vjp(_of(program(steps), rest, places), *[rest[i] for i in places])
-                return pull(cotangents if several else cotangents[0])
+                out, pull = vjp(_of(program(steps), rest, places), *[rest[i] for i in places])
+                return pull(cotangents if isinstance(out, tuple) else cotangents[0])
             return run
 
         found: list[Any] = [None] * len(inputs)

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from ...core.handle import Handle
+from ...core.levels import here
 from ...interpreters.inplace import check_fits
 from .. import shapes
 from .arguments import FUNCTIONS, Unsupported, tensors_in
@@ -177,7 +178,8 @@ def _stored(result: Any, outs: Any) -> Any:
 
 def _plain(x: Any) -> bool:
     """Whether a tensor is no more than its array: nothing is lost if NumPy takes that."""
-    return x.aval.level is None and not x.requires_grad and isinstance(x.value, np.ndarray)
+    return x.aval.level is None and not (here.grad and x.requires_grad) and isinstance(
+        x.value, np.ndarray)
 
 
 def _refusal(numpy: Any, why: str) -> TypeError:

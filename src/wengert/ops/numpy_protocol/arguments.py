@@ -102,9 +102,15 @@ def all_axes(axis: Any, ndim: int) -> tuple[int, ...]:
 
 
 def one_axis(x: Any, axis: Any) -> tuple[Any, int]:
-    """A tensor and the dimension to go along; None is along all elements in order."""
+    """A tensor and the dimension to go along; None is along all elements in order.
+
+    Raises:
+        numpy.exceptions.AxisError: for a tensor without dimensions, which NumPy does not go along.
+    """
     if axis is None:
         return shapes.reshape(x, -1), 0
+    if not x.aval.ndim:
+        raise np.exceptions.AxisError(axis, 0)
     return x, wrapped_dims(axis, x.aval.ndim)[0]
 
 

@@ -275,10 +275,10 @@ def _even(n: int, sections: int) -> Sequence[int]:
 
 @stands_for(np.split)
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    n = tensor(ary).aval.shape[axis]
-    if np.ndim(indices_or_sections) == 0 and n % indices_or_sections:
+    x, dim = one_axis(tensor(ary), axis)
+    if np.ndim(indices_or_sections) == 0 and x.aval.shape[dim] % indices_or_sections:
         raise ValueError("array split does not result in an equal division")
-    return array_split(ary, indices_or_sections, axis)
+    return array_split(x, indices_or_sections, dim)
 
 
 @stands_for(np.vsplit)
