@@ -80,7 +80,10 @@ def path(rng: np.random.Generator, x: float, small: float = 0.3) -> Array:
 
 
 def along(coefficients: Sequence[float], t: Any) -> Any:
-    return mp.polyval([mp.mpf(float(c)) for c in reversed(coefficients)], t)
+    total = mp.mpf(0)
+    for c in reversed(coefficients):
+        total = total * t + mp.mpf(float(c))
+    return total
 
 
 def factorials() -> Array:

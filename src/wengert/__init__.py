@@ -55,6 +55,7 @@ from .core.dtypes import (
     set_default_dtype as set_default_dtype,
     uint8 as uint8,
 )
+from .func import vmap as vmap
 from .ops.choices import (
     clamp as clamp,
     lerp as lerp,

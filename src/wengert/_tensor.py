@@ -414,6 +414,7 @@ class Tensor(Handle):
             RuntimeError: if the tensor requires grad, unless nothing is recorded here anyway
                 (under `no_grad`, in a `Function`'s forward) or `force` is set.
         """
+        array = concrete(self, LOOKS)  # which vmap refuses
         if self.aval.level is not None and not force:
             raise RuntimeError("Can't call numpy() on a Tensor inside "
                                f"{self.aval.level.word}: its derivative would be lost. Use "
@@ -421,7 +422,7 @@ class Tensor(Handle):
         if self.requires_grad and here.grad and not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor."
                                "detach().numpy() instead.")
-        return concrete(self, LOOKS)
+        return array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.numpy()
