@@ -131,7 +131,7 @@ EXACT = {
     "written": written,
     "seen and written": seen_and_written,
     "detached": lambda x: x * x.flip(0).detach(),
-    "flat": lambda x: x * torch.sign(x.flip(0)) * torch.floor(x.roll(1)) ** 2,
+    "flat": lambda x: x * torch.sign(x.flip(0)) * (torch.floor(x.roll(1)) + 0.5) ** 2,
     "where": lambda x: torch.where(x.flip(0) > 9, x, x * 2),
     "grad inside": lambda x: func.grad(lambda y: (y[1:] * y[:-1]).sum())(x),
     "vmap inside": lambda x: func.vmap(lambda row: row.sum() * row)(x.reshape(2, 3)),

@@ -37,7 +37,7 @@ def pullback(node: Any, g: Any, create: bool, needed: set[Any] | None) -> list[A
     if type(rules) is not tuple:
         rules = (rules,) * len(node.edges)
     # Small, real and single-valued is the common case: its rules are called right here.
-    simple = type(g) is np.ndarray and type(out) is Aval and out.simple
+    simple = type(out) is Aval and out.simple and not (create and isinstance(g, Handle))
     found: list[Any] = []
     i = -1
     for edge in node.edges:
@@ -139,7 +139,7 @@ def read_tensor(node: Node, place: int) -> Any:
 
 def _general(node: Node, rule: Rule, i: int, g: Any, create: bool) -> Any:
     """Calls a rule that reads several things, or on complex, large or recorded values."""
-    get = (_read_below if type(g) is np.ndarray else read_tensor) if create else read
+    get = read if not create else read_tensor if isinstance(g, Handle) else _read_below
     primitive = node.primitive
     conjugate = primitive.conjugate and not primitive.multiple and node.out.is_complex
     arguments = [_argument(node, name, i, get, conjugate) for name in rule.reads]
