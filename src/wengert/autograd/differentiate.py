@@ -234,7 +234,7 @@ def _result(x: Any, i: int, g: Any, unused: bool, materialize: bool) -> Any:
     if g is not None:
         return wrap(g if engine.is_own(sys.getrefcount(g), g) else np.array(g))
     if materialize:
-        return wrap(np.zeros(x.aval.shape, x.aval.numpy), x.aval)
+        return wrap(x.aval.zeros(), x.aval)
     if not unused:
         raise RuntimeError(f"The differentiated Tensor at index {i} appears to not have been used "
                            "in the graph. Set allow_unused=True if this is the desired behavior.")

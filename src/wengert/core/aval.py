@@ -107,6 +107,14 @@ class Aval:
             self._boolean = aval(self.shape, dtypes.bool_, self.level)
         return self._boolean
 
+    def zeros(self) -> np.ndarray:
+        """An array of zeros of this kind."""
+        return np.zeros(self.shape, self.numpy)
+
+    def ones(self) -> np.ndarray:
+        """An array of ones of this kind."""
+        return np.ones(self.shape, self.numpy)
+
     def with_dtype(self, dtype: dtypes.dtype) -> Aval:
         return self if dtype is self.dtype else aval(self.shape, dtype, self.level)
 

@@ -1,8 +1,8 @@
 """The record of a primitive: everything the system knows about one operation.
 
 Interpreters walk primitives and know none by name. A record says how NumPy evaluates the
-operation, what shape and dtype result, how it is differentiated, and leaves room for batching
-and lowering. The families `elementwise` and `linear` fill in most of a record from one line.
+operation, what shape and dtype result, how it is differentiated and batched, and leaves room
+for lowering. The families `elementwise` and `linear` fill in most of a record from one line.
 
 Derivative rules are functions written in primitives and operators that work alike on arrays,
 tensors and symbolic arrays. A rule's first argument is the tangent or cotangent, in which it is

@@ -11,8 +11,6 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..core.handle import Handle, wrap
 from ..core.pytrees import Spec, flatten, spread
 from ..interpreters.batching import Batch
@@ -326,7 +324,7 @@ class _JVP(_Call):
 def _zero(x: Any) -> Any:
     if not isinstance(x, Handle):
         return 0.0 if isinstance(x, (int, float)) else None
-    return wrap(np.zeros(x.aval.shape, x.aval.numpy))
+    return wrap(x.aval.zeros())
 
 
 def _as_tangent(t: Any, out: Any) -> Any:

@@ -84,7 +84,7 @@ def _result(y: Any, i: int, strict: bool) -> Any:
         raise RuntimeError(f"jvp(f, primals, tangents, strict=True): The output of f at index {i} "
                            "is independent of the inputs. This is not allowed with strict=True.")
     aval = plain_aval(y)
-    return as_handle(np.zeros(aval.shape, aval.numpy))
+    return as_handle(aval.zeros())
 
 
 def _apart(t: np.ndarray) -> np.ndarray:
@@ -118,7 +118,7 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
     """
     output, pullback = vjp(func, *primals)
     ys, spec = flatten(output)
-    zero = spec.unflatten([as_handle(np.zeros(y.aval.shape, y.aval.numpy)) for y in ys])
+    zero = spec.unflatten([as_handle(y.aval.zeros()) for y in ys])
     _, transpose = vjp(pullback, zero)
     xs, inner = flatten(primals)
     avals = [arguments.as_tensor(x).aval.plain for x in xs]

@@ -232,7 +232,7 @@ def _pushed(func: Callable[..., Any], args: Any, kwargs: Any, argnums: Argnums, 
 
 
 def _tangent(y: Any) -> Any:
-    return np.zeros(y.aval.shape, y.aval.numpy) if y.extra is None else y.extra
+    return y.aval.zeros() if y.extra is None else y.extra
 
 
 def _joined(chunks: Sequence[Any]) -> Any:

@@ -69,7 +69,7 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0,
     def gradient_and_value(*args: Any, **kwargs: Any) -> Any:
         tape, output, value, aux = _run(_NAME, func, args, kwargs, argnums, has_aux)
         y = _scalar(output)
-        gradients = tape.pull([y.node], [_one(y)], retain=False)
+        gradients = tape.pull([y.node], [y.aval.ones()], retain=False)
         return gradients, (value, aux) if has_aux else value
 
     return gradient_and_value
@@ -203,10 +203,6 @@ def _scalar(output: Any) -> Any:
     return output
 
 
-def _one(y: Any) -> np.ndarray:
-    return np.ones(y.aval.shape, y.aval.numpy)
-
-
 def _cotangent(aval: Any, g: Any, i: int) -> Any:
     g = arguments.as_tensor(g)
     if g.aval.shape != aval.shape:
@@ -217,7 +213,7 @@ def _cotangent(aval: Any, g: Any, i: int) -> Any:
 
 def _as_result(g: Any, aval: Any) -> Any:
     if g is None:
-        return wrap(np.zeros(aval.shape, aval.numpy), aval)
+        return wrap(aval.zeros(), aval)
     if isinstance(g, Handle):
         return g
     return wrap(g if engine.is_own(sys.getrefcount(g), g) else np.array(g))

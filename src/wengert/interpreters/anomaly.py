@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core.handle import Handle, Storage
+from ..core.levels import numbers
 from ..core.primitive import Primitive
 from .provenance import Line, user_line
 from .pullback import pullback
@@ -28,13 +29,6 @@ def finite(value: Any) -> bool:
     if value.size <= _SMALL:
         return b"\0" not in np.isfinite(value).tobytes()  # half the time of `all`
     return value.dtype.kind not in "fc" or bool(np.isfinite(value).all())
-
-
-def _array(value: Any) -> Any:
-    """The array at the bottom of a tensor of any level."""
-    while isinstance(value, Handle):
-        value = value.value
-    return value
 
 
 class Fault:
@@ -107,14 +101,14 @@ class Watch:
             return
         if primitive.multiple:
             for out in result:
-                if not finite(_array(out)) and sound(values, params):
+                if not finite(numbers(out)) and sound(values, params):
                     self.found(primitive, values, out)
-        elif not finite(_array(result)) and sound(values, params):
+        elif not finite(numbers(result)) and sound(values, params):
             self.found(primitive, values, result)
 
     def found(self, primitive: Primitive, values: Sequence[Any], out: Any) -> None:
         """Notes a fault, with the node that it belongs to."""
-        fault = Fault(primitive, values, _array(out), user_line())
+        fault = Fault(primitive, values, numbers(out), user_line())
         if self.first is None and self.cause is None:
             self.first = fault
         if isinstance(out, Handle) and out.node is not None and not out.node.leaf:
@@ -154,14 +148,14 @@ class Watched:
         seen: Any = None  # a sum hands the same array to both operands
         for i, found in enumerate(cotangents):
             if found is not seen and found is not None:
-                seen, array = found, found if type(found) is np.ndarray else _array(found)
+                seen, array = found, found if type(found) is np.ndarray else numbers(found)
                 if not finite(array):
                     self._look(node, g, i, array)
         return cotangents
 
     def _look(self, node: Any, g: Any, i: int, found: np.ndarray) -> None:
         """Looks closer at a cotangent that is not finite."""
-        given = [_array(v) for v in (g if isinstance(g, list) else [g]) if v is not None]
+        given = [numbers(v) for v in (g if isinstance(g, list) else [g]) if v is not None]
         fresh = all(map(finite, given))
         nan = bool(np.isnan(found).any())
         if nan and self.watch.check_nan:

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..core import blocks
 from ..core.aval import LARGE, Aval, aval_of
-from ..core.handle import Handle, wrap
+from ..core.handle import Handle, as_handle, wrap
 from ..core.levels import here, modes
 from ..primitives.layout import clone
 from .anomaly import Watched, explain
@@ -298,7 +298,7 @@ def _leading_to(wanted: set[Any], roots: Iterable[Any]) -> set[Any]:
 
 
 def _tensor(g: Any) -> Any:
-    return g if g is None or isinstance(g, Handle) else wrap(np.asarray(g))
+    return None if g is None else as_handle(g)
 
 
 def _checked(found: Any, aval: Aval, create: bool, hook: Any) -> Any:

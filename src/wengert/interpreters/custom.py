@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..core.handle import Handle, wrap
 from ..core.levels import deepest, here, unrecorded
 from .custom_ground import bare, finish, join
@@ -160,6 +158,6 @@ def bind(custom: Custom, args: Sequence[Any]) -> Any:
 
 def filled(args: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
     """Tangents with zeros for the tensors that have none."""
-    return [wrap(np.zeros(arg.aval.shape, arg.aval.numpy))
+    return [wrap(arg.aval.zeros())
             if t is None and isinstance(arg, Handle) else t
             for arg, t in zip(args, tangents, strict=True)]

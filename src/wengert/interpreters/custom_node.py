@@ -222,7 +222,7 @@ class CustomNode(Node):
         if g is None:
             if aval is None or not self.__dict__.get("materialize_grads", True):
                 return None
-            g = np.zeros(aval.shape, aval.numpy)
+            g = aval.zeros()
         return g if isinstance(g, Handle) else wrap(np.asarray(g))
 
     def checked(self, found: Any) -> list[Any]:

@@ -123,7 +123,7 @@ def _fit(tangent: Any, out: Any) -> Any:
 def zeros(value: Any) -> np.ndarray:
     """A zero tangent for a value."""
     aval = plain_aval(value)
-    return np.zeros(aval.shape, aval.numpy)
+    return aval.zeros()
 
 
 def underivable(primitive: Primitive) -> Exception:

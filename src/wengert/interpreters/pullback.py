@@ -213,7 +213,7 @@ def _converted(cotangent: Any, aval: Aval) -> Any:
 
 
 def _zeros(aval: Aval, create: bool) -> Any:
-    zeros = np.zeros(aval.shape, aval.numpy)
+    zeros = aval.zeros()
     return wrap(zeros, aval) if create else zeros
 
 

@@ -44,7 +44,7 @@ class Step:
         stand_in = np.broadcast_to(np.zeros((), x.numpy), x.shape)
         if self.index is not None:
             avals: Any = self.primitive.abstract(x, **self.params)
-            g = [g if i == self.index else _zeros(a) for i, a in enumerate(avals)]
+            g = [g if i == self.index else a.zeros() for i, a in enumerate(avals)]
         rule = self.primitive.rule(0)
         assert rule is not None
         return rule.fn(g, *rule.arguments([stand_in], None, self.params, 0))
@@ -182,7 +182,7 @@ def _write(x: np.ndarray, y: np.ndarray, chain: Chain) -> np.ndarray:
 
 write_view = primitive(
     "write_view", _write, abstract=lambda x, y, chain: x, linear=True,
-    vjp=(lambda g, y_aval, chain: write_view(g, _zeros(y_aval), chain=chain),
+    vjp=(lambda g, y_aval, chain: write_view(g, y_aval.zeros(), chain=chain),
          lambda g, chain: take_view(g, chain=chain)),
     decompose=lambda x, y, chain: _overlay(x, y, chain), node="CopySlices")
 """x with the part that `chain` views replaced by y."""
@@ -203,10 +203,10 @@ def _untake(g: Any, x: Aval, chain: Chain) -> Any:
         avals.append(step.aval(avals[-1]))
     expanded = [after.numel > before.numel for before, after in itertools.pairwise(avals)]
     if not any(expanded):
-        return write_view(_zeros(x), g, chain=chain)
+        return write_view(x.zeros(), g, chain=chain)
     for step, before, grew in reversed(list(zip(chain, avals, expanded, strict=False))):
         g = (sum_to(g, shape=before.shape) if grew else
-             write_view(_zeros(before), g, chain=(step,)))
+             write_view(before.zeros(), g, chain=(step,)))
     return g
 
 
@@ -225,10 +225,6 @@ def follow_aval(chain: Chain, x: Aval) -> Aval:
     for step in chain:
         x = step.aval(x)
     return x
-
-
-def _zeros(aval: Aval) -> np.ndarray:
-    return np.zeros(aval.shape, aval.numpy)
 
 
 ground.refresh = refresh

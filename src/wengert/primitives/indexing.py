@@ -59,7 +59,7 @@ def _put_aval(x: Aval, y: Aval, *indices: Aval, pattern: Pattern, accumulate: bo
 
 
 def _index_pullback(g: Any, from_1: list[Any], x_aval: Aval, i: int, pattern: Pattern) -> Any:
-    zeros = np.zeros(x_aval.shape, x_aval.numpy)
+    zeros = x_aval.zeros()
     return index_put(zeros, g, *from_1, pattern=pattern, accumulate=True) if i == 0 else None
 
 
@@ -180,7 +180,7 @@ gather = primitive(
     "gather", lambda x, y, dim: np.take_along_axis(_cut(x, y.shape, dim), y, dim),
     abstract=_gather_aval, linear=(0,),
     vjp=(lambda g, y, x_aval, dim: scatter_add(
-        np.zeros(x_aval.shape, x_aval.numpy), y, g, dim=dim), None))
+        x_aval.zeros(), y, g, dim=dim), None))
 scatter_add = primitive(
     "scatter_add", _scatter_add, abstract=lambda x, y, z, dim: x, linear=(0, 2),
     vjp=(lambda g: g, None, lambda g, y, z_aval, dim: _uncut(gather(g, y, dim=dim), z_aval)))
@@ -209,7 +209,7 @@ def _pick_aval(x: Aval, y: Aval, dim: int, keepdim: bool) -> Aval:
 pick = primitive(
     "pick", _pick, abstract=_pick_aval, linear=(0,),
     vjp=(lambda g, y, x_aval, y_aval, dim: scatter_add(
-        np.zeros(x_aval.shape, x_aval.numpy), y, reshape(g, shape=y_aval.shape), dim=dim), None))
+        x_aval.zeros(), y, reshape(g, shape=y_aval.shape), dim=dim), None))
 """The one element along a dimension that an index (of size 1 there) points at."""
 pick_max, pick_min = pick.named("MaxBackward0"), pick.named("MinBackward0")
 pick_median = pick.named("MedianBackward0")

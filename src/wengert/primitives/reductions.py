@@ -81,10 +81,6 @@ mean = linear(
 mean_dims = mean.named("MeanBackward1")
 
 
-def ones(aval: Aval) -> np.ndarray:
-    return np.ones(aval.shape, aval.numpy)
-
-
 def _along(slope: Any, t: Any, dims: Dims, keepdim: bool) -> Any:
     """The tangent of a real reduction: its operand's tangent in the direction of its gradient."""
     return sum_(real(conj(slope) * t) if is_complex(slope) else slope * t, dims=dims,
@@ -141,7 +137,7 @@ def _extreme_pullback(g: Any, x: Any, out: Any, x_aval: Aval, dims: Dims, keepdi
 
 def _extreme_pushforward(t: Any, x: Any, out: Any, x_aval: Aval, out_aval: Aval, dims: Dims,
                          keepdim: bool) -> Any:
-    slope = _extreme_pullback(ones(out_aval), x, out, x_aval, dims, keepdim)
+    slope = _extreme_pullback(out_aval.ones(), x, out, x_aval, dims, keepdim)
     return _along(slope, t, dims, keepdim)
 
 
@@ -218,13 +214,13 @@ def _var_aval(x: Aval, dims: Dims, keepdim: bool, correction: float) -> Aval:
 
 def _var_pushforward(t: Any, x: Any, x_aval: Aval, out_aval: Aval, dims: Dims, keepdim: bool,
                      correction: float) -> Any:
-    slope = _var_pullback(ones(out_aval), x, x_aval, dims, keepdim, correction)
+    slope = _var_pullback(out_aval.ones(), x, x_aval, dims, keepdim, correction)
     return _along(slope, t, dims, keepdim)
 
 
 def _std_pushforward(t: Any, x: Any, out: Any, x_aval: Aval, out_aval: Aval, dims: Dims,
                      keepdim: bool, correction: float) -> Any:
-    slope = _std_pullback(ones(out_aval), x, out, x_aval, dims, keepdim, correction)
+    slope = _std_pullback(out_aval.ones(), x, out, x_aval, dims, keepdim, correction)
     return _along(slope, t, dims, keepdim)
 
 
@@ -281,7 +277,7 @@ def _norm_pullback(g: Any, x: Any, out: Any, x_aval: Aval, p: float, dims: Dims,
 
 def _norm_pushforward(t: Any, x: Any, out: Any, x_aval: Aval, out_aval: Aval, p: float,
                       dims: Dims, keepdim: bool) -> Any:
-    slope = _norm_pullback(ones(out_aval), x, out, x_aval, p, dims, keepdim)
+    slope = _norm_pullback(out_aval.ones(), x, out, x_aval, p, dims, keepdim)
     return _along(slope, t, dims, keepdim)
 
 

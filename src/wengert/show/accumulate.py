@@ -63,7 +63,7 @@ def local_partials(entry: Entry) -> list[Local | None]:
     same = [s is not None and s.aval.shape == entry.aval.shape for s in entry.sources]
     found: list[Local | None] = [None] * len(entry.sources)
     if elementwise and any(same) and entry.aval.numel > 1:
-        ones = np.ones(entry.aval.shape, entry.aval.numpy)
+        ones = entry.aval.ones()
         found = [Local(np.asarray(g).reshape(-1), True) if ok and g is not None else None
                  for ok, g in zip(same, entry.pull(ones), strict=True)]
     if any(s is not None and local is None for s, local in zip(entry.sources, found, strict=True)):
