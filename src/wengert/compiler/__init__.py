@@ -1,0 +1,1 @@
+"""The compiler: lists of primitive applications, passes over them, and native code."""

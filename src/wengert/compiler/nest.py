@@ -1,0 +1,255 @@
+"""Plans: a program as loops over memory, the last form before native code.
+
+    plan      = buffer* block
+    block     = step* end
+    step      = nest | product | call
+    end       = leave n | branch buffer: (answer -> block)*
+
+    nest      = for r0 < rows[0], r1 < rows[1], ...:  stage*
+    stage     = statement*                                  (once per row)
+              | for c < cols: statement*                    (a sweep over the row)
+    statement = number | index | load | op | reduce | store
+
+A row is one turn of the outer loops; rows are independent of each other (threads share them),
+but for stores that add up (`Store.how`), whose buffers start out as how's neutral element. Values
+of a sweep exist per element; values of a plain stage, and `reduce`d ones after the sweep that made
+them, exist per row. A sweep may use values of rows, and elements' values of its own sweep
+only: what a later sweep needs is loaded or worked out again, which the scheduler decides.
+
+Statements are the values that they compute: operands refer to them. They are immutable.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.primitive import Primitive
+
+
+@dataclasses.dataclass(eq=False, slots=True)
+class Buffer:
+    """A stretch of memory that holds a dense array.
+
+    Attributes:
+        dtype: of its elements, a NumPy dtype.
+        size: how many elements it has.
+        kind: "input" and "output" are the caller's arrays; "constant" holds `array`; "temporary"
+            lives in the arena, from its first to its last use; "scratch" is one row's, each
+            thread having its own.
+        number: the place among the inputs or outputs.
+        array: a constant's numbers.
+        offset: where in the arena a temporary begins, in bytes; planned last.
+        shape: that of the array it holds, for `Call` and for people.
+    """
+
+    dtype: np.dtype[Any]
+    size: int
+    kind: str
+    number: int = -1
+    array: np.ndarray | None = None
+    offset: int = -1
+    shape: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Access:
+    """Where in a buffer an element lies: offset + sum of strides[d] * loop variable d, in elements.
+
+    Attributes:
+        buffer: the memory.
+        strides: one per loop: the rows', then (in a sweep) that of the columns.
+        offset: of the first element.
+    """
+
+    buffer: Buffer
+    strides: tuple[int, ...] = ()
+    offset: int = 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Number:
+    """A number that is known."""
+
+    dtype: np.dtype[Any]
+    value: Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Index:
+    """offset + sum of strides[d] * loop variable d, as an int64."""
+
+    dtype: np.dtype[Any]
+    strides: tuple[int, ...]
+    offset: int = 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Load:
+    """An element of memory.
+
+    Attributes:
+        dtype: of the element.
+        at: where it lies.
+        indirect: what is added to the address: (index value, bound, stride) triples. An index
+            below 0 counts from the bound; one out of bounds makes the plan fail (`OUT_OF_RANGE`)
+            and must not be read at.
+    """
+
+    dtype: np.dtype[Any]
+    at: Access
+    indirect: tuple[tuple[Statement, int, int], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Op:
+    """A scalar operation, named and defined as NumPy's ufunc: "add", "exp", "less", "where", ...
+
+    `cast` converts to `dtype` as `astype` does.
+    """
+
+    dtype: np.dtype[Any]
+    name: str
+    operands: tuple[Statement, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Reduce:
+    """Elements of a sweep combined to one value per row: "add", "multiply", "maximum", ...
+
+    Floats add up in several partial sums, whose number doesn't depend on the machine's load.
+    "argmax" and "argmin" give the first column where the extreme (or a NaN) stands, an int64.
+    """
+
+    dtype: np.dtype[Any]
+    how: str
+    operand: Statement
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Store:
+    """An element written to memory; `how` is "" to replace, else what combines it with what is
+    there ("add", "maximum", ...): over rows, or at places that an index picks several times.
+
+    `indirect` is as for `Load`; a nest with such a store runs its rows in order on one thread.
+    """
+
+    at: Access
+    operand: Statement
+    how: str = ""
+    indirect: tuple[tuple[Statement, int, int], ...] = ()
+
+
+Statement = Number | Index | Load | Op | Reduce | Store
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stage:
+    """Statements in order; once per row, or for every column if `sweep`."""
+
+    sweep: bool
+    statements: tuple[Statement, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Nest:
+    """See the text of the module.
+
+    Attributes:
+        rows: sizes of the outer loops; () for one row.
+        cols: the size of the sweeps.
+        stages: what is done in each row.
+    """
+
+    rows: tuple[int, ...]
+    cols: int
+    stages: tuple[Stage, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Matrix:
+    """A matrix, or several, in memory: element (i, j) of matrix b lies at offset + b*batch + i*row
+    + j*col. One of row and col is 1 (or that dimension has size 1)."""
+
+    buffer: Buffer
+    offset: int
+    batch: int
+    row: int
+    col: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Product:
+    """out = a @ b (+ out, if `accumulate`), `count` times; sizes m x k and k x n."""
+
+    a: Matrix
+    b: Matrix
+    out: Matrix
+    count: int
+    m: int
+    k: int
+    n: int
+    accumulate: bool = False
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Call:
+    """A primitive that has no loops, evaluated by Python: operands are dense, so are results."""
+
+    primitive: Primitive
+    operands: tuple[Buffer, ...]
+    params: Mapping[str, Any]
+    results: tuple[Buffer, ...]
+
+
+Step = Nest | Product | Call
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Leave:
+    """The end of the plan; `number` says which end it is."""
+
+    number: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Branch:
+    """On to the block whose answer equals the buffer's bytes; out with `MISS` if there is none.
+
+    `number` is the look's: what is returned is which look was not answered.
+    """
+
+    buffer: Buffer
+    cases: Mapping[bytes, PlanBlock]
+    number: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlanBlock:
+    """Steps one after the other, and what comes then."""
+
+    steps: tuple[Step, ...]
+    end: Leave | Branch
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """See the text of the module.
+
+    Attributes:
+        inputs, outputs: the caller's arrays, dense.
+        body: the block that it begins with.
+        arena: the bytes that temporaries take.
+        donated: by number of an output, the number of the input whose memory the caller may (but
+            need not) give for it as well: nothing reads the input after the output is written,
+            but for the same element in the same turn of a loop.
+    """
+
+    inputs: Sequence[Buffer]
+    outputs: Sequence[Buffer]
+    body: PlanBlock
+    arena: int
+    donated: Mapping[int, int]
