@@ -6,9 +6,12 @@ BIN := .venv/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 JOBS ?= 2
 TESTS ?=
+PROGRAMS ?= 20000
+SEED ?= 1
+PEERS ?= jax,torch,cpp,numpy
 
 .DEFAULT_GOAL := help
-.PHONY: help tour test oracle lint types docs docs-examples bench clean
+.PHONY: help tour test oracle fuzz lint types docs docs-examples bench clean
 .SILENT:
 
 help:  ## list these commands
@@ -25,6 +28,9 @@ test: .venv/.test  ## run all tests; those against PyTorch skip unless it is ins
 oracle: .venv/.oracle  ## install PyTorch, and run all tests, also those against it
 	$(BIN)/python -m pytest -n $(JOBS) $(TESTS)
 
+fuzz: .venv/.test  ## compare the compiler with eager evaluation on many random programs
+	$(BIN)/python tests/fuzz.py --programs $(PROGRAMS) --seed $(SEED)
+
 lint: .venv/.dev  ## check the style of the code
 	$(BIN)/ruff check .
 
@@ -37,8 +43,8 @@ docs: .venv/.docs  ## build the site into site/
 docs-examples: .venv/.test  ## run the examples of docstrings and documents
 	$(BIN)/python -m pytest tests/test_documents.py
 
-bench: .venv-bench/.ready  ## compare with the peers, and write docs/benchmarks.md
-	.venv-bench/bin/python bench/run.py --markdown docs/benchmarks.md
+bench: .venv-bench/.ready  ## compare with the PEERS (compile takes long), write docs/benchmarks.md
+	.venv-bench/bin/python bench/run.py --peers $(PEERS) --markdown docs/benchmarks.md
 
 clean:  ## remove environments, caches and what was built
 	rm -rf .venv .venv-bench site out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

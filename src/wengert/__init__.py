@@ -28,6 +28,7 @@ from .autograd import (
     no_grad as no_grad,
     set_grad_enabled as set_grad_enabled,
 )
+from .compiler.api import compile as compile
 from .core import dtypes as _dtypes
 from .core.aval import (
     Size as Size,
@@ -55,7 +56,7 @@ from .core.dtypes import (
     set_default_dtype as set_default_dtype,
     uint8 as uint8,
 )
-from .func import vmap as vmap
+from .func import cond as cond, vmap as vmap
 from .ops.choices import (
     clamp as clamp,
     lerp as lerp,

@@ -20,7 +20,7 @@ from .core import dtypes
 from .core.aval import Size
 from .core.device import CPU, check_device, device
 from .core.handle import Alias, GradSlot, Handle, results_are, version_of, wrap
-from .core.levels import concrete, here
+from .core.levels import concrete, here, shared
 from .interpreters.lifted import detached, rebind
 from .interpreters.tape import AccumulateGrad, Port, RemovableHandle, _Hooks, add_hook, leaf_node
 from .interpreters.views import refresh
@@ -245,6 +245,8 @@ class Tensor(Handle):
                 "want the .grad field to be populated for a non-leaf Tensor, use .retain_grad() "
                 "on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure "
                 "you access the leaf Tensor instead.", UserWarning, stacklevel=2)
+        if here.recorder is not None:
+            here.recorder.leaf(self)
         return None if self.extra is None else self.extra.grad
 
     @grad.setter
@@ -255,6 +257,8 @@ class Tensor(Handle):
             raise RuntimeError(f"a Tensor inside {self.aval.level.word} has no .grad to be set")
         if grad is not None:
             self._check_grad(grad)
+        if here.recorder is not None:
+            here.recorder.leaf(self)
         if self.extra is None:
             if grad is None:
                 return
@@ -438,7 +442,8 @@ class Tensor(Handle):
             if not self.aval.numel:
                 raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
             raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
-        return bool(self.value if self.aval.level is None else concrete(self, LOOKS))
+        plain = self.aval.level is None and not shared.special
+        return bool(self.value if plain else concrete(self, LOOKS))
 
     def __float__(self) -> float:
         return float(self._scalar())
@@ -488,7 +493,7 @@ class Tensor(Handle):
             return self.aval.level.text(self)
         name = None if self.is_leaf else type(self.grad_fn).__name__
         return printing.tensor_text(
-            self.value, dtype_name=self.aval.dtype.name,
+            concrete(self, LOOKS), dtype_name=self.aval.dtype.name,
             default_float=dtypes.get_default_dtype().name,
             requires_grad=self.requires_grad, grad_fn=name)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.handle import GradSlot, Handle, wrap
-from ..core.levels import deepest, entered, modes
+from ..core.levels import deepest, entered, here, modes
 from ..interpreters import backward as engine
 from ..interpreters.batching import Batch, batch_of, stacked
 from ..interpreters.tape import AccumulateGrad
@@ -174,7 +174,7 @@ def _root(y: Any, g: Any, i: int, create: bool) -> tuple[Any, Any]:
                            "grad_fn")
     if g is not None:
         g = _given(y, g, i)
-        return y.node, g if create else g.value
+        return y.node, g if create or here.recorder is not None else g.value
     one = _one(y)
     return y.node, wrap(one, y.aval) if create else one
 

@@ -210,9 +210,15 @@ Step = Nest | Product | Call
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Leave:
-    """The end of the plan; `number` says which end it is."""
+    """The end of the plan.
+
+    Attributes:
+        number: which end it is.
+        outputs: the places of this end's outputs among the plan's; ends may share some.
+    """
 
     number: int
+    outputs: tuple[int, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -226,7 +226,7 @@ def _verify_line(line: Line, known: set[Value]) -> None:
 
 # --- printing ---------------------------------------------------------------------------------
 
-_SHORT = {"float32": "f32", "float64": "f64", "float16": "f16", "int64": "i64", "int32": "i32",
+SHORT = {"float32": "f32", "float64": "f64", "float16": "f16", "int64": "i64", "int32": "i32",
           "int16": "i16", "int8": "i8", "uint8": "u8", "bool": "bool", "complex64": "c64",
           "complex128": "c128"}
 _FEW = 6
@@ -254,7 +254,7 @@ class Names:
 def aval_text(aval: Aval) -> str:
     """An aval in few letters, as f32[3,4]."""
     name = aval.dtype.name
-    return f"{_SHORT.get(name, name)}[{','.join(map(str, aval.shape))}]"
+    return f"{SHORT.get(name, name)}[{','.join(map(str, aval.shape))}]"
 
 
 def _constant_text(array: np.ndarray) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,11 +25,22 @@ BLOCK = 1 << 15
 """Elements per block: 128 KiB of float32, so that a few operands fit a second-level cache."""
 
 
+def _initial_threads() -> int:
+    """WENGERT_NUM_THREADS, or as many threads as there are cores that this process may use."""
+    wanted = os.environ.get("WENGERT_NUM_THREADS", "").strip()
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
+    if wanted:
+        warnings.warn(f"WENGERT_NUM_THREADS={wanted!r} is not a positive integer", stacklevel=2)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class _Threads:
     """The pool, made on first need; made anew after a fork and when the number changes."""
 
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (
-        os.cpu_count() or 1)
+    count = _initial_threads()
     pool: ThreadPoolExecutor | None = None
     lock = threading.Lock()
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from .handle import Handle, wrap
+from .handle import Handle, without_history, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,6 +65,7 @@ class Here(threading.local):
         anomaly: what looks for NaN and remembers the user's lines, a `Watch`; False normally.
         hooks: what saved tensors go through, a pair of functions; None normally.
         no_hooks: why no such hooks may be put in force; "" if they may.
+        recorder: what notes the primitives that run, for the compiler (a `Recorder`); None normally.
         worker: whether this is one of the threads that `blocks` spreads work over.
         levels: the transforms in force in this thread, outermost first.
         run: calls a function where NumPy's floating-point warnings are off. It enters a context
@@ -79,6 +80,7 @@ class Here(threading.local):
         self.anomaly: Any = False
         self.hooks: Any = None
         self.no_hooks = ""
+        self.recorder: Any = None
         self.worker = False
         self.counted: _Counted | None = None
         self.levels: list[Level] = []
@@ -86,7 +88,7 @@ class Here(threading.local):
 
     def _special(self) -> bool:
         return bool(not self.grad or self.inference or self.anomaly or self.hooks
-                    or self.levels)
+                    or self.levels or self.recorder)
 
     def put(self, **modes: Any) -> None:
         """Changes modes of this thread and keeps the count in `shared` right."""
@@ -288,9 +290,24 @@ def concrete(x: Any, asked: str) -> np.ndarray:
         RuntimeError: for a tensor that stands for several, as inside `vmap`.
     """
     if not isinstance(x, Handle):
-        return np.asarray(x)
+        return _seen(np.asarray(x))
     level = deepest((x,))
-    return x.value if level is None else level.concrete(x, asked)
+    return _seen(x.value) if level is None else level.concrete(x, asked)
+
+
+def _seen(array: np.ndarray) -> np.ndarray:
+    """An array that Python looks into, which a recorder must know."""
+    if here.recorder is not None:
+        here.recorder.look(array)
+    return array
+
+
+def bare(x: Handle) -> bool:
+    """Whether a transform may hold a tensor's array in its stead: there is no more to it.
+
+    While a recorder watches, arithmetic must be done on tensors, where it can be seen.
+    """
+    return here.recorder is None and without_history(x)
 
 
 def numbers(x: Any) -> np.ndarray:

@@ -114,7 +114,11 @@ class Primitive:
             computing it apart and copying.
         batch: how it applies to operands with a leading dimension more (see
             `interpreters/batching.py`); None where the generic rule of its family does.
-        lower: a rule of an interpreter to come.
+        lower: gives the operation in the primitives that the compiler makes loops of, for operands
+            that are not complex: a function of tensors like `decompose`, whose place it takes
+            there. It may look at shapes, dtypes and parameters only; an application of the
+            primitive itself in it stays (see `compiler/expand.py`). Elementwise primitives with a
+            `ufunc` need none.
         decompose: gives the operation in smaller primitives; answers for rules that are missing.
         refuses: the dtypes that PyTorch's operation does not take, by letter (b: bool, i: integers,
             f: floats, c: complex), and what the error says: the name that it gives the operation,
@@ -163,6 +167,8 @@ class Primitive:
                 if shared.special:
                     return levels.bind(self, operands, params)
                 return ground.interpret(self, operands, params)
+        if shared.special and levels.here.recorder is not None:
+            return levels.here.recorder.apply(self, operands, params)
         return self.evaluate(*operands, **params)
 
     def __repr__(self) -> str:

@@ -23,9 +23,10 @@ from ..core import blocks
 from ..core.aval import LARGE, Aval, aval_of
 from ..core.handle import Handle, as_handle, wrap
 from ..core.levels import here, modes
+from ..primitives.elementwise import add
 from ..primitives.layout import clone
 from .anomaly import Watched, explain
-from .inplace import overlaps_itself, written
+from .inplace import overlaps_itself, write, written
 from .pullback import Several, fill, pull_port, pullback
 from .tape import FREED, AccumulateGrad, Node, Port
 
@@ -49,8 +50,15 @@ def run(roots: Sequence[tuple[Any, Any]], *, retain: bool, create: bool,
     Returns:
         The cotangents of the wanted nodes that were reached.
     """
-    this = _Pass(retain, create or below, wanted)
-    if below:
+    watched = here.recorder is not None
+    this = _Pass(retain, create, create or below or watched, wanted)
+    if watched and not create and not below:
+        roots = [(node, this.constant(g)) for node, g in roots]
+        with modes(grad=False):
+            this.carry(roots)
+            if accumulate:
+                this.deliver()
+    elif below:
         with np.errstate(all="ignore"):
             this.carry(roots)
     elif create:
@@ -67,13 +75,19 @@ def run(roots: Sequence[tuple[Any, Any]], *, retain: bool, create: bool,
 
 
 class _Pass:
-    """One run of backward: what waits, what has arrived."""
+    """One run of backward: what waits, what has arrived.
+
+    Attributes:
+        create: whether the work is recorded on the tape.
+        tensors: whether cotangents are tensors, so that someone sees what is done with them.
+    """
 
     __slots__ = ("arrived", "captured", "create", "heap", "needed", "pending", "pull", "retain",
-                 "retained", "wanted")
+                 "retained", "tensors", "wanted")
 
-    def __init__(self, retain: bool, create: bool, wanted: Iterable[Any] | None) -> None:
-        self.retain, self.create = retain, create
+    def __init__(self, retain: bool, create: bool, tensors: bool,
+                 wanted: Iterable[Any] | None) -> None:
+        self.retain, self.create, self.tensors = retain, create, tensors
         self.wanted = None if wanted is None else set(wanted)
         self.heap: list[tuple[int, Any]] = []
         self.pending: dict[Any, Any] = {}  # node -> sum of the cotangents that came so far
@@ -82,6 +96,15 @@ class _Pass:
         self.captured: dict[Any, Any] = {}
         self.needed: set[Any] | None = None
         self.pull = Watched(here.anomaly).pull if here.anomaly else pullback
+
+    @staticmethod
+    def constant(g: Any) -> Any:
+        """A cotangent to start from as a tensor, which the recorder is told of."""
+        if isinstance(g, Handle):
+            return g
+        out = wrap(g)
+        here.recorder.made(out)
+        return out
 
     def carry(self, roots: Sequence[tuple[Any, Any]]) -> None:
         if self.wanted is not None:
@@ -96,7 +119,7 @@ class _Pass:
 
     def _walk(self) -> None:
         heap, pending, arrived = self.heap, self.pending, self.arrived
-        needed, create, free = self.needed, self.create, not self.retain
+        needed, tensors, free = self.needed, self.tensors, not self.retain
         pull = self.pull
         node: Any = None
         try:
@@ -108,7 +131,7 @@ class _Pass:
                 if needed is not None and not self._goes_on(node, g):
                     continue
                 if node.extra is None and type(g) is not Several and type(node) is not Port:
-                    cotangents: Any = pull(node, g, create, needed)
+                    cotangents: Any = pull(node, g, tensors, needed)
                 else:
                     cotangents = self._pull(node, g)
                 if free and node.saved:
@@ -150,8 +173,8 @@ class _Pass:
             return pull_port(node, g)
         extra = node.extra
         if type(g) is Several:
-            g = fill(node, g, self.create)
-        cotangents: Sequence[Any] = self.pull(node, g, self.create, self.needed)
+            g = fill(node, g, self.tensors)
+        cotangents: Sequence[Any] = self.pull(node, g, self.tensors, self.needed)
         if extra is None or not extra.posthooks:
             return cotangents
         ins = node.ins if node.ins is not None else (node.out,) * len(node.edges)
@@ -167,7 +190,7 @@ class _Pass:
                 for hook in tuple(extra.hooks.values()):
                     found = hook(_tensor(g))
                     if found is not None:
-                        g = _checked(found, node.out, self.create, hook)
+                        g = _checked(found, node.out, self.tensors, hook)
         if extra.prehooks:
             several = type(g) is Several
             grads = self._hook(extra.prehooks, node.out if several else (node.out,),
@@ -196,9 +219,9 @@ class _Pass:
                     changed = changed if isinstance(changed, tuple) else (changed,)
                     for g, aval in zip(changed, avals, strict=False):
                         if g is not None:
-                            _checked(g, aval, self.create, hook)
+                            _checked(g, aval, self.tensors, hook)
                     found = changed
-        return [g if g is None or self.create else g.value for g in found]
+        return [g if g is None or self.tensors else g.value for g in found]
 
     def deliver(self) -> None:
         """Adds what arrived to the leaves' `.grad`, and keeps what is to be retained."""
@@ -206,7 +229,7 @@ class _Pass:
             if slot.grad is not None:
                 slot.grad = slot.grad + _tensor(g)
             else:
-                slot.grad = clone(g) if self.create else wrap(np.array(g))
+                slot.grad = clone(g) if self.tensors else wrap(np.array(g))
         self.retained.clear()
         self.captured.clear()
         delivered: list[tuple[AccumulateGrad, Any]] = []
@@ -229,9 +252,13 @@ class _Pass:
 
 
 def _accumulate(leaf: AccumulateGrad, g: Any, create: bool) -> None:
+    if here.recorder is not None:
+        here.recorder.leaf(leaf.variable)
     grad = leaf.grad
-    if create:
+    if create or (grad is None and isinstance(g, Handle)):
         leaf.grad = clone(g) if grad is None else grad + g
+    elif isinstance(g, Handle):
+        write(add, grad, g)
     elif grad is None:
         leaf.grad = wrap(g if is_own(sys.getrefcount(g), g) else np.array(g))
     elif overlaps_itself(grad.value):

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..core import blocks
 from ..core.aval import LARGE, Aval, aval_of
-from ..core.handle import Alias, Handle, Storage, plain_aval, without_history, wrap
-from ..core.levels import DeeperError, bind, ground, here, quietly, shared
+from ..core.handle import Alias, Handle, Storage, as_handle, plain_aval, wrap
+from ..core.levels import DeeperError, bare, bind, ground, here, quietly, shared
 from ..core.primitive import Primitive, Rule
 from .tape import record
 from .views import make_view, refresh
@@ -46,9 +46,18 @@ def interpret(primitive: Primitive, operands: Sequence[Any], params: dict[str, A
         out.alias = Alias(Storage(inference=True))
     if recorded and result.dtype.differentiable:
         record(primitive, out, operands, avals, edges, params)
-    if shared.special and (watch := here.anomaly):
-        watch.look(primitive, values, params, out)
+    if shared.special:
+        _watched(primitive, operands, values, params, out)
     return out
+
+
+def _watched(primitive: Primitive, operands: Sequence[Any], values: Sequence[Any],
+             params: dict[str, Any], out: Any) -> None:
+    """Tells who watches this thread of an application that has run."""
+    if here.anomaly:
+        here.anomaly.look(primitive, values, params, out)
+    if here.recorder is not None:
+        here.recorder.note(primitive, operands, params, out)
 
 
 def unpack(operands: Sequence[Any]) -> tuple[list[Any], list[Aval], list[Any], bool]:
@@ -98,10 +107,12 @@ def apply(primitive: Primitive, values: Sequence[Any], params: dict[str, Any]) -
 
     Tensors give one too, if nothing hangs on the result: no history, no other tensor's memory.
     """
+    if shared.special and here.recorder is not None:
+        return primitive(*map(as_handle, values), **params)
     arrays, avals = [], []
     for value in values:
         if isinstance(value, Handle):
-            if primitive.view or not without_history(value):
+            if primitive.view or not bare(value):
                 found = primitive(*values, **params)
                 return tuple(map(settled, found)) if primitive.multiple else settled(found)
             arrays.append(value.value)
@@ -122,7 +133,8 @@ def apply(primitive: Primitive, values: Sequence[Any], params: dict[str, Any]) -
 
 def settled(x: Any) -> Any:
     """A tensor's array, if there is no more to the tensor."""
-    if isinstance(x, Handle) and x.aval.level is None and x.node is None and x.alias is None:
+    if (isinstance(x, Handle) and x.aval.level is None and x.node is None and x.alias is None
+            and here.recorder is None):
         return x.value
     return x
 
@@ -178,8 +190,8 @@ def _several(primitive: Primitive, operands: Sequence[Any], values: list[Any],
             make_view(primitive, operands[0], out, params, index=i, origin="multiple")
     if recorded:
         record(primitive, outs, operands, avals, edges, params)
-    if shared.special and (watch := here.anomaly):
-        watch.look(primitive, values, params, outs)
+    if shared.special:
+        _watched(primitive, operands, values, params, outs)
     return outs
 
 

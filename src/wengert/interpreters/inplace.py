@@ -61,6 +61,8 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
         _set_history(primitive, x, operands, avals, edges, params)
     if watch:
         watch.look(primitive, before, params, x)
+    if shared.special and here.recorder is not None:
+        here.recorder.wrote(primitive, x, others, params)
     return x
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..core import blocks, dtypes
 from ..core.aval import LARGE, Aval
-from ..core.handle import Handle, Storage, without_history, wrap
-from ..core.levels import here
+from ..core.handle import Handle, Storage, wrap
+from ..core.levels import bare, here
 from ..core.primitive import AVALS, LISTS, Rule
 from ..primitives.layout import cast, conj, real, sum_to
 from .packing import PackedValues, unpacked
@@ -123,7 +123,7 @@ def read(node: Node, place: int) -> Any:
 def _read_below(node: Node, place: int) -> Any:
     """A saved value on a transform's tape: an array, if the tensor is no more than its numbers."""
     kept = read_tensor(node, place)
-    return kept.value if isinstance(kept, Handle) and without_history(kept) else kept
+    return kept.value if isinstance(kept, Handle) and bare(kept) else kept
 
 
 def read_tensor(node: Node, place: int) -> Any:

@@ -30,6 +30,13 @@ class Step:
     def __init__(self, primitive: Primitive, params: dict[str, Any], index: int | None) -> None:
         self.primitive, self.params, self.index = primitive, params, index
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Step) and (self.primitive, self.params, self.index) == (
+            other.primitive, other.params, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.primitive, self.index, tuple(self.params.items())))
+
     def __call__(self, x: Any) -> Any:
         out = self.primitive(x, **self.params)
         return out if self.index is None else out[self.index]

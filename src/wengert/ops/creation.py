@@ -35,6 +35,8 @@ def new_leaf(array: np.ndarray, requires_grad: bool = False) -> Tensor:
         RuntimeError: if it is to require grad and its dtype can't.
     """
     out = wrap(array, aval_of(array))
+    if here.recorder is not None:
+        here.recorder.made(out)
     if here.inference:
         out.alias = Alias(Storage(inference=True))
     if requires_grad:

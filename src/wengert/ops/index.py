@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.handle import Handle, wrap
-from ..core.levels import concrete, numbers
+from ..core.levels import concrete, here, numbers
 from ..interpreters.inplace import check_kind, write
 from ..primitives import indexing as p, layout
 from . import shapes
@@ -155,7 +155,8 @@ def _stand_in(item: Any) -> Any:
     """
     if not isinstance(item, Handle):
         return item
-    if item.aval.level is None or item.aval.dtype in (dtypes.bool_, dtypes.uint8):
+    plain = item.aval.level is None and here.recorder is None
+    if plain or item.aval.dtype in (dtypes.bool_, dtypes.uint8):
         return concrete(item, "An index that is a mask has a result whose size depends on it.")
     return np.zeros((*item.aval.shape, 1), item.aval.numpy)[..., 0] if item.aval.ndim else (
         _Scalar((), item.aval.numpy))

@@ -457,7 +457,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
             equal_nan: bool = False) -> Tensor:
     """Whether |input - other| <= atol + rtol * |other|, element by element."""
     _same_dtype(need_tensor("isclose", input), need_tensor("isclose", other, "other", 2))
-    if deepest((input, other)) is not None:
+    if deepest((input, other)) is not None or here.recorder is not None:
         near = (input - other).abs() <= atol + rtol * other.abs()
         close = (input == other) | (e.isfinite(other) & near)
         return close | (e.isnan(input) & e.isnan(other)) if equal_nan else close

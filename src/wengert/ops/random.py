@@ -110,8 +110,8 @@ def _random(name: str, draw: Callable[..., np.ndarray], says: str) -> Callable[.
         if not kind.differentiable:
             kernel = "check_uniform_bounds" if name == "rand" else "normal_kernel_cpu"
             raise NotImplementedError(f'"{kernel}" not implemented for \'{kind.words}\'')
-        return _drawn(shape, lambda shape: draw(_source(generator), shape, kind.numpy),
-                      requires_grad)
+        source = _source(generator)
+        return _drawn(shape, source, lambda shape: draw(source, shape, kind.numpy), requires_grad)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
@@ -121,11 +121,14 @@ def _random(name: str, draw: Callable[..., np.ndarray], says: str) -> Callable[.
     return function
 
 
-def _drawn(shape: tuple[int, ...], draw: Callable[[tuple[int, ...]], np.ndarray],
-           requires_grad: bool = False) -> Any:
-    """A tensor of random numbers; inside `vmap`, as its `randomness` says."""
+def _drawn(shape: tuple[int, ...], generator: Generator,
+           draw: Callable[[tuple[int, ...]], np.ndarray], requires_grad: bool = False) -> Any:
+    """A tensor of random numbers from a generator; inside `vmap`, as its `randomness` says."""
     levels = examples()
-    out = new_leaf(draw((*(level.size for level in levels), *shape)), requires_grad)
+    whole = (*(level.size for level in levels), *shape)
+    out = new_leaf(draw(whole), requires_grad)
+    if here.recorder is not None:
+        here.recorder.drew(out, generator, lambda: draw(whole))
     for level in levels:
         out = batch_of(out, level)
     return out
@@ -169,7 +172,8 @@ def randint(low: int, high: Any = None, size: Any = None, *, generator: Any = No
     elif high is None:
         low, high = 0, low
     kind = dtypes.int64 if dtype is None else dtypes.of(dtype)
-    return _drawn(nonnegative(sizes((size,))), lambda shape: _source(generator).integers(
+    source = _source(generator)
+    return _drawn(nonnegative(sizes((size,))), source, lambda shape: source.integers(
         shape, low, high, kind.numpy), requires_grad)
 
 
@@ -177,7 +181,8 @@ def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = 
     """The numbers 0 to n - 1 in random order."""
     check_device(device)
     kind = dtypes.int64 if dtype is None else dtypes.of(dtype)
-    return _drawn((n,), lambda shape: _permutations(_source(generator), shape, kind.numpy))
+    source = _source(generator)
+    return _drawn((n,), source, lambda shape: _permutations(source, shape, kind.numpy))
 
 
 def _permutations(source: Generator, shape: tuple[int, ...], kind: Any) -> np.ndarray:
@@ -219,18 +224,23 @@ def bernoulli(input: Tensor, *, generator: Any = None) -> Tensor:
     """1 with the probability that each element gives, else 0."""
     if not ((numbers(input) >= 0) & (numbers(input) <= 1)).all():
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+    source = _source(generator)
     if deepest((input,)) is not None or here.levels:
         uniform = rand(*input.aval.shape, generator=generator, dtype=input.aval.dtype)
         return (uniform < input).to(input.aval.dtype)
-    return wrap(_source(generator).bernoulli(
-        input.value, input.aval.shape, input.aval.numpy))
+    shape, kind = input.aval.shape, input.aval.numpy
+    out = wrap(source.bernoulli(input.value, shape, kind))
+    if here.recorder is not None:
+        here.recorder.drew(out, source, lambda p: source.bernoulli(p, shape, kind), input)
+    return out
 
 
 def _refill(self: Any, draw: Callable[[Generator, Any], np.ndarray], generator: Any) -> Any:
     """Draws into a tensor, in place; its history, if it had one, ends here."""
-    if deepest((self,)) is not None or here.levels:
-        return write(copy, self, _drawn(self.aval.shape, lambda shape: draw(
-            _source(generator), shape)))
+    if deepest((self,)) is not None or here.levels or here.recorder is not None:
+        source = _source(generator)
+        return write(copy, self, _drawn(self.aval.shape, source,
+                                        lambda shape: draw(source, shape)))
     if self.alias is not None:
         refresh(self)
     check_history(self, False)

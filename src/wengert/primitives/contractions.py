@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import string
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..core.aval import Aval
 from ..core.primitive import primitive
-from .layout import expand, mT, reshape, sum_to
+from .layout import expand, mT, permute, reshape, sum_to
+from .reductions import sum_
 
 
 def _dot_aval(x: Aval, y: Aval) -> Aval:
@@ -93,11 +96,12 @@ def _bmm_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any) -> Any:
 
 dot = primitive("dot", np.dot, abstract=_dot_aval, vjp=(lambda g, y: g * y, lambda g, x: g * x),
                 multilinear=True, batch=_dot_examples, terms=(("i", "i"), ""),
-                refuses={"b": "dot"})
+                refuses={"b": "dot"}, lower=lambda x, y: sum_(x * y, dims=(0,), keepdim=False))
 mv = primitive("mv", np.dot, abstract=_mv_aval,
                vjp=(lambda g, y: outer(g, y), lambda g, x: mv(mT(x), g)),
                multilinear=True, batch=_mv_examples, terms=(("ij", "j"), "i"),
-               refuses={"b": "addmv_impl_cpu"})
+               refuses={"b": "addmv_impl_cpu"}, lower=lambda x, y: reshape(
+                   mm(x, reshape(y, shape=(y.shape[0], 1))), shape=(x.shape[0],)))
 mm = primitive("mm", np.matmul, abstract=_mm_aval,
                vjp=(lambda g, y: mm(g, mT(y)), lambda g, x: mm(mT(x), g)),
                multilinear=True, batch=_mm_examples, terms=(("ij", "jk"), "ik"),
@@ -130,6 +134,84 @@ def _einsum_aval(*avals: Aval, terms: tuple[str, ...], result: str) -> Aval:
     return avals[0].with_shape(sizes[letter] for letter in result)
 
 
+Term = tuple[Any, str]
+"""An operand and its letters."""
+
+
+def _lower_einsum(*xs: Any, terms: tuple[str, ...], result: str) -> Any:
+    """Two operands at a time, in the order that NumPy finds cheapest."""
+    sizes = {c: n for x, term in zip(xs, terms, strict=True)
+             for c, n in zip(term, x.shape, strict=True) if n != 1}
+    todo = [_unstretched(x, term, sizes) for x, term in zip(xs, terms, strict=True)]
+    for places in _einsum_order(todo, result):
+        chosen = [todo[i] for i in places]
+        todo = [each for i, each in enumerate(todo) if i not in places]
+        todo.append(_contracted(chosen, set(result).union(*(term for _, term in todo))))
+    ((x, term),) = todo
+    return permute(x, dims=tuple(term.index(c) for c in result))
+
+
+def _unstretched(x: Any, term: str, sizes: dict[str, int]) -> Term:
+    """Without the letters along which the operand is repeated."""
+    kept = [d for d, c in enumerate(term) if x.shape[d] != 1 or c not in sizes]
+    return reshape(x, shape=tuple(x.shape[d] for d in kept)), "".join(term[d] for d in kept)
+
+
+def _einsum_order(todo: list[Term], result: str) -> Sequence[tuple[int, ...]]:
+    stand_ins = [np.broadcast_to(np.empty(()), tuple(x.shape)) for x, _ in todo]
+    letters = ",".join(term for _, term in todo)
+    return np.einsum_path(f"{letters}->{result}", *stand_ins, optimize="greedy")[0][1:]
+
+
+def _contracted(chosen: list[Term], kept: set[str]) -> Term:
+    """The product of some operands, summed over the letters that nobody else has."""
+    while len(chosen) > 1:
+        first, second, *rest = chosen
+        needed = kept.union(*(term for _, term in rest))
+        chosen = [_product(_summed(*first, needed.union(second[1])),
+                           _summed(*second, needed.union(first[1])), needed), *rest]
+    return _summed(*chosen[0], kept)
+
+
+def _summed(x: Any, term: str, kept: set[str]) -> Term:
+    dims = tuple(d for d, c in enumerate(term) if c not in kept)
+    if not dims:
+        return x, term
+    return sum_(x, dims=dims, keepdim=False), "".join(c for c in term if c in kept)
+
+
+def _product(first: Term, second: Term, kept: set[str]) -> Term:
+    """A matrix product where letters that only one has meet letters that both lose."""
+    (x, a), (y, b) = first, second
+    inner = "".join(c for c in a if c not in kept)
+    shared = "".join(c for c in a if c in b and c in kept)
+    rows, cols = ("".join(c for c in mine if c not in other and c in kept)
+                  for mine, other in ((a, b), (b, a)))
+    if not inner or not (rows or cols):
+        letters = shared + rows + cols + inner
+        return _summed(_spread_out(x, a, letters) * _spread_out(y, b, letters), letters, kept)
+    x, y = _grouped(x, a, shared, rows, inner), _grouped(y, b, shared, inner, cols)
+    sizes = dict(zip(a + b, (*first[0].shape, *second[0].shape), strict=True))
+    found = bmm(x, y) if shared else mm(x, y)
+    letters = shared + rows + cols
+    return reshape(found, shape=tuple(sizes[c] for c in letters)), letters
+
+
+def _spread_out(x: Any, term: str, letters: str) -> Any:
+    """With a dimension per letter, of size 1 for those that it doesn't have."""
+    x = permute(x, dims=tuple(term.index(c) for c in letters if c in term))
+    shape = iter(x.shape)
+    return reshape(x, shape=tuple(next(shape) if c in term else 1 for c in letters))
+
+
+def _grouped(x: Any, term: str, shared: str, *groups: str) -> Any:
+    """With a dimension per group of letters, and one for those that both have, if there are any."""
+    order = [term.index(c) for c in shared + "".join(groups)]
+    sizes = [math.prod(x.shape[term.index(c)] for c in group)
+             for group in ((shared, *groups) if shared else groups)]
+    return reshape(permute(x, dims=tuple(order)), shape=tuple(sizes))
+
+
 def _einsum_pullback(g: Any, xs: list[Any], avals: tuple[Aval, ...], i: int,
                      terms: tuple[str, ...], result: str) -> Any:
     """Contracts g with the other operands; letters that only operand i has were summed away."""
@@ -153,5 +235,6 @@ def _einsum_examples(size: int, batched: tuple[bool, ...], *xs: Any, terms: tupl
 
 
 einsum = primitive("einsum", _einsum, abstract=_einsum_aval, vjp=_einsum_pullback,
-                   multilinear=True, batch=_einsum_examples, refuses={"b": "bmm"})
+                   multilinear=True, batch=_einsum_examples, refuses={"b": "bmm"},
+                   lower=_lower_einsum)
 

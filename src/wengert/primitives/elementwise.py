@@ -9,11 +9,14 @@ Operands have equal dtypes (the operators above see to that) and are broadcast.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..core.aval import Aval
+from ..core.dtypes import BOOL
+from ..core.levels import quietly
 from ..core.primitive import Primitive, broadcast_shapes, elementwise, primitive
 from .layout import cast, conj, expand, real, reshape, sum_to
 
@@ -42,6 +45,18 @@ def _trunc_quotient(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.trunc(x / y)
     quotient = np.floor_divide(x, y)
     return quotient + ((quotient < 0) & (quotient * y != x))
+
+
+def filled(x: Any, number: float) -> Any:
+    """A number, as many times as x has elements."""
+    return expand(np.asarray(number, x.aval.numpy), shape=tuple(x.shape))
+
+
+def _lower_trunc_quotient(x: Any, y: Any) -> Any:
+    if x.aval.dtype.is_floating_point:
+        return trunc(x / y)
+    quotient = floor_divide(x, y)
+    return quotient + cast((quotient < 0) & (quotient * y != x), dtype=x.aval.dtype)
 
 
 # --- arithmetic -------------------------------------------------------------------------------
@@ -74,11 +89,12 @@ floor_divide = elementwise("floor_divide", np.floor_divide, node="FloorDivideBac
                            refuses={"bc": "div_floor_cpu"})
 floor_quotient = elementwise("floor_quotient", np.floor_divide, lambda g: zero(g),
                              lambda g: zero(g), node="DivBackward2",
-                             refuses={"bc": "div_floor_cpu"})
+                             refuses={"bc": "div_floor_cpu"},
+                             lower=lambda x, y: floor_divide(x, y))
 """`floor_divide` as PyTorch differentiates it under its other name, div: flat."""
 trunc_quotient = elementwise("trunc_quotient", _trunc_quotient, lambda g: zero(g),
                              lambda g: zero(g), node="DivBackward2",
-                             refuses={"bc": "div_trunc_cpu"})
+                             refuses={"bc": "div_trunc_cpu"}, lower=_lower_trunc_quotient)
 """x / y rounded towards zero."""
 reciprocal = elementwise("reciprocal", np.reciprocal, lambda g, out: -g * out * out)
 positive = elementwise("positive", np.positive, lambda g: g)
@@ -108,18 +124,53 @@ def _power(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.where((y >= 0) | (x == 1), whole, np.where(x == -1, 1 - 2 * (y % 2), 0))
 
 
+def _lower_power(x: Any, y: Any) -> Any:
+    if x.aval.numpy.kind != "i":
+        return power(x, y)
+    whole = power(x, maximum(y, 0))
+    return where((y >= 0) | (x == 1), whole, where(x == -1, 1 - 2 * remainder(y, 2), 0))
+
+
+def _root_power(x: Any) -> Any:
+    """x ** 0.5: by the book 0 at -0.0 and infinite at -infinity. NumPy takes the root for most
+    types, which is -0.0 and NaN there; it is asked."""
+    if np.isnan(quietly(_scalar_power, np.full(1, -np.inf, x.aval.numpy), 0.5)).all():
+        return sqrt(x)
+    return where(x == -math.inf, math.inf, sqrt(x + 0.0))
+
+
+_SMALL: dict[float, Callable[[Any], Any]] = {
+    0: lambda x: filled(x, 1), 1: lambda x: x, 2: lambda x: x * x, 3: lambda x: x * x * x}
+_SMALL_FLOAT: dict[float, Callable[[Any], Any]] = {
+    **_SMALL, -1: lambda x: reciprocal(x), 0.5: _root_power}
+
+
+def _lower_scalar_power(x: Any, exponent: float) -> Any:
+    kind = x.aval.dtype
+    if kind.is_floating_point:
+        small = _SMALL_FLOAT.get(exponent)
+        return small(x) if small else power(x, np.asarray(exponent, x.aval.numpy))
+    exponent = int(exponent)
+    if exponent < 0 or kind.category == BOOL:
+        return scalar_power(x, exponent=exponent)  # NumPy refuses, or has its own way
+    return _SMALL[exponent](x) if exponent in _SMALL else power(
+        x, np.asarray(exponent, x.aval.numpy))
+
+
 power = elementwise("pow", _power, _power_base, _power_exponent, node="PowBackward1",
-                    refuses={"b": "pow"})
+                    refuses={"b": "pow"}, lower=_lower_power)
 power.ufunc = np.power  # for floats, which are all that the fast path sees
 power_of_scalar = power.named("PowBackward2")
 scalar_power = elementwise(
     "scalar_pow", _scalar_power,
     lambda g, x, exponent: g * 0 if exponent == 0 else g * (
-        exponent * scalar_power(x, exponent=exponent - 1)), node="PowBackward0")
+        exponent * scalar_power(x, exponent=exponent - 1)), node="PowBackward0",
+    lower=_lower_scalar_power)
 """x ** exponent for a Python number; real exponents only."""
 square = elementwise("square", np.square, lambda g, x: g * (x + x), node="PowBackward0")
 sqrt = elementwise("sqrt", np.sqrt, lambda g, out: g / (out + out))
-rsqrt = elementwise("rsqrt", lambda x: 1 / np.sqrt(x), lambda g, x, out: -g * (out / (x + x)))
+rsqrt = elementwise("rsqrt", lambda x: 1 / np.sqrt(x), lambda g, x, out: -g * (out / (x + x)),
+                    lower=lambda x: reciprocal(sqrt(x)))
 hypot = elementwise("hypot", np.hypot, lambda g, x, out: g * (x / out),
                     lambda g, y, out: g * (y / out), refuses={"bic": "hypot_cpu"})
 
@@ -216,9 +267,10 @@ sigmoid = elementwise("sigmoid", _sigmoid, lambda g, x: g * (0.25 * sech2(0.5 * 
 softplus = elementwise(
     "softplus", _softplus,
     lambda g, x, beta, threshold: where(x * beta > threshold, g, g * sigmoid(x * beta)),
-    refuses={"bic": "softplus_cpu"})
+    refuses={"bic": "softplus_cpu"}, lower=lambda x, beta, threshold: where(
+        x * beta > threshold, x, logaddexp(x * beta, 0) / beta))
 relu = elementwise("relu", lambda x: np.maximum(x, 0), lambda g, out: where(out <= 0, 0, g),
-                   refuses=NO_COMPLEX_CLAMP)
+                   refuses=NO_COMPLEX_CLAMP, lower=lambda x: maximum(x, 0))
 erf = elementwise("erf", special("erf"), lambda g, x: g * (TWO_OVER_SQRT_PI * gauss(x)),
                   refuses={"c": "erf_vml_cpu"})
 erfc = elementwise("erfc", _erfc, lambda g, x: g * (-TWO_OVER_SQRT_PI * gauss(x)),
@@ -232,6 +284,12 @@ def _clamp(x: np.ndarray, low: float | None, high: float | None) -> np.ndarray:
     if low is not None:
         x = np.maximum(x, np.asarray(low, x.dtype))
     return x if high is None else np.minimum(x, np.asarray(high, x.dtype))
+
+
+def _lower_clamp(x: Any, low: float | None, high: float | None) -> Any:
+    if low is not None:
+        x = maximum(x, np.asarray(low, x.aval.numpy))
+    return x if high is None else minimum(x, np.asarray(high, x.aval.numpy))
 
 
 def _within(g: Any, x: Any, low: float | None, high: float | None) -> Any:
@@ -248,6 +306,13 @@ def _sign(x: np.ndarray) -> np.ndarray:
     return np.sign(x) if x.dtype.kind != "f" else np.where(x != x, 0, np.sign(x))
 
 
+def _lower_sign(x: Any) -> Any:
+    if x.aval.dtype.category == BOOL:
+        return x
+    kind = x.aval.dtype
+    return cast(x > 0, dtype=kind) - cast(x < 0, dtype=kind)
+
+
 def _sgn(x: np.ndarray) -> np.ndarray:
     if x.dtype.kind != "c":
         return _sign(x)
@@ -260,14 +325,19 @@ def _lerp(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     return np.where(np.abs(z) < 0.5, x + z * (y - x), y - (y - x) * (1 - z))
 
 
+def _lower_round(x: Any, decimals: int) -> Any:
+    scale = 10.0 ** abs(decimals)
+    return round_(x * scale) / scale if decimals >= 0 else round_(x / scale) * scale
+
+
 def _flat(name: str, ufunc: Any, **fields: Any) -> Primitive:
     """A piecewise constant function: its derivative is zero wherever it has one."""
     return elementwise(name, ufunc, lambda g: zero(g), **fields)
 
 
 zero = elementwise("zero", np.zeros_like, lambda g: zero(g), store=lambda x: x.fill(0),
-                   uniform=True)
-sign = _flat("sign", _sign, refuses={
+                   uniform=True, lower=lambda x: filled(x, 0))
+sign = _flat("sign", _sign, lower=_lower_sign, refuses={
     "c": "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use "
          "torch.sgn instead."})
 floor = _flat("floor", np.floor, refuses={
@@ -279,13 +349,14 @@ trunc = _flat("trunc", np.trunc, refuses={
 round_ = _flat("round", np.rint, refuses={"bc": "round_vml_cpu"})
 round_decimals = elementwise(
     "round_decimals", lambda x, decimals: np.round(x, decimals), lambda g: zero(g),
-    node="RoundBackward1", refuses={"bic": "round_cpu"})
+    node="RoundBackward1", refuses={"bic": "round_cpu"},
+    lower=lambda x, decimals: _lower_round(x, decimals))
 heaviside = elementwise("heaviside", np.heaviside)
 abs_ = elementwise("abs", np.abs, lambda g, x: g * sgn(x), result="real", conjugate=False,
                    jvp=(lambda g, x: real(conj(sgn(x)) * g),), refuses={"b": "abs_cpu"})
 sgn = elementwise("sgn", _sgn, lambda g, x: where(x == 0, 0, (
                       g - sgn(x) * real(conj(sgn(x)) * g)) / _size(x)),
-                  conjugate=False)
+                  conjugate=False, lower=_lower_sign)
 maximum = elementwise("maximum", np.maximum,
                       lambda g, x, y: where(x == y, 0.5 * g, where(x < y, 0, g)),
                       lambda g, x, y: where(x == y, 0.5 * g, where(y < x, 0, g)),
@@ -296,7 +367,7 @@ minimum = elementwise("minimum", np.minimum,
                       refuses={"c": RuntimeError("minimum not implemented for complex tensors.")})
 clamp = elementwise("clamp", _clamp, lambda g, x, low, high: _within(g, x, low, high),
                     node="ClampBackward1",
-                    refuses=NO_COMPLEX_CLAMP)
+                    refuses=NO_COMPLEX_CLAMP, lower=_lower_clamp)
 where = elementwise("where", np.where, None, lambda g, x: where(x, g, 0),
                     lambda g, x: where(x, 0, g))
 clamp_between = elementwise(
@@ -304,17 +375,20 @@ clamp_between = elementwise(
     lambda g, x, y, z: where((x >= y) & (x <= z), g, 0),
     lambda g, x, y, z: where((x < y) & (y < z), g, 0),
     lambda g, x, y, z: where((x > z) | (y >= z), g, 0), node="ClampBackward0",
-    refuses=NO_COMPLEX_CLAMP)
+    refuses=NO_COMPLEX_CLAMP, lower=lambda x, y, z: minimum(maximum(x, y), z))
 clamp_from = elementwise("clamp_from", np.maximum, lambda g, x, y: where(x >= y, g, 0),
                          lambda g, x, y: where(x < y, g, 0), node="ClampBackward0",
-                         refuses=NO_COMPLEX_CLAMP)
+                         refuses=NO_COMPLEX_CLAMP, lower=lambda x, y: maximum(x, y))
 clamp_up_to = elementwise("clamp_up_to", np.minimum, lambda g, x, y: where(x <= y, g, 0),
                           lambda g, x, y: where(x > y, g, 0), node="ClampBackward0",
-                          refuses=NO_COMPLEX_CLAMP)
+                          refuses=NO_COMPLEX_CLAMP, lower=lambda x, y: minimum(x, y))
 masked_fill = elementwise("masked_fill", lambda x, mask, value: np.where(mask, value, x),
-                          lambda g, y: where(y, 0, g), None, lambda g, y: where(y, g, 0))
+                          lambda g, y: where(y, 0, g), None, lambda g, y: where(y, g, 0),
+                          lower=lambda x, mask, value: where(mask, value, x))
 lerp = elementwise("lerp", _lerp, lambda g, z: g * (1 - z), lambda g, z: g * z,
-                   lambda g, x, y: g * (y - x), refuses={"bi": "lerp_kernel_scalar"})
+                   lambda g, x, y: g * (y - x), refuses={"bi": "lerp_kernel_scalar"},
+                   lower=lambda x, y, z: where(abs_(z) < 0.5, x + z * (y - x),
+                                               y - (y - x) * (1 - z)))
 
 
 def _copied(x: Aval, y: Aval) -> Aval:
@@ -336,7 +410,8 @@ copy = primitive("copy", _copy, abstract=_copied, linear=True, batch=_copy_examp
                  store=lambda x, y: np.copyto(x, y, "unsafe"),
                  vjp=(lambda g: zero(g),
                       lambda g, y_aval: cast(sum_to(g, shape=y_aval.shape), dtype=y_aval.dtype)),
-                 node="CopyBackwards")
+                 node="CopyBackwards", lower=lambda x, y: expand(
+                     cast(y, dtype=x.aval.dtype), shape=tuple(x.shape)))
 """y broadcast to x: what is left in x when y is copied into it."""
 fill = copy.named("FillBackward2", uniform=True)
 fill_tensor = copy.named("FillBackward3", uniform=True)

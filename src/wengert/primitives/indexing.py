@@ -14,7 +14,7 @@ import numpy as np
 from ..core import dtypes
 from ..core.aval import Aval
 from ..core.primitive import primitive
-from .layout import contiguous, expand, permute, reshape, sum_to, unindex
+from .layout import contiguous, expand, index_view, permute, reshape, sum_to, unindex
 
 Pattern = tuple[Any, ...]
 
@@ -71,6 +71,26 @@ def _put_pullback(g: Any, from_2: list[Any], avals: tuple[Aval, ...], i: int, pa
     if i == 1:
         return sum_to(index(g, *from_2, pattern=pattern), shape=avals[1].shape)
     return None
+
+
+_WHOLE = (None, None, None)
+
+
+def index_parts(pattern: Pattern, ndim: int) -> tuple[Pattern | None, Pattern]:
+    """An index in two steps: a basic one (None if it would do nothing), and one of what that
+    leaves, which has a place for each of its dimensions: an operand's, or the whole."""
+    named = sum(p is not None and p is not Ellipsis for p in pattern)
+    rest = (_WHOLE,) * (ndim - named)
+    at = pattern.index(Ellipsis) if Ellipsis in pattern else len(pattern)
+    full = (*pattern[:at], *rest, *pattern[at + 1:])
+    view = tuple(_WHOLE if type(p) is int else p for p in full)
+    left = tuple(p if type(p) is int else _WHOLE for p in full)
+    return None if set(view) <= {_WHOLE} else (*view, Ellipsis), left
+
+
+def _lower_index(x: Any, *indices: Any, pattern: Pattern) -> Any:
+    view, rest = index_parts(pattern, len(x.shape))
+    return index(x if view is None else index_view(x, index=view), *indices, pattern=rest)
 
 
 # Under batching the examples' dimension comes first among the operands' dimensions, but NumPy puts
@@ -152,7 +172,7 @@ def _put_examples(size: int, batched: tuple[bool, ...], x: Any, y: Any, *indices
 
 
 index = primitive("index", _index, abstract=_index_aval, vjp=_index_pullback, linear=(0,),
-                  batch=_index_examples)
+                  batch=_index_examples, lower=_lower_index)
 """x at integer index tensors, mixed with slices: a copy."""
 index_put = primitive("index_put", _put, abstract=_put_aval, vjp=_put_pullback, store=_store,
                       aligned=False, linear=(0, 1), batch=_put_examples)

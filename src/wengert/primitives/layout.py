@@ -66,6 +66,14 @@ def _sum_to(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return total.reshape(shape)
 
 
+def _lower_sum_to(x: Any, shape: tuple[int, ...]) -> Any:
+    from .reductions import sum_
+
+    lead = len(x.shape) - len(shape)
+    dims = tuple(d for d, n in enumerate(x.shape) if d < lead or shape[d - lead] == 1 != n)
+    return reshape(sum_(x, dims=dims, keepdim=True) if dims else x, shape=tuple(shape))
+
+
 def _reshape(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """A view where the strides allow one, else a copy."""
     return x.reshape(shape)
@@ -81,20 +89,23 @@ def _cast(x: np.ndarray, dtype: dtypes.dtype) -> np.ndarray:
 
 cast = linear(
     "cast", _cast, lambda g, x_aval: cast(g, dtype=x_aval.dtype),
-    abstract=lambda x, dtype: x.with_dtype(dtype), node="ToCopyBackward0")
+    abstract=lambda x, dtype: x.with_dtype(dtype), node="ToCopyBackward0",
+    lower=lambda x, dtype: x if x.aval.dtype is dtype else cast(x, dtype=dtype))
 conj = linear(
-    "conj", np.conj, lambda g: conj(g), abstract=lambda x: x, conjugate=False)
+    "conj", np.conj, lambda g: conj(g), abstract=lambda x: x, conjugate=False,
+    lower=lambda x: x)
 real = linear(
     "real", lambda x: x.real, lambda g, x_aval: cast(g, dtype=x_aval.dtype),
-    abstract=lambda x: x.with_dtype(x.dtype.to_real()), view=True)
+    abstract=lambda x: x.with_dtype(x.dtype.to_real()), view=True, lower=lambda x: x)
 imag = linear(
     "imag", lambda x: x.imag, lambda g: g * 1j,
     abstract=lambda x: x.with_dtype(x.dtype.to_real()), view=True)
-clone = linear("clone", lambda x: np.array(x, order="K"), lambda g: g, abstract=lambda x: x)
+clone = linear("clone", lambda x: np.array(x, order="K"), lambda g: g, abstract=lambda x: x,
+               lower=lambda x: x)
 alias = linear("alias", lambda x: x.view(), lambda g: g, abstract=lambda x: x, view=True)
 contiguous = linear(
     "contiguous", lambda x: np.array(x, order="C"), lambda g: g, abstract=lambda x: x,
-    node="CloneBackward0")
+    node="CloneBackward0", lower=lambda x: x)
 
 # --- shape ------------------------------------------------------------------------------------
 
@@ -114,7 +125,7 @@ expand = linear(
         _padded(x, len(shape)), shape=(size, *shape)))
 sum_to = linear(
     "sum_to", _sum_to, lambda g, x_aval: expand(g, shape=x_aval.shape),
-    abstract=lambda x, shape: x.with_shape(shape), node="SumBackward1",
+    abstract=lambda x, shape: x.with_shape(shape), node="SumBackward1", lower=_lower_sum_to,
     batch=lambda size, batched, x, shape: reshape(sum_to(
         x, shape=(size,) + (1,) * (len(x.shape) - 1 - len(shape)) + tuple(shape)),
         shape=(size, *shape)))
@@ -216,12 +227,16 @@ diag_embed = undiagonal.named("DiagEmbedBackward0")
 # --- rearranging ------------------------------------------------------------------------------
 
 flip = linear("flip", lambda x, dims: np.flip(x, dims).copy(),
-              lambda g, dims: flip(g, dims=dims), abstract=lambda x, dims: x)
+              lambda g, dims: flip(g, dims=dims), abstract=lambda x, dims: x,
+              lower=lambda x, dims: index_view(x, index=(*(
+                  (None, None, -1 if d in dims else None) for d in range(len(x.shape))),
+                  Ellipsis)))
 roll = linear(
     "roll", lambda x, shifts, dims: np.roll(x, shifts, dims) if dims else np.roll(x, sum(shifts)),
     lambda g, shifts, dims: roll(g, shifts=tuple(-s for s in shifts), dims=dims),
     abstract=lambda x, shifts, dims: x,
-    batch=lambda size, batched, x, shifts, dims: _roll_examples(x, shifts, dims))
+    batch=lambda size, batched, x, shifts, dims: _roll_examples(x, shifts, dims),
+    lower=lambda x, shifts, dims: _lower_roll(x, shifts, dims))
 
 
 def _roll_examples(x: Any, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
@@ -230,6 +245,27 @@ def _roll_examples(x: Any, shifts: tuple[int, ...], dims: tuple[int, ...]) -> An
     shape = tuple(x.shape)
     rows = reshape(x, shape=(shape[0], math.prod(shape[1:])))
     return reshape(roll(rows, shifts=(sum(shifts),), dims=(1,)), shape=shape)
+
+
+def _lower_roll(x: Any, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
+    """Each dimension cut in two, and the second piece put first."""
+    if not dims:
+        rows = reshape(x, shape=(math.prod(x.shape),))
+        return reshape(_lower_roll(rows, (sum(shifts),), (0,)), shape=tuple(x.shape))
+    for shift, d in zip(shifts, dims, strict=True):
+        n = x.shape[d]
+        cut = -shift % n if n else 0
+        if cut:
+            x = cat(narrow(x, d, cut, n - cut), narrow(x, d, 0, cut), dim=d)
+    return x
+
+
+def _lower_repeat(x: Any, repeats: tuple[int, ...]) -> Any:
+    shape = (1,) * (len(repeats) - len(x.shape)) + tuple(x.shape)
+    between = tuple(m for n in shape for m in (1, n))
+    apart = tuple(m for r, n in zip(repeats, shape, strict=True) for m in (r, n))
+    return reshape(expand(reshape(x, shape=between), shape=apart),
+                   shape=tuple(r * n for r, n in zip(repeats, shape, strict=True)))
 
 
 tril = linear("tril", lambda x, diagonal: np.tril(x, diagonal),
@@ -252,7 +288,7 @@ repeat = linear(
     abstract=lambda x, repeats: x.with_shape(
         r * n for r, n in zip(repeats, (1,) * (len(repeats) - x.ndim) + x.shape, strict=True)),
     batch=lambda size, batched, x, repeats: repeat(
-        _padded(x, len(repeats)), repeats=(1, *repeats)))
+        _padded(x, len(repeats)), repeats=(1, *repeats)), lower=_lower_repeat)
 
 # --- joining and splitting --------------------------------------------------------------------
 

@@ -15,7 +15,18 @@ import numpy as np
 from ..core import dtypes
 from ..core.aval import Aval
 from ..core.primitive import Rule, linear, primitive
-from .elementwise import abs_, exp, is_complex, scalar_power, sgn, where, zero
+from .elementwise import (
+    abs_,
+    exp,
+    is_complex,
+    isfinite,
+    log,
+    scalar_power,
+    sgn,
+    sqrt,
+    where,
+    zero,
+)
 from .layout import WIDER, add_up, cast, conj, expand, flip, real, reshape, stack, sum_to
 
 Dims = tuple[int, ...]
@@ -37,6 +48,18 @@ def _wide(evaluate: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
         return np.asarray(evaluate(x.astype(np.float32), *args, **params)).astype(np.float16)
 
     return reduce
+
+
+def _lower_wide(lower: Callable[..., Any]) -> Callable[..., Any]:
+    """The same of a lowering."""
+
+    @functools.wraps(lower)
+    def wide(x: Any, **params: Any) -> Any:
+        if x.aval.dtype is not dtypes.float16:
+            return lower(x, **params)
+        return cast(lower(cast(x, dtype=dtypes.float32), **params), dtype=dtypes.float16)
+
+    return wide
 
 
 def _mean(x: np.ndarray, dims: Dims, keepdim: bool) -> np.ndarray:
@@ -76,9 +99,13 @@ mean = linear(
     "mean", _mean,
     lambda g, x_aval, dims, keepdim: spread(
         g / max(count(x_aval, dims), 1), x_aval, dims, keepdim),
-    abstract=_reduced,
-    decompose=lambda x, dims, keepdim: sum_(x, dims=dims, keepdim=keepdim) / count(x.aval, dims))
+    abstract=_reduced, lower=_lower_wide(lambda x, dims, keepdim: _lower_mean(x, dims, keepdim)),
+    decompose=lambda x, dims, keepdim: _lower_mean(x, dims, keepdim))
 mean_dims = mean.named("MeanBackward1")
+
+
+def _lower_mean(x: Any, dims: Dims, keepdim: bool) -> Any:
+    return sum_(x, dims=dims, keepdim=keepdim) / count(x.aval, dims)
 
 
 def _along(slope: Any, t: Any, dims: Dims, keepdim: bool) -> Any:
@@ -195,6 +222,13 @@ def _var(x: np.ndarray, dims: Dims, keepdim: bool, correction: float) -> np.ndar
     return add_up(squares, dims, keepdim) / divisor
 
 
+@_lower_wide
+def _lower_var(x: Any, dims: Dims, keepdim: bool, correction: float) -> Any:
+    n = count(x.aval, dims)
+    centred = x - sum_(x, dims=dims, keepdim=True) / max(n, 1)
+    return sum_(centred * centred, dims=dims, keepdim=keepdim) / max(n - correction, 0)
+
+
 def _var_pullback(g: Any, x: Any, x_aval: Aval, dims: Dims, keepdim: bool,
                   correction: float) -> Any:
     scale = 2 / (count(x_aval, dims) - correction) if count(x_aval, dims) != correction else (
@@ -225,11 +259,12 @@ def _std_pushforward(t: Any, x: Any, out: Any, x_aval: Aval, out_aval: Aval, dim
 
 
 var = primitive("var", _var, abstract=_var_aval, vjp=(_var_pullback,), jvp=(_var_pushforward,),
-                conjugate=False)
+                conjugate=False, lower=_lower_var)
 std = primitive(
     "std", _wide(lambda x, dims, keepdim, correction: np.sqrt(
         _var(x, dims, keepdim, correction))),
-    abstract=_var_aval, vjp=(_std_pullback,), jvp=(_std_pushforward,), conjugate=False)
+    abstract=_var_aval, vjp=(_std_pullback,), jvp=(_std_pushforward,), conjugate=False,
+    lower=_lower_wide(lambda x, **params: sqrt(_lower_var(x, **params))))
 
 # --- norms ------------------------------------------------------------------------------------
 
@@ -254,6 +289,20 @@ def _norm(x: np.ndarray, p: float, dims: Dims, keepdim: bool) -> np.ndarray:
     if p == 2:
         return np.sqrt(add_up(size * size, dims, keepdim))
     return np.power(add_up(np.power(size, p), dims, keepdim), 1 / p)
+
+
+@_lower_wide
+def _lower_norm(x: Any, p: float, dims: Dims, keepdim: bool) -> Any:
+    size, how = abs_(x), {"dims": dims, "keepdim": keepdim}
+    if not x.shape and p != 0:
+        return size
+    if math.isinf(p):
+        return (amax if p > 0 else amin)(size, **how)
+    if p == 0:
+        return sum_(cast(size != 0, dtype=x.aval.dtype), **how)
+    if p == 2:
+        return sqrt(sum_(x * x, **how))
+    return scalar_power(sum_(scalar_power(size, exponent=p), **how), exponent=1 / p)
 
 
 def _norm_pullback(g: Any, x: Any, out: Any, x_aval: Aval, p: float, dims: Dims,
@@ -283,7 +332,7 @@ def _norm_pushforward(t: Any, x: Any, out: Any, x_aval: Aval, out_aval: Aval, p:
 
 norm = primitive(
     "norm", _norm, conjugate=False, vjp=(_norm_pullback,), jvp=(_norm_pushforward,),
-    node="LinalgVectorNormBackward0",
+    node="LinalgVectorNormBackward0", lower=_lower_norm,
     abstract=lambda x, p, dims, keepdim: _reduced(x, dims, keepdim).with_dtype(x.dtype.to_real()))
 
 # --- log-sum-exp, softmax ---------------------------------------------------------------------
@@ -317,8 +366,36 @@ def _log_softmax(x: np.ndarray, dim: int) -> np.ndarray:
     return shifted
 
 
+@_lower_wide
+def _lower_logsumexp(x: Any, dims: Dims, keepdim: bool) -> Any:
+    if not x.aval.numel:
+        return log(sum_(exp(x), dims=dims, keepdim=keepdim))
+    top = amax(x, dims=dims, keepdim=True)
+    top = where(isfinite(top), top, 0)
+    out = log(sum_(exp(x - top), dims=dims, keepdim=True)) + top
+    return out if keepdim else reshape(out, shape=tuple(_reduced(x.aval, dims, False).shape))
+
+
+@_lower_wide
+def _lower_softmax(x: Any, dim: int) -> Any:
+    if not x.shape:
+        return where(isfinite(x), 1, x - x)
+    if not x.aval.numel:
+        return x
+    e = exp(x - amax(x, dims=(dim,), keepdim=True))
+    return e / sum_(e, dims=(dim,), keepdim=True)
+
+
+@_lower_wide
+def _lower_log_softmax(x: Any, dim: int) -> Any:
+    if not x.aval.numel or not x.shape:
+        return x - x
+    shifted = x - amax(x, dims=(dim,), keepdim=True)
+    return shifted - log(sum_(exp(shifted), dims=(dim,), keepdim=True))
+
+
 logsumexp = primitive(
-    "logsumexp", _logsumexp, abstract=_reduced,
+    "logsumexp", _logsumexp, abstract=_reduced, lower=_lower_logsumexp,
     vjp=(lambda g, x, out, x_aval, dims, keepdim: kept(g, x_aval, dims, keepdim)
          * exp(x - _finite(kept(out, x_aval, dims, keepdim))),),
     jvp=(lambda t, x, out, x_aval, dims, keepdim: sum_(
@@ -332,12 +409,12 @@ def _softmax_map(g: Any, out: Any, x_aval: Aval, dim: int) -> Any:
 
 softmax = primitive(
     "softmax", _softmax, abstract=lambda x, dim: x, vjp=(_softmax_map,), jvp=(_softmax_map,),
-    refuses={"bic": "softmax_kernel_impl"})
+    refuses={"bic": "softmax_kernel_impl"}, lower=_lower_softmax)
 log_softmax = primitive(
     "log_softmax", _log_softmax, abstract=lambda x, dim: x,
     vjp=(lambda g, out, x_aval, dim: g - exp(out) * total(g, (dim,), x_aval.shape),),
     jvp=(lambda t, out, x_aval, dim: t - total(exp(out) * t, (dim,), x_aval.shape),),
-    refuses={"bic": "log_softmax_kernel_impl"})
+    refuses={"bic": "log_softmax_kernel_impl"}, lower=_lower_log_softmax)
 
 
 def _finite(v: Any) -> Any:
@@ -360,4 +437,5 @@ def _cumsum(x: np.ndarray, dim: int) -> np.ndarray:
     return np.add.accumulate(x, axis=dim, dtype=kind).astype(x.dtype, copy=False)
 
 
-cumsum = linear("cumsum", _cumsum, _reverse_cumsum, abstract=lambda x, dim: x)
+cumsum = linear("cumsum", _cumsum, _reverse_cumsum, abstract=lambda x, dim: x,
+                lower=lambda x, dim: cumsum(x, dim=dim) if x.shape else x)

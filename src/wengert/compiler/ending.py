@@ -1,0 +1,209 @@
+"""Endings: what a run of a compiled function leaves behind, so that a later one can do the same.
+
+That is what the function returned, what it wrote into tensors that were there before, and what
+became of the `.grad` of leaves. The numbers come out of native code; this is about whose they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.handle import Alias, Handle, storage_of, version_of, wrap
+from ..core.pytrees import Spec
+from ..interpreters.tape import AccumulateGrad, leaf_node
+from ..interpreters.views import follow
+from .program import Value
+from .record import Recorder, Source
+
+Arrays = Sequence[np.ndarray]
+Find = Callable[[Source], Any]
+"""Gives the tensor that an input is in this run."""
+
+
+class Fresh(NamedTuple):
+    """A new tensor: the number of the output it holds, and whether it is a leaf to be asked for
+    its gradient."""
+
+    output: int
+    leaf: bool
+
+
+class View(NamedTuple):
+    """A tensor in the memory of another result, and what leads there."""
+
+    of: int
+    chain: tuple[Any, ...]
+
+
+class Sharing(NamedTuple):
+    """A tensor without history in the memory of an input."""
+
+    source: Source
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
+
+
+Result = Fresh | View | Sharing | Source
+
+
+class Written(NamedTuple):
+    """An input that was written to: the output with what it holds now (None if it holds what it
+    did), and how often it was."""
+
+    source: Source
+    output: int | None
+    times: int
+
+
+class Ending:
+    """What one way through a function leaves behind.
+
+    Attributes:
+        values: the values that leave the program, which outputs are numbers of.
+        spec: the structure of what was returned.
+        returned: its leaves: numbers of results, or what is no tensor as it is.
+        results: the tensors that come out, each once.
+        written: the inputs that were written to.
+        grads: leaves, and the result that is their `.grad` now (None for none).
+        before: leaves whose `.grad` was used, and the aval that it had (None for none).
+        differentiable: the numbers of results that have a derivative.
+        tensors: the results as the run made them, until it is all known.
+    """
+
+    def __init__(self, run: Recorder, returned: Any) -> None:
+        self._run = run
+        self.values: list[Value] = []
+        self.results: list[Result] = []
+        self._numbers: dict[int, int] = {}
+        self._sources = {id(s.handle): s for s in run.sources}
+        self.tensors: list[Any] = []
+        leaves: Sequence[Any]
+        self.spec: Spec
+        leaves, self.spec = returned
+        self.before, self.grads = self._leaves()
+        self.returned: list[tuple[bool, Any]] = [
+            (True, self._number(x)) if isinstance(x, Handle) else (False, x) for x in leaves]
+        self.written = self._written()
+        self.differentiable = [
+            i for i, result in enumerate(self.results) if isinstance(result, Fresh)
+            and not result.leaf and self.tensors[i].node is not None]
+        self._check()
+        del self._run, self._sources
+
+    # --- looking at a run that is over ----------------------------------------------------------
+
+    def _number(self, x: Any) -> int:
+        """The number of a tensor among the results."""
+        found = self._numbers.get(id(x))
+        if found is None:
+            result = self._result(x)
+            found = self._numbers[id(x)] = len(self.results)
+            self.results.append(result)
+            self.tensors.append(x)
+        return found
+
+    def _result(self, x: Any) -> Result:
+        source = self._sources.get(id(x))
+        if source is not None:
+            return source
+        if x.aval.level is not None:
+            self._run.fail("it returns a tensor of a transform that is in force outside")
+        alias = x.alias
+        if alias is not None and alias.base is not None and alias.origin == "":
+            return View(self._number(alias.base), alias.chain)
+        shared = self._run.shared(x.value)
+        if shared is not None:
+            source, region = shared
+            return Sharing(source, x.value.shape, region["strides"], region["offset"])
+        return Fresh(self._output(self._run.value(x, (x,))), isinstance(x.node, AccumulateGrad))
+
+    def _output(self, value: Value) -> int:
+        self.values.append(value)
+        return len(self.values) - 1
+
+    def _leaves(self) -> tuple[list[tuple[Source, Any]], list[tuple[Source, int | None]]]:
+        before, grads = [], []
+        for x, grad in self._run.leaves.values():
+            source = self._sources.get(id(x))
+            if source is None:
+                if self._run.knows(x):
+                    continue  # it was made on the way
+                source = self._run.source(x)
+                self._sources[id(x)] = source
+            before.append((source, None if grad is None else grad.aval))
+            if grad is not None and id(grad) in self._sources:
+                self._sources[id(grad)].owner = source
+            now = None if x.extra is None else x.extra.grad
+            if now is not grad:
+                grads.append((source, None if now is None else self._number(now)))
+        return before, grads
+
+    def _written(self) -> list[Written]:
+        found = []
+        for source in self._run.sources:
+            value = self._run.value(source.handle, (source.handle,))
+            times = version_of(source.handle) - source.version
+            if value is not source.value:
+                found.append(Written(source, self._output(value), times))
+            elif times:
+                found.append(Written(source, None, times))
+        return found
+
+    def _check(self) -> None:
+        for source in self._run.sources:
+            if source.handle.value is not source.array:
+                self._run.fail("a tensor from outside is given other memory")
+            if source.handle.node is not source.node:
+                self._run.fail("a tensor from outside is given a history, or is asked for its "
+                               "gradient, in it")
+
+    # --- doing the same again -------------------------------------------------------------------
+
+    def leave(self, find: Find, arrays: Arrays, places: Sequence[int],
+              history: Callable[[int, Any], None] | None) -> Any:
+        """Leaves behind what the run did; returns what it returned.
+
+        Args:
+            find: gives inputs.
+            arrays: the program's outputs.
+            places: which of them holds each of `values`.
+            history: gives a fresh result, by its number, its node.
+        """
+        for source, output, times in self.written:
+            handle = find(source)
+            if output is not None and arrays[places[output]] is not handle.value:
+                np.copyto(handle.value, arrays[places[output]])
+            storage_of(handle).version += times
+        made: list[Any] = []
+        for number, result in enumerate(self.results):
+            out = _made(result, find, arrays, places, made)
+            if history is not None and isinstance(result, Fresh):
+                history(number, out)
+            made.append(out)
+        for source, number in self.grads:
+            leaf_node(find(source)).grad = None if number is None else made[number]
+        return self.spec.unflatten([made[x] if tensor else x for tensor, x in self.returned])
+
+
+def _made(result: Result, find: Find, arrays: Arrays, places: Sequence[int],
+          made: list[Any]) -> Any:
+    """A result as a tensor."""
+    if isinstance(result, Fresh):
+        out = wrap(arrays[places[result.output]])
+        if result.leaf:
+            out.node = leaf_node(out)
+        return out
+    if isinstance(result, View):
+        return follow(result.chain, made[result.of])
+    if isinstance(result, Sharing):
+        handle = find(result.source)
+        size = handle.value.itemsize
+        out = wrap(np.ndarray(result.shape, handle.value.dtype, handle.value,
+                              result.offset * size, [s * size for s in result.strides]))
+        out.alias = Alias(storage_of(handle))
+        return out
+    return find(result)

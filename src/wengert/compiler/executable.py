@@ -1,0 +1,125 @@
+"""Plans made runnable."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.blocks import get_num_threads
+from ..core.levels import quietly
+from .native.emit import CALL_FAILED, MISS, emit
+from .native.emit_scalar import OUT_OF_RANGE, ZERO_DIVISION
+from .native.entry import builtin
+from .nest import Buffer, Call, Plan
+
+__all__ = ["CALL_FAILED", "MISS", "OUT_OF_RANGE", "ZERO_DIVISION", "Executable"]
+
+
+class Executable:
+    """The machine code of a plan, for any thread to run at any time.
+
+    Large loops are cut for as many threads as `wengert.get_num_threads()` says when it is made.
+
+    Args:
+        plan: what it does.
+
+    Attributes:
+        entry: `entry(arena, *inputs, *outputs)` runs the plan and returns the number of the end
+            that was reached, or a negative code: `OUT_OF_RANGE`, `ZERO_DIVISION`, `CALL_FAILED`,
+            or `MISS` less the number of the look whose answer has no case. It trusts that the
+            arrays are C-contiguous and of the buffers' sizes and dtypes.
+        arena: the bytes of the first argument, which `new_arena` makes.
+
+    Example:
+        executable = Executable(plan)
+        out = np.empty(3)
+        assert executable([np.arange(3.0)], [out]) == 0
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        emitted = emit(plan, get_num_threads())
+        self._calls = _Calls(emitted.calls)
+        self._constants = tuple(map(np.ascontiguousarray, emitted.constants))
+        self.arena = emitted.arena
+        self.entry: Callable[..., int] = builtin(
+            emitted.address, "entry", (emitted.library, self._calls, self._constants))
+        self._free: list[np.ndarray] = []
+
+    def __call__(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> int:
+        """Runs the plan.
+
+        Raises:
+            Exception: what a primitive raised that Python evaluates.
+        """
+        try:
+            arena = self._free.pop()
+        except IndexError:
+            arena = self.new_arena()
+        code = self.entry(arena, *inputs, *outputs)
+        self._free.append(arena)
+        if code == CALL_FAILED:
+            raise self._calls.error()
+        return code
+
+    def new_arena(self) -> np.ndarray:
+        """Memory for one run at a time."""
+        room = np.empty(self.arena + 64, np.uint8)
+        start = -room.ctypes.data % 64
+        arena = room[start:start + self.arena]
+        table = [self._calls.address, *(array.ctypes.data for array in self._constants)]
+        arena[:8 * len(table)].view(np.int64)[...] = table
+        return arena
+
+    def error(self) -> BaseException:
+        """What a call raised when this thread's last run returned `CALL_FAILED`."""
+        return self._calls.error()
+
+
+class _Calls:
+    """What native code calls back for: primitives that Python evaluates.
+
+    Attributes:
+        address: of the function that native code calls; 0 if there are no calls.
+    """
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self._calls = calls
+        self._errors: dict[int, BaseException] = {}
+        self.address = 0
+        if calls:
+            calls, errors = self._calls, self._errors  # and not self: no circle of references
+            kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+            self._function = kind(lambda number, addresses: _run(calls[number], addresses, errors))
+            self.address = ctypes.cast(self._function, ctypes.c_void_p).value or 0
+
+    def error(self) -> BaseException:
+        """What this thread's call raised."""
+        return self._errors.pop(threading.get_ident())
+
+
+def _run(call: Call, addresses: int, errors: dict[int, BaseException]) -> int:
+    """Evaluates a primitive on arrays at addresses; 1 if that raised an exception."""
+    try:
+        buffers = (*call.operands, *call.results)
+        places = (ctypes.c_void_p * len(buffers)).from_address(addresses)
+        arrays = [_array(*pair) for pair in zip(buffers, places, strict=True)]
+        count = len(call.operands)
+        found: Any = quietly(call.primitive.evaluate, *arrays[:count], **call.params)
+        results = found if call.primitive.multiple else (found,)
+        for array, value in zip(arrays[count:], results, strict=True):
+            np.copyto(array, value, "unsafe")
+    except BaseException as error:  # noqa: BLE001 - it goes on where the plan was run
+        errors[threading.get_ident()] = error
+        return 1
+    return 0
+
+
+def _array(buffer: Buffer, address: int | None) -> np.ndarray:
+    """The array that a buffer holds."""
+    size = buffer.size * buffer.dtype.itemsize
+    memory = (ctypes.c_char * size).from_address(address or 0)
+    return np.ndarray(buffer.shape, buffer.dtype, memory)

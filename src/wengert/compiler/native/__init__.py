@@ -1,0 +1,1 @@
+"""Native code: LLVM IR emitted from plans, compiled, linked, cached and called."""

@@ -1,0 +1,387 @@
+"""A plan as native code: one entry, a tree of blocks, in which nests, products and calls follow
+one another.
+
+    entry(arena, input 0, input 1, ..., output 0, ...) -> which end was reached, or what failed
+
+Large nests are modules of their own, whose text holds no sizes, so that plans share their machine
+code; they run on several threads. Small ones are functions of the entry's module, where LLVM
+knows all their numbers and may merge them with what surrounds them.
+
+The arena begins with a table of addresses that text must not hold: of the function that evaluates
+calls, and of large constants. Then come the plan's temporaries, and memory that nests need for
+themselves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import sys
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ..nest import (
+    Branch,
+    Buffer,
+    Call,
+    Leave,
+    Load,
+    Matrix,
+    Nest,
+    Plan,
+    PlanBlock,
+    Product,
+    Step,
+)
+from . import blas, engine, entry, pool
+from .emit_elementary import Definitions
+from .emit_nest import NestFunction
+from .emit_product import gemm, nest_of, routine
+from .emit_scalar import KINDS, Code, literal
+from .emit_share import Share, Task, work_of
+
+CALL_FAILED, MISS = -4, -16
+"""What an entry returns if a call raised an exception; and, less the look's number, if a look's
+answer has no case. (`emit_scalar` has the codes of what fails in a nest.)"""
+
+SMALL = 4096
+"""Elements up to which a nest is part of the entry's module."""
+
+LONG = 200_000
+"""The work from which on other threads may run Python meanwhile."""
+
+_ALIGN = 64  # bytes to which parts of the arena are aligned
+_DATA = object.__basicsize__  # where an array has the address of its numbers
+_INLINE_CONSTANT = 1024  # bytes up to which a constant is part of the text
+_ON_STACK = 256  # bytes up to which a temporary is the function's own, perhaps in registers
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Emitted:
+    """What is needed to run a plan.
+
+    Attributes:
+        library: holds the machine code.
+        address: of the entry.
+        arena: the bytes that it needs.
+        constants: whose addresses the table holds, after that of the function for calls.
+        calls: the steps that Python evaluates, by the number that the function is given.
+    """
+
+    library: object
+    address: int
+    arena: int
+    constants: tuple[np.ndarray, ...]
+    calls: tuple[Call, ...]
+
+
+def emit(plan: Plan, workers: int) -> Emitted:
+    """Machine code for a plan, whose large nests are cut for so many threads."""
+    return _Emitter(plan, workers).emitted()
+
+
+class _Emitter:
+    """Writes the entry's module.
+
+    Attributes:
+        code: of the plan's blocks.
+        begin: of the addresses that they need.
+        end: where the arena ends.
+    """
+
+    def __init__(self, plan: Plan, workers: int) -> None:
+        self.plan, self.workers, self.bits = plan, workers, engine.vector_bits()
+        self.definitions = Definitions()
+        self.code = Code(self.definitions)
+        self.begin: list[str] = []
+        self.functions: list[str] = []
+        self.globals: dict[str, str] = {}
+        self.symbols: dict[str, int] = {}
+        self.libraries: list[engine.Library] = []
+        self.calls: list[Call] = []
+        self.pointers: dict[Buffer, str] = {}
+        self.table = _large_constants(plan)
+        self.header = _aligned(8 * (1 + len(self.table)))
+        self.base = self.end = self.header + _aligned(plan.arena)
+
+    def emitted(self) -> Emitted:
+        """The plan's machine code."""
+        self._blocks()
+        text = "\n".join([*self.globals.values(), *self._entry(), *self.functions,
+                          *self.definitions.texts.values()])
+        library = engine.compile_module(text, symbols=self.symbols)
+        return Emitted((library, *self.libraries), library.address("entry"), self.end,
+                       tuple(b.array for b in self.table if b.array is not None),
+                       tuple(self.calls))
+
+    # --- the entry ----------------------------------------------------------------------------
+
+    def _entry(self) -> list[str]:
+        """The text of the entry: reads its arguments' addresses, does the plan, and leaves."""
+        save, restore = [], []
+        if sum(_work(step) for block in _all_blocks(self.plan) for step in block.steps) > LONG:
+            save = [f"%state = call ptr {self._external('PyEval_SaveThread', 'ptr', '')}()"]
+            restore = [f"call void {self._external('PyEval_RestoreThread', 'void', 'ptr')}"
+                       "(ptr %state)"]
+        make = self._external("PyLong_FromLongLong", "ptr", "i64")
+        count = 1 + len(self.plan.inputs) + len(self.plan.outputs)
+        return [
+            "define ptr @entry(ptr %self, ptr %arguments, i64 %count) nounwind {", "entry:",
+            "%code = alloca i64", *self.code.top, f"%right = icmp eq i64 %count, {count}",
+            f"store i64 {entry.WRONG_ARGUMENTS}, ptr %code",
+            "br i1 %right, label %begin, label %end", "begin:", *self._arguments(), *self.begin,
+            *save, "br label %start", "start:", *self.code.lines,
+            "leave:", *restore, "br label %end",
+            "end:", "%found = load i64, ptr %code", f"%object = call ptr {make}(i64 %found)",
+            "ret ptr %object", "}"]
+
+    def _arguments(self) -> list[str]:
+        """The addresses of the numbers of the arena, the inputs and the outputs."""
+        lines = []
+        names = ["%arena", *map(self.pointer, (*self.plan.inputs, *self.plan.outputs))]
+        for i, name in enumerate(names):
+            lines += [f"{name}.at = getelementptr ptr, ptr %arguments, i64 {i}",
+                      f"{name}.object = load ptr, ptr {name}.at",
+                      f"{name}.data = getelementptr i8, ptr {name}.object, i64 {_DATA}",
+                      f"{name} = load ptr, ptr {name}.data"]
+        return lines
+
+    def _external(self, name: str, result: str, operands: str) -> str:
+        """A function of this process."""
+        room = entry if name.startswith("Py") else pool if name.startswith("w") else blas
+        self.symbols[name] = room.symbols()[name]
+        return self.definitions.declare(name, result, operands)
+
+    def pointer(self, buffer: Buffer) -> str:
+        """The address of a buffer's numbers."""
+        found = self.pointers.get(buffer)
+        if found is None:
+            found = self.pointers[buffer] = self._address(buffer)
+        return found
+
+    def _address(self, buffer: Buffer) -> str:
+        if buffer.kind in ("input", "output"):
+            return f"%{buffer.kind}{buffer.number}"
+        if buffer.kind == "constant" and buffer not in self.table:
+            return self._global(f"[{buffer.array.nbytes} x i8]", _bytes_text(buffer.array))
+        size = buffer.size * buffer.dtype.itemsize
+        if buffer.kind == "temporary" and size <= _ON_STACK:
+            return self.code.variable("i64", max(2, -(-size // 8)))
+        name = self.code.name()
+        if buffer.kind == "constant":
+            place = 8 * (1 + self.table.index(buffer))
+            self.begin += [f"{name}.at = getelementptr i8, ptr %arena, i64 {place}",
+                           f"{name} = load ptr, ptr {name}.at"]
+        else:
+            place = buffer.offset + self.header
+            self.begin.append(f"{name} = getelementptr i8, ptr %arena, i64 {place}")
+        return name
+
+    def _global(self, type: str, value: str) -> str:
+        """The address of something that never changes."""
+        key = f"{type} {value}"
+        if key not in self.globals:
+            name = f"@constant{len(self.globals)}"
+            self.globals[key] = f"{name} = internal constant {key}, align 64"
+        return self.globals[key].partition(" ")[0]
+
+    # --- blocks -------------------------------------------------------------------------------
+
+    def _blocks(self) -> None:
+        """All blocks, each with a label of its own."""
+        todo = [(self.plan.body, "")]
+        while todo:
+            block, label = todo.pop()
+            if label:
+                self.code.label(label)
+            for step in block.steps:
+                self._step(step)
+            if isinstance(block.end, Leave):
+                self._leave(str(block.end.number))
+            else:
+                cases = [(answer, case, self.code.name())
+                         for answer, case in block.end.cases.items()]
+                self._branch(block.end, [(answer, name) for answer, _, name in cases])
+                todo.extend((case, name) for _, case, name in cases)
+
+    def _leave(self, code: str) -> None:
+        self.code.do(f"store i64 {code}, ptr %code")
+        self.code.do("br label %leave")
+
+    def _leave_if(self, condition: str, code: str) -> None:
+        with self.code.leaving(condition):
+            self._leave(code)
+
+    def _branch(self, end: Branch, cases: Sequence[tuple[bytes, str]]) -> None:
+        """On to the case with a buffer's bytes; out if there is none."""
+        buffer, none = self.pointer(end.buffer), self.code.name()
+        size = end.buffer.size * end.buffer.dtype.itemsize
+        if size in (1, 2, 4, 8):
+            type = f"i{8 * size}"
+            value = self.code.let(f"load {type}, ptr {buffer}, align 1")
+            targets = " ".join(f"{type} {int.from_bytes(answer, sys.byteorder)}, label {label}"
+                               for answer, label in cases)
+            self.code.do(f"switch {type} {value}, label {none} [{targets}]")
+        else:
+            self._compare(buffer, size, cases)
+            self.code.do(f"br label {none}")
+        self.code.label(none)
+        self._leave(str(MISS - end.number))
+
+    def _compare(self, buffer: str, size: int, cases: Sequence[tuple[bytes, str]]) -> None:
+        compare = self.definitions.declare("memcmp", "i32", "ptr, ptr, i64")
+        for answer, label in cases:
+            known = self._global(f"[{size} x i8]", _bytes_text(answer))
+            found = self.code.let(f"call i32 {compare}(ptr {buffer}, ptr {known}, i64 {size})")
+            same, other = self.code.let(f"icmp eq i32 {found}, 0"), self.code.name()
+            self.code.do(f"br i1 {same}, label {label}, label {other}")
+            self.code.label(other)
+
+    # --- steps --------------------------------------------------------------------------------
+
+    def _step(self, step: Step) -> None:
+        if isinstance(step, Call):
+            self._call(step)
+        elif isinstance(step, Product) and routine(step):
+            self._product(step)
+        else:
+            self._nest(step if isinstance(step, Nest) else nest_of(step))
+
+    def _nest(self, nest: Nest) -> None:
+        share = Share(nest, self.workers, self.base - self.header)
+        self.end = max(self.end, self.header + share.end)
+        for task in share.tasks:
+            if elements(task.nest) <= SMALL:
+                self._small(task.nest)
+            else:
+                self._large(task)
+
+    def _small(self, nest: Nest) -> None:
+        function = NestFunction(nest, self.definitions, self.bits)
+        name = f"@nest{len(self.functions)}"
+        self.functions.append(function.text(name))
+        given = ", ".join(f"ptr {self.pointer(b)}" for b in function.memory.buffers)
+        status = self.code.let(f"call i64 {name}({given})")
+        if function.code.fails:
+            self._leave_if(self.code.let(f"icmp ne i64 {status}, 0"), status)
+
+    def _large(self, task: Task) -> None:
+        """A nest of a module of its own, by way of a context in memory."""
+        definitions = Definitions()
+        function = NestFunction(task.nest, definitions, self.bits, shared=True, split=task.split)
+        name = self._shared(function.text("@nest"), definitions)
+        context = self._context([self.pointer(b) for b in function.memory.buffers],
+                                function.memory.numbers)
+        if task.pieces > 1:
+            parallel = self._external("wengert_parallel", "void", "ptr, ptr, i64")
+            self.code.do(f"call void {parallel}(ptr {name}, ptr {context}, i64 {task.pieces})")
+        else:
+            self.code.do(f"call void {name}(i64 0, i64 1, ptr {context})")
+        if function.code.fails:
+            status = self.code.let(f"load i64, ptr {context}")
+            self._leave_if(self.code.let(f"icmp ne i64 {status}, 0"), status)
+
+    def _shared(self, text: str, definitions: Definitions) -> str:
+        """The name of the function of a module that other plans may have, too."""
+        whole = "\n".join([text, *definitions.texts.values()])
+        library = engine.compile_module(whole)
+        name = f"nest_{hashlib.sha256(whole.encode()).hexdigest()[:24]}"
+        self.symbols[name] = library.address("nest")
+        self.libraries.append(library)
+        return self.definitions.declare(name, "void", "i64, i64, ptr")
+
+    def _context(self, pointers: Sequence[str], numbers: Sequence[int]) -> str:
+        """Memory with a status of 0, addresses, and numbers."""
+        context = self.code.variable("i64", 1 + len(pointers) + len(numbers))
+        values = ["i64 0", *(f"ptr {p}" for p in pointers), *(f"i64 {n}" for n in numbers)]
+        for i, value in enumerate(values):
+            place = self.code.let(f"getelementptr i64, ptr {context}, i64 {i}")
+            self.code.do(f"store {value}, ptr {place}")
+        return context
+
+    def _product(self, product: Product) -> None:
+        """Calls of the BLAS, whose arguments all are addresses."""
+        call, kind = gemm(product), KINDS[product.out.buffer.dtype]
+        function = self._external(routine(product), "void", ", ".join(["ptr"] * 13))
+        m, n, k, lda, ldb, ldc = (self._global("i32", str(value))
+                                  for value in (call.m, call.n, call.k, *call.leading))
+        flags = [self._global("i8", str(ord(flag))) for flag in call.flags]
+        alpha, beta = (self._global(kind.text, literal(kind, value))
+                       for value in (1, int(product.accumulate)))
+        with self.code.loop("0", str(product.count)) as i:
+            a, b, c = (self._matrix(x, i) for x in (call.first, call.second, call.out))
+            arguments = [*flags, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc]
+            self.code.do(f"call void {function}({', '.join(f'ptr {x}' for x in arguments)})")
+
+    def _matrix(self, matrix: Matrix, number: str) -> str:
+        """The address of one of several matrices."""
+        type = KINDS[matrix.buffer.dtype].memory
+        skip = self.code.let(f"mul i64 {number}, {matrix.batch}")
+        place = self.code.let(f"add i64 {skip}, {matrix.offset}")
+        return self.code.let(
+            f"getelementptr {type}, ptr {self.pointer(matrix.buffer)}, i64 {place}")
+
+    def _call(self, call: Call) -> None:
+        """Python evaluates a primitive, given the addresses of its operands and results."""
+        buffers = (*call.operands, *call.results)
+        addresses = self.code.variable("i64", max(2, len(buffers)))
+        for i, buffer in enumerate(buffers):
+            place = self.code.let(f"getelementptr ptr, ptr {addresses}, i64 {i}")
+            self.code.do(f"store ptr {self.pointer(buffer)}, ptr {place}")
+        function = self.code.let("load ptr, ptr %arena")
+        found = self.code.let(f"call i64 {function}(i64 {len(self.calls)}, ptr {addresses})")
+        self.calls.append(call)
+        self._leave_if(self.code.let(f"icmp ne i64 {found}, 0"), str(CALL_FAILED))
+
+
+def elements(nest: Nest) -> int:
+    """How often the innermost loop turns."""
+    return math.prod(nest.rows) * (nest.cols if any(s.sweep for s in nest.stages) else 1)
+
+
+def _work(step: Step) -> int:
+    if isinstance(step, Nest):
+        return work_of(step)
+    return LONG if isinstance(step, Call) else step.count * step.m * step.k * step.n // 4
+
+
+def _all_blocks(plan: Plan) -> Iterator[PlanBlock]:
+    todo = [plan.body]
+    while todo:
+        block = todo.pop()
+        yield block
+        if isinstance(block.end, Branch):
+            todo.extend(block.end.cases.values())
+
+
+def _large_constants(plan: Plan) -> list[Buffer]:
+    """Constants that are too large for the text."""
+    found: dict[Buffer, None] = {}
+    for block in _all_blocks(plan):
+        for step in block.steps:
+            found.update(dict.fromkeys(
+                b for b in _buffers(step) if b.kind == "constant" and b.array is not None
+                and b.array.nbytes > _INLINE_CONSTANT))
+    return list(found)
+
+
+def _buffers(step: Step) -> Iterator[Buffer]:
+    if isinstance(step, Call):
+        yield from step.operands
+    elif isinstance(step, Product):
+        yield from (step.a.buffer, step.b.buffer)
+    else:
+        yield from (s.at.buffer for stage in step.stages for s in stage.statements
+                    if isinstance(s, Load))
+
+
+def _bytes_text(data: np.ndarray | bytes) -> str:
+    """Bytes as LLVM writes them."""
+    found = data if isinstance(data, bytes) else np.ascontiguousarray(data).tobytes()
+    return 'c"' + "".join(f"\\{byte:02X}" for byte in found) + '"'
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGN) * _ALIGN

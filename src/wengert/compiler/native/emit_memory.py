@@ -1,0 +1,207 @@
+"""Addresses, loads and stores of a nest's elements, of one or of a vector of them.
+
+A function's buffers come as pointers. Numbers in addresses are part of the text, or, where the
+text is to serve nests of other sizes, registers read from the function's context:
+
+    context = status, pointers of the buffers, numbers                          (64 bits each)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from ..nest import Access, Buffer, Statement
+from .emit_scalar import BOOL, I64, KINDS, OUT_OF_RANGE, Code, Kind, Ops
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where a statement's elements of one row lie.
+
+    Attributes:
+        kind: of the elements.
+        start: the address of the first column's.
+        stride: from one column to the next, as text; "0" if all are the same.
+        varying: (index statement, bound, stride) triples that differ from column to column.
+    """
+
+    kind: Kind
+    start: str
+    stride: str
+    varying: Sequence[tuple[Statement, str, str]]
+
+
+class Memory:
+    """What a function is given: buffers and numbers.
+
+    Attributes:
+        buffers: the registers of buffers' addresses, in the order of the arguments.
+        numbers: values that a shared function is given.
+    """
+
+    def __init__(self, code: Code, shared: bool) -> None:
+        self.code, self.shared = code, shared
+        self.one = Ops(code)
+        self.buffers: dict[Buffer, str] = {}
+        self.numbers: list[int] = []
+        self._slices: dict[Buffer, str] = {}
+
+    def pointer(self, buffer: Buffer) -> str:
+        found = self.buffers.get(buffer)
+        if found is None:
+            found = self.buffers[buffer] = f"%b{len(self.buffers)}"
+            if self.shared and buffer.kind == "scratch":
+                self._slices[buffer] = self.size(slice_bytes(buffer))
+        return found
+
+    def size(self, value: int) -> str:
+        """A number that other nests may have otherwise."""
+        if not self.shared or value in (0, 1):
+            return str(value)
+        self.numbers.append(value)
+        return f"%n{len(self.numbers) - 1}"
+
+    def prologue(self) -> list[str]:
+        """The lines that read a shared function's context."""
+        lines = []
+        first = 1 + len(self.buffers)
+        for i in range(len(self.numbers)):
+            lines += [f"%n{i}.at = getelementptr i64, ptr %context, i64 {first + i}",
+                      f"%n{i} = load i64, ptr %n{i}.at"]
+        for i, (buffer, name) in enumerate(self.buffers.items(), 1):
+            own = f"{name}.all" if buffer.kind == "scratch" else name
+            lines += [f"{name}.at = getelementptr i64, ptr %context, i64 {i}",
+                      f"{own} = load ptr, ptr {name}.at"]
+            if own is not name:  # a piece's part of it
+                lines += [f"{name}.skip = mul i64 %piece, {self._slices[buffer]}",
+                          f"{name} = getelementptr i8, ptr {own}, i64 {name}.skip"]
+        return lines
+
+    # --- addresses ----------------------------------------------------------------------------
+
+    def linear(self, offset: int, strides: Sequence[int], counters: Sequence[str]) -> str:
+        """offset + sum of strides * counters."""
+        total = self.size(offset)
+        for stride, counter in zip(strides, counters, strict=False):
+            if stride and counter != "0":
+                part = counter if stride == 1 else self.code.let(
+                    f"mul i64 {counter}, {self.size(stride)}")
+                total = part if total == "0" else self.code.let(f"add i64 {total}, {part}")
+        return total
+
+    def place(self, at: Access, indirect: Sequence[tuple[Statement, int, int]],
+              counters: Sequence[str], row_values: dict[Statement, str]) -> Place:
+        """Where a statement's elements lie in a row, given the row loops' variables and the
+        values that are the same in all columns."""
+        kind = KINDS[at.buffer.dtype]
+        position = self.linear(at.offset, at.strides, counters)
+        varying = []
+        for index, bound, stride in indirect:
+            if index in row_values:
+                found = self.index(self.one, row_values[index], KINDS[index.dtype],
+                                   self.size(bound))
+                part = self.code.let(f"mul i64 {found}, {self.size(stride)}")
+                position = self.code.let(f"add i64 {position}, {part}")
+            else:
+                varying.append((index, self.size(bound), self.size(stride)))
+        start = self.pointer(at.buffer)
+        if position != "0":
+            start = self.code.let(f"getelementptr {kind.memory}, ptr {start}, i64 {position}")
+        return Place(kind, start, self.size(column_stride(at.strides, len(counters))), varying)
+
+    def index(self, o: Ops, value: str, kind: Kind, bound: str) -> str:
+        """An index counted from the front, 0 in place of one that is out of bounds."""
+        value = o.cast(value, kind, I64)
+        bound = o.splat(I64, bound)
+        negative = o.compare("slt", I64, value, o.number(I64, 0))
+        counted = o.select(I64, negative, o.binary("add", I64, value, bound), value)
+        bad = o.compare("uge", I64, counted, bound)
+        o.fail(bad, OUT_OF_RANGE)
+        return o.select(I64, bad, o.number(I64, 0), counted)
+
+    def _positions(self, o: Ops, place: Place, column: str, indices: Sequence[str]) -> str:
+        """Each lane's place counted from the row's start."""
+        total = o.number(I64, 0)
+        if place.stride != "0":
+            columns = o.binary("add", I64, o.splat(I64, column), o.steps())
+            total = o.binary("mul", I64, columns, o.splat(I64, place.stride))
+        for value, (index, bound, stride) in zip(indices, place.varying, strict=True):
+            found = self.index(o, value, KINDS[index.dtype], bound)
+            part = o.binary("mul", I64, found, o.splat(I64, stride))
+            total = o.binary("add", I64, total, part)
+        return total
+
+    def _address(self, o: Ops, place: Place, column: str, indices: Sequence[str]) -> str:
+        """The address, or a vector of addresses where elements don't lie side by side."""
+        if not place.varying and (place.stride == "1" or o.lanes == 1):
+            if place.stride == "0" or column == "0":
+                return place.start
+            position = column if place.stride == "1" else self.code.let(
+                f"mul i64 {column}, {place.stride}")
+        else:
+            position = self._positions(o, place, column, indices)
+            if o.lanes > 1:
+                return self.code.let(f"getelementptr {place.kind.memory}, ptr {place.start}, "
+                                     f"{o.type('i64')} {position}")
+        return self.code.let(
+            f"getelementptr {place.kind.memory}, ptr {place.start}, i64 {position}")
+
+    # --- loads and stores ---------------------------------------------------------------------
+
+    def load(self, o: Ops, place: Place, column: str = "0", indices: Sequence[str] = ()) -> str:
+        """Elements from a column on."""
+        kind, type = place.kind, o.type(place.kind.memory)
+        if o.lanes > 1 and place.stride == "0" and not place.varying:
+            return o.splat(kind, self.load(self.one, place))
+        address = self._address(o, place, column, indices)
+        side_by_side = _side_by_side(o, place)
+        if side_by_side and o.mask is None:
+            found = o.let(f"load {type}, ptr {address}, align {kind.size}")
+        else:
+            name, pointers = _masked("load" if side_by_side else "gather", o, kind)
+            found = o.let(f"call {type} @{name}({pointers} {address}, i32 {kind.size}, "
+                          f"{_mask(o)}, {type} zeroinitializer)")
+        return found if kind is not BOOL else o.let(f"trunc {type} {found} to {o.type('i1')}")
+
+    def store(self, o: Ops, place: Place, value: str, column: str = "0",
+              indices: Sequence[str] = ()) -> None:
+        """Elements from a column on; where places coincide, the last one's stays."""
+        kind, type = place.kind, o.type(place.kind.memory)
+        if kind is BOOL:
+            value = o.let(f"zext {o.type('i1')} {value} to {type}")
+        address = self._address(o, place, column, indices)
+        side_by_side = _side_by_side(o, place)
+        if side_by_side and o.mask is None:
+            self.code.do(f"store {type} {value}, ptr {address}, align {kind.size}")
+        else:
+            name, pointers = _masked("store" if side_by_side else "scatter", o, kind)
+            self.code.do(f"call void @{name}({type} {value}, {pointers} {address}, "
+                         f"i32 {kind.size}, {_mask(o)})")
+
+
+def _side_by_side(o: Ops, place: Place) -> bool:
+    return o.lanes == 1 or (place.stride == "1" and not place.varying)
+
+
+def _masked(what: str, o: Ops, kind: Kind) -> tuple[str, str]:
+    """The name of an intrinsic that reads or writes some lanes, and the type of its addresses."""
+    vector = f"v{o.lanes}{f'f{kind.bits}' if kind.sort == 'f' else kind.memory}"
+    if what in ("load", "store"):
+        return f"llvm.masked.{what}.{vector}.p0", "ptr"
+    return f"llvm.masked.{what}.{vector}.v{o.lanes}p0", f"<{o.lanes} x ptr>"
+
+
+def _mask(o: Ops) -> str:
+    return f"{o.type('i1')} {o.mask or o.number(BOOL, True)}"
+
+
+def column_stride(strides: Sequence[int], rows: int) -> int:
+    """The stride along the columns, of strides along that many row loops and then these."""
+    return strides[rows] if len(strides) > rows else 0
+
+
+def slice_bytes(buffer: Buffer) -> int:
+    """The bytes of one piece's part of a scratch buffer: whole cache lines, and one more, so that
+    parts don't begin at the same place of a page."""
+    return -(-buffer.size * buffer.dtype.itemsize // 64) * 64 + 64

@@ -1,0 +1,221 @@
+"""A nest of loops as a native function.
+
+Rows are counted through, and each row's stages done one after the other: statements once, sweeps
+as loops over vectors (`emit_sweep.py`). Memory of the function's own (accumulators, counters) is
+left to LLVM to keep in registers.
+
+A `shared` function serves many nests: sizes, strides and offsets (but 0 and 1) are read from
+where its caller put them, and its work may be split into pieces, for threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from ..nest import Index, Load, Nest, Number, Op, Stage, Statement, Store
+from .emit_elementary import Definitions
+from .emit_memory import Memory, Place
+from .emit_reduce import Accumulator, PlaceAccumulator, accumulator
+from .emit_scalar import KINDS, Code, Kind, Ops
+from .emit_sweep import Sweep, kind_of
+
+CHUNK = 64
+"""Columns are split between threads at multiples of this: whole cache lines, whole vectors."""
+
+FEW = 16
+"""With so few turns of its loops, a function calls elementary functions: it is compiled sooner."""
+
+
+def lanes_of(nest: Nest, bits: int) -> int:
+    """How many numbers a vector has in a nest's sweeps, on a machine with vectors of `bits`."""
+    statements = [s for stage in nest.stages if stage.sweep for s in stage.statements]
+    if any(isinstance(s, Store) and s.how and s.indirect for s in statements):
+        return 1  # the same place may come twice in a vector
+    kinds = [kind_of(s) for s in statements
+             if isinstance(s, Load) or (isinstance(s, Op) and s.name != "cast")]
+    widths = [max(k.bits, 32) for k in kinds if k.sort == "f"] or [k.bits for k in kinds]
+    return bits // max(widths, default=64)
+
+
+class NestFunction:
+    """One nest as text.
+
+    Args:
+        nest: the nest.
+        definitions: collects what the function calls.
+        bits: the width of the machine's vectors.
+        shared: whether numbers are read at run time; else they are part of the text.
+        split: what the pieces divide: "rows", "cols" or "" (nothing).
+
+    Attributes:
+        memory: the buffers and numbers that the function is to be given.
+        code: its text.
+    """
+
+    def __init__(self, nest: Nest, definitions: Definitions, bits: int, *, shared: bool = False,
+                 split: str = "") -> None:
+        self.nest, self.bits, self.shared, self.split = nest, bits, shared, split
+        self.code = Code(definitions)
+        self.memory = Memory(self.code, shared)
+        self.row = self.memory.one
+        self.lanes = lanes_of(nest, bits)
+        if not shared:
+            self.lanes = min(self.lanes, 1 << max(nest.cols - 1, 0).bit_length())
+        self.count = math.prod(nest.rows)
+        self.inline = shared or self.count * -(-nest.cols // self.lanes) > FEW
+        self.values: dict[Statement, str] = {}  # a row's
+        self.totals: dict[Statement, Accumulator | PlaceAccumulator] = {}  # all rows'
+        self.counters: tuple[str, ...] = ()
+        self.first_column, self.stop_column = "0", self.memory.size(nest.cols)
+        self.stages = [Sweep(self, stage) if stage.sweep else stage for stage in nest.stages]
+        self._run()
+
+    def text(self, name: str) -> str:
+        """The function's definition; `name` begins with @."""
+        code, memory = self.code, self.memory
+        if self.shared:
+            head = f"define void {name}(i64 %piece, i64 %pieces, ptr %context)"
+        else:
+            pointers = ", ".join(f"ptr {register}" for register in memory.buffers.values())
+            head = f"define internal i64 {name}({pointers})"
+        given = memory.prologue() if self.shared else []
+        status = ["%status = alloca i64", "store i64 0, ptr %status"] if code.fails else []
+        return "\n".join([f"{head} nounwind {{", "entry:", *code.top, *status, *given,
+                          "br label %start", "start:", *code.lines, *self._leave(), "}", ""])
+
+    def _leave(self) -> list[str]:
+        """The function's last lines: the status is returned, or stored if it isn't 0."""
+        read = ["%result = load i64, ptr %status"] if self.code.fails else []
+        if not self.shared:
+            return [*read, f"ret i64 {'%result' if read else 0}"]
+        if not read:
+            return ["ret void"]
+        return [*read, "%failed = icmp ne i64 %result, 0",
+                "br i1 %failed, label %tell, label %leave", "tell:",
+                "store atomic i64 %result, ptr %context monotonic, align 8", "br label %leave",
+                "leave:", "ret void"]
+
+    # --- loops --------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        """All rows, or the piece's rows or columns; then what they came to in total."""
+        first, stop = "0", self.memory.size(self.count)
+        if self.split == "rows":
+            first, stop = self._share(stop)
+        elif self.split == "cols":
+            self.first_column, self.stop_column = self._columns()
+        for stage in self.stages:
+            self._begin_totals(stage)
+        self.repeat(first, stop, 1, self._one_row)
+        self.counters = ("0",) * len(self.nest.rows)
+        for store, total in self.totals.items():
+            self._store(store, total.result(), total.result_kind, "")
+
+    def _share(self, count: str) -> tuple[str, str]:
+        """The piece's part of so many things: from, to."""
+        let = self.code.let
+        following = let("add i64 %piece, 1")
+        parts = [let(f"mul i64 {count}, {number}") for number in ("%piece", following)]
+        first, stop = (let(f"udiv i64 {part}, %pieces") for part in parts)
+        return first, stop
+
+    def _columns(self) -> tuple[str, str]:
+        """The piece's columns: from, to."""
+        let = self.code.let
+        chunks = let(f"udiv i64 {let(f'add i64 {self.stop_column}, {CHUNK - 1}')}, {CHUNK}")
+        first, stop = (let(f"mul i64 {part}, {CHUNK}") for part in self._share(chunks))
+        return (let(f"call i64 @llvm.smin.i64(i64 {first}, i64 {self.stop_column})"),
+                let(f"call i64 @llvm.smin.i64(i64 {stop}, i64 {self.stop_column})"))
+
+    def repeat(self, first: str, stop: str, step: int, body: Callable[[str], None]) -> None:
+        """`body` for every step-th number from first to below stop."""
+        if first.isdigit() and stop.isdigit() and int(stop) - int(first) <= step:
+            if int(stop) > int(first):
+                body(first)
+            return
+        with self.code.loop(first, stop, step) as i:
+            body(i)
+
+    def _one_row(self, number: str) -> None:
+        self.counters = self._unravel(number)
+        for stage in self.stages:
+            if isinstance(stage, Sweep):
+                stage.run()
+            else:
+                for statement in stage.statements:
+                    self.plain(statement)
+
+    def _unravel(self, number: str) -> tuple[str, ...]:
+        """The variables of the row loops, given how many rows come before."""
+        rows, counters = self.nest.rows, []
+        for d, size in enumerate(rows):
+            after, found = math.prod(rows[d + 1:]), number
+            if size == 1:
+                found = "0"
+            elif after != 1:
+                found = self.code.let(f"udiv i64 {found}, {self.memory.size(after)}")
+            if size != 1 and math.prod(rows[:d]) != 1:
+                found = self.code.let(f"urem i64 {found}, {self.memory.size(size)}")
+            counters.append(found)
+        return tuple(counters)
+
+    # --- statements per row -------------------------------------------------------------------
+
+    def plain(self, s: Statement) -> None:
+        """A statement that is evaluated once per row."""
+        if isinstance(s, Op):
+            self.values[s] = self.row.apply(s.name, KINDS[s.dtype],
+                                            [self.values[x] for x in s.operands],
+                                            [kind_of(x) for x in s.operands])
+        elif isinstance(s, Load):
+            self.values[s] = self.memory.load(self.row, self.place(s))
+        elif isinstance(s, Number):
+            self.values[s] = self.row.number(KINDS[s.dtype], s.value)
+        elif isinstance(s, Store):
+            self._plain_store(s)
+        elif isinstance(s, Index):
+            self.values[s] = self.memory.linear(s.offset, s.strides, self.counters)
+        else:
+            raise AssertionError("a reduction outside of a sweep")
+
+    def _plain_store(self, s: Store) -> None:
+        value, kind = self.values[s.operand], kind_of(s.operand)
+        if s in self.totals:
+            self.totals[s].update(self.row, 0, value, kind, "0")
+        else:
+            self._store(s, value, kind, s.how)
+
+    def _store(self, s: Store, value: str, kind: Kind, how: str) -> None:
+        self.combine(self.row, self.place(s), value, kind, how)
+
+    def place(self, s: Load | Store) -> Place:
+        """Where a statement's elements of this row lie."""
+        return self.memory.place(s.at, s.indirect, self.counters, self.values)
+
+    def combine(self, o: Ops, place: Place, value: str, kind: Kind, how: str, column: str = "0",
+                indices: Sequence[str] = ()) -> None:
+        """Stores a register, combined with what is there if `how` says so."""
+        value = o.cast(value, kind, place.kind)
+        if how:
+            there = self.memory.load(o, place, column, indices)
+            value = o.apply(how, place.kind, [there, value], [place.kind] * 2)
+        self.memory.store(o, place, value, column, indices)
+
+    # --- totals: what all rows add to one number ----------------------------------------------
+
+    def _begin_totals(self, stage: Sweep | Stage) -> None:
+        statements = stage.varying if isinstance(stage, Sweep) else stage.statements
+        for s in statements:
+            if isinstance(s, Store) and s.how and is_total(self.nest, s):
+                found = stage.accumulator(s) if isinstance(stage, Sweep) else accumulator(
+                    self.code, s.how, KINDS[s.at.buffer.dtype], [1])
+                found.reset()
+                self.totals[s] = found
+
+
+def is_total(nest: Nest, s: Store) -> bool:
+    """Whether a store adds all that it is given to one number."""
+    moving = any(stride for stride, size in zip(s.at.strides, (*nest.rows, 2), strict=False)
+                 if size != 1)
+    return not (s.indirect or moving)

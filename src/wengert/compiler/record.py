@@ -1,0 +1,369 @@
+"""Recording: one eager run of a function, noted as a list of lines.
+
+Values stay NumPy arrays and everything runs as ever. Where a primitive is evaluated the recorder of
+the thread is told, and notes a line; it knows arrays by identity. What it does not know was there
+before (a parameter, a closure), or was made of nothing on the way (a constant).
+
+Arrays share memory and are written to; lines are not. So the recorder keeps, for memory that is
+written, the value of the array that owns it: a write gives the owner a new value, and other arrays
+that lie there are read from it anew when they are next used.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.aval import aval_of
+from ..core.handle import Handle, version_of
+from ..core.primitive import Primitive
+from ..interpreters.eager import constant
+from ..interpreters.provenance import Line as Place, user_line
+from ..primitives.layout import cast, permute
+from .program import Constant, Line, Value, answer
+from .views import put_strided, strided
+
+MISSED: Any = object()
+"""What a run of native code gives where it saw what no recorded run had seen."""
+_MOST_BYTES = 1 << 12
+"""How large an array may be that Python looks at as a whole."""
+
+
+class Source:
+    """Where a program's input comes from.
+
+    Attributes:
+        handle: the tensor: an argument, one that was met on the way, or the gradient of one.
+        array: its array when it was first met.
+        value: what stands for it.
+        argument: its place among the arguments that are tensors; None for others.
+        owner: where the leaf comes from whose `.grad` it was; None for others.
+        node: what its cotangents were handed to, at first.
+        version: of its memory, at first.
+    """
+
+    __slots__ = ("argument", "array", "handle", "node", "owner", "value", "version")
+
+    def __init__(self, handle: Any, argument: int | None = None) -> None:
+        self.handle, self.array, self.argument = handle, handle.value, argument
+        self.value, self.node = Value(handle.aval.plain), handle.node
+        self.owner: Source | None = None
+        self.version = version_of(handle)
+
+
+    def release(self) -> None:
+        """Lets go of what belongs to one run alone."""
+        self.array = None
+        if self.argument is not None or self.owner is not None:
+            self.handle = None
+
+
+class Seen:
+    """A look at a number: what Python saw, and where.
+
+    Attributes:
+        value: what it looked at.
+        answer: what it saw.
+        place: the line in the user's program.
+    """
+
+    __slots__ = ("answer", "place", "value")
+
+    def __init__(self, value: Value, seen: Any, place: Place) -> None:
+        self.value, self.answer, self.place = value, seen, place
+
+
+class _Known:
+    """What stands for an array, as of a version of its memory."""
+
+    __slots__ = ("array", "value", "version")
+
+    def __init__(self, array: np.ndarray, value: Value, version: int) -> None:
+        self.array, self.value, self.version = weakref.ref(array), value, version
+
+
+class _Memory:
+    """Memory that is viewed or written to.
+
+    Attributes:
+        root: the array that the program knows it by: its owner, or an input.
+        value: what the root holds now, its dimensions in the order in which they lie there.
+        order: those dimensions; None if there are gaps, so that only the root itself can be read.
+        version: how often it was written.
+    """
+
+    __slots__ = ("order", "root", "value", "version")
+
+    def __init__(self, root: np.ndarray, value: Value) -> None:
+        self.root, self.value, self.version = root, value, 0
+        order = tuple(sorted(range(root.ndim), key=lambda d: -root.strides[d]))
+        self.order = order if root.transpose(order).flags.c_contiguous else None
+
+    @property
+    def moved(self) -> bool:
+        """Whether the dimensions lie in another order than the root has them."""
+        return self.order is not None and self.order != tuple(range(self.root.ndim))
+
+
+class Recorder:
+    """Notes what one run of a function applies. See the text of the module.
+
+    Attributes:
+        notes: lines and looks, in order.
+        sources: what was there before, in the order in which it was met.
+        failed: why the run can't be said in lines; "" if it can.
+        leaves: leaves whose `.grad` was used, with what it was at first.
+    """
+
+    def __init__(self, arguments: Sequence[Any]) -> None:
+        self.notes: list[Line | Seen] = []
+        self.sources: list[Source] = []
+        self.failed = ""
+        self.leaves: dict[int, tuple[Any, Any]] = {}
+        self._known: dict[int, _Known] = {}
+        self._memories: dict[int, _Memory] = {}
+        self._roots: dict[int, np.ndarray | None] = {}
+        for i, handle in enumerate(arguments):
+            self.source(handle, i)
+
+    # --- what interpreters tell -----------------------------------------------------------------
+
+    def note(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any],
+             out: Any) -> None:
+        """Notes an application that has run; `out` is its result, or its results."""
+        if self.failed:
+            return
+        values = [self.value(o, operands) for o in operands]
+        outs = out if primitive.multiple else (out,)
+        results = [Value(o.aval.plain if isinstance(o, Handle) else aval_of(o)) for o in outs]
+        self.notes.append(Line(primitive, values, params, results))
+        for each, value in zip(outs, results, strict=True):
+            self._bind(each.value if isinstance(each, Handle) else each, value)
+
+    def apply(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
+        """The value of a primitive on arrays, noted if any of them depends on the inputs."""
+        out = primitive.evaluate(*operands, **params)
+        if any(type(o) is np.ndarray and self._find(o) is not None for o in operands):
+            out = tuple(map(np.asarray, out)) if primitive.multiple else np.asarray(out)
+            self.note(primitive, operands, params, out)
+        return out
+
+    def wrote(self, primitive: Primitive, x: Any, others: Sequence[Any],
+              params: dict[str, Any]) -> None:
+        """Notes that x was overwritten with primitive(x, *others)."""
+        if self.failed:
+            return
+        operands = (x, *others)
+        values = [self.value(o, operands) for o in operands]
+        found: Any = primitive.abstract(*(v.aval for v in values), **params)
+        value = self._line(primitive, values, params, found)
+        kind = x.aval.dtype
+        if found.dtype is not kind:
+            value = self._line(cast, (value,), {"dtype": kind}, found.with_dtype(kind))
+        self._store(x.value, value)
+
+    def made(self, x: Any) -> None:
+        """Notes that a tensor was made of nothing: its numbers are the same in every run."""
+        self._bind(x.value, _constant(x.value))
+
+    def drew(self, x: Any, generator: Any, call: Any, *operands: Any) -> None:
+        """Notes that a tensor's array is what `call(*arrays)` drew from a generator."""
+        values = [self.value(o, operands) for o in operands]
+        aval = x.aval.plain
+        params = {"call": call, "generator": generator, "aval": aval}
+        self._bind(x.value, self._line(draw, values, params, aval))
+
+    def look(self, x: Any) -> None:
+        """Notes that Python looks at the numbers of a tensor, or of an array."""
+        array = x.value if isinstance(x, Handle) else x
+        if self.failed or (type(x) is np.ndarray and self._find(x) is None):
+            return
+        value = self.value(x, (x,))
+        if isinstance(value, Constant):
+            return
+        place = user_line()
+        if array.nbytes > _MOST_BYTES:
+            self.fail(f"{place} looks at all numbers of a tensor of shape {list(array.shape)}")
+            return
+        self.notes.append(Seen(value, answer(array), place))
+
+    def leaf(self, x: Any) -> None:
+        """Notes that a leaf's `.grad` is about to be read or replaced."""
+        self.leaves.setdefault(id(x), (x, None if x.extra is None else x.extra.grad))
+
+    def fail(self, why: str) -> None:
+        """Gives up: the run goes on, but no program can stand for it."""
+        self.failed = self.failed or why
+
+    def given(self, x: Any) -> Value:
+        """What stands for a tensor that will be given later: a cotangent."""
+        value = Value(x.aval)
+        self._bind(x.value, value)
+        return value
+
+    def knows(self, x: Any) -> bool:
+        """Whether a tensor's numbers have been met, or were made on the way."""
+        return self._find(x.value) is not None
+
+    def shared(self, array: np.ndarray) -> tuple[Source, dict[str, Any]] | None:
+        """The input in whose memory an array lies, and where; None if it lies in none."""
+        root = self._root(array)
+        source = next((s for s in self.sources if s.array is root), None)
+        if source is None:
+            return None
+        region = _region(array, _Memory(root, source.value))
+        if region is None or not root.flags.c_contiguous:
+            self.fail("it returns a part of an input whose memory has gaps")
+            return None
+        return source, region
+
+    # --- what arrays stand for ------------------------------------------------------------------
+
+    def value(self, operand: Any, operands: Sequence[Any]) -> Value:
+        """What an operand (a tensor, an array, a number) stands for."""
+        array = operand.value if isinstance(operand, Handle) else operand
+        if type(array) is not np.ndarray:
+            return _constant(constant(operand, operands))
+        found = self._find(array)
+        if found is not None:
+            return found
+        if isinstance(operand, Handle):
+            return self.source(operand).value
+        value = _constant(array)
+        self._bind(array, value)
+        return value
+
+    def _find(self, array: np.ndarray) -> Value | None:
+        """What is known to stand for an array; None if it was met never before."""
+        known = self._known.get(id(array))
+        if known is not None and known.array() is array:
+            if not self._memories:
+                return known.value
+            memory = self._memories.get(id(self._root(array)))
+            if memory is None or memory.version == known.version:
+                return known.value
+            return self._read(array, memory)
+        if array.base is None:
+            return None
+        root = self._root(array)
+        return None if root is array or self._find(root) is None else (
+            self._read(array, self._memory(root)))
+
+    def _root(self, array: np.ndarray) -> np.ndarray:
+        """The array that the program knows an array's memory by."""
+        owner = _owner(array)
+        if id(owner) not in self._roots:
+            return owner
+        root = self._roots[id(owner)]
+        if root is None:  # several inputs lie there
+            return array
+        return root
+
+    def _bind(self, array: np.ndarray, value: Value) -> None:
+        memory = self._memories.get(id(self._root(array))) if self._memories else None
+        self._known[id(array)] = _Known(array, value, 0 if memory is None else memory.version)
+
+    def source(self, handle: Any, argument: int | None = None) -> Source:
+        """A tensor that was there before, as an input of the program."""
+        source = Source(handle, argument)
+        if argument is None and not (handle.node is None or handle.node.leaf):
+            self.fail("a tensor from outside that has a history is used in it")
+        self.sources.append(source)
+        owner = id(_owner(source.array))
+        self._roots[owner] = None if owner in self._roots else source.array
+        self._bind(source.array, source.value)
+        return source
+
+    def _line(self, primitive: Primitive, values: Sequence[Value], params: dict[str, Any],
+              aval: Any) -> Value:
+        result = Value(aval)
+        self.notes.append(Line(primitive, values, params, (result,)))
+        return result
+
+    # --- memory ---------------------------------------------------------------------------------
+
+    def _memory(self, root: np.ndarray) -> _Memory:
+        memory = self._memories.get(id(root))
+        if memory is None:
+            value = self._find(root)
+            assert value is not None
+            memory = _Memory(root, value)
+            if memory.moved:
+                memory.value = self._permuted(value, memory)
+            self._memories[id(root)] = memory
+        return memory
+
+    def _permuted(self, value: Value, memory: _Memory) -> Value:
+        """A value of the root's with its dimensions as they lie."""
+        order: Any = memory.order
+        shape = [value.aval.shape[d] for d in order]
+        return self._line(permute, (value,), {"dims": order}, value.aval.with_shape(shape))
+
+    def _read(self, array: np.ndarray, memory: _Memory) -> Value:
+        """What an array holds now that lies in memory which was written to."""
+        region = _region(array, memory)
+        if region is None:
+            self.fail("memory is read as another dtype, or with other gaps, than it was written")
+            return memory.value
+        value = self._line(strided, (memory.value,), {"shape": array.shape, **region},
+                           memory.value.aval.with_shape(array.shape))
+        self._known[id(array)] = _Known(array, value, memory.version)
+        return value
+
+    def _store(self, array: np.ndarray, value: Value) -> None:
+        """Has an array, and whatever lies in its memory, hold what was written."""
+        if self._roots.get(id(_owner(array)), array) is None:
+            self.fail("inputs share memory, and it is written to")
+            return
+        memory = self._memory(self._root(array))
+        if array is memory.root:
+            memory.value = self._permuted(value, memory) if memory.moved else value
+        else:
+            region = _region(array, memory)
+            if region is None:
+                self.fail("memory is written as another dtype than it was made as")
+                return
+            memory.value = self._line(put_strided, (memory.value, value), region,
+                                      memory.value.aval)
+        memory.version += 1
+        self._known[id(array)] = _Known(array, value, memory.version)
+
+
+def _constant(array: Any) -> Constant:
+    """A constant of these numbers, which may be written over later on."""
+    array = np.asarray(array)
+    if array.size > 1:
+        raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(array.size, -1)
+        if (raw == raw[0]).all():
+            return Constant(np.broadcast_to(np.array(array.flat[0], array.dtype), array.shape))
+    return Constant(np.array(array))
+
+
+def _owner(array: np.ndarray) -> np.ndarray:
+    """The array that owns an array's memory."""
+    while (base := array.base) is not None:
+        if not isinstance(base, np.ndarray):
+            inner = getattr(base, "base", None)
+            if not isinstance(inner, np.ndarray):
+                return array  # the memory is something else's
+            base = inner
+        array = base
+    return array
+
+
+def _region(array: np.ndarray, memory: _Memory) -> dict[str, Any] | None:
+    """Where an array lies in memory, in elements; None if that can't be said."""
+    root, size = memory.root, array.itemsize
+    offset = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+    if memory.order is None or array.dtype != root.dtype or offset % size or offset < 0 or any(
+            s % size for s in array.strides):
+        return None
+    return {"strides": tuple(s // size for s in array.strides), "offset": offset // size}
+
+
+draw = Primitive("draw", lambda *operands, call, generator, aval: call(*operands),
+                 abstract=lambda *operands, call, generator, aval: aval)
+"""What a call gives that is different every time: random numbers, drawn from a generator."""

@@ -1,0 +1,493 @@
+"""What the scheduler does about each line: notes how its result is worked out, or adds a step.
+
+Elementwise lines, views and gathers are only noted, as recipes. Reductions, products, calls,
+and what writes into parts of an array become roots of groups or steps of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ...core import dtypes
+from ..nest import Buffer, Call
+from ..program import Constant, Line, Value
+from ..views import put_strided, written_region
+from . import recipes
+from .access import Ints, MisfitError, broadcast_steps, dense
+from .group import COSTS, ELEMENTARY, At, Group, Known, Node, Put, Recipe, Root, loops_over
+from .pieces import Pieces, separate
+from .placing import MANY, Steps
+from .products import product
+from .reductions import HOW, ROW, Reduction, neutral, wider
+from .straight import Straight, limit, work
+
+_FEW = 8
+"""Up to this many elements are combined without a loop."""
+_NAMED = frozenset({"where", "erf", "erfc", "sigmoid", "sech2", "gauss"})
+_SAME = frozenset({"contiguous", "clone", "positive", "alias", "reshape", "strided"})
+_LONG_RUN = 4
+"""Fewer tiny lines than this, among others, are not worth a step of their own."""
+
+
+def operation(line: Line) -> str | None:
+    """The name of the operation that an elementwise line is; None if it is none."""
+    primitive = line.primitive
+    if primitive.name == "cast":
+        return "cast"
+    if not primitive.elementwise:
+        return None
+    if primitive.ufunc is not None:
+        return primitive.ufunc.__name__
+    return primitive.name if primitive.name in _NAMED else None
+
+
+def is_alias(line: Line) -> bool:
+    """Whether a line's result has its operand's elements in the same order."""
+    name = line.primitive.name
+    if len(line.operands) != 1 or name not in _SAME:
+        return False
+    x, result = line.operands[0].aval, line.result.aval
+    return x.numpy == result.numpy and x.numel == result.numel and (
+        name != "strided" or (line.params["offset"] == 0 and all(
+            n == 1 or s == t for n, s, t in zip(result.shape, line.params["strides"],
+                                                dense(tuple(result.shape)), strict=True))))
+
+
+def _tiny(line: Line) -> tuple[int, int]:
+    """The size of a line's largest array, and how many statements it comes to; 0 if none."""
+    count = 0 if is_complex(line) else work(line, operation(line))
+    return (max(v.aval.numel for v in (*line.operands, *line.results)), count) if count else (0, 0)
+
+
+def is_complex(line: Line) -> bool:
+    """Whether a line has to do with complex numbers."""
+    return any(v.aval.is_complex for v in (*line.operands, *line.results))
+
+
+class Lines:
+    """Takes lines, one after the other.
+
+    Attributes:
+        steps: what they become.
+        running: the results of the run of tiny lines that is being gathered.
+        chained: results of `put_strided` that only another one needs, to put more into it.
+        pending: by such a result, what it is put into, and what is put.
+        once: values that are needed once.
+        summed: by product that is only needed to be added to something: to what, and the sum.
+        totals: products, and sums of them, whose memory further products are added to.
+    """
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
+        self.running: set[Value] = set()
+        self.pending: dict[Value, tuple[Value, Pieces]] = {}
+        self.chained: set[Value] = set()
+        self.once: set[Value] = set()
+        self.summed: dict[Value, tuple[Value, Value]] = {}
+        self.totals: set[Value] = set()
+
+    def take_all(self, lines: Sequence[Line], later: Iterable[Value] = ()) -> None:
+        """Deals with the lines of a block, of whose results some are needed later."""
+        lines = [line for line in lines if not is_alias(line)]
+        self._look_ahead(lines, later)
+        sizes = [_tiny(line) for line in lines]
+        most = limit([each for each in sizes if each[1]])
+        run: list[Line] = []
+        for line, (size, count) in zip(lines, sizes, strict=True):
+            if line.results[0] in self.totals:
+                continue
+            if count and size <= most and self._free(line):
+                run.append(line)
+                self.running.update(line.results)
+                continue
+            self._run(run, len(lines))
+            run = []
+            self.take(line)
+        self._run(run, len(lines))
+
+    def _look_ahead(self, lines: Sequence[Line], later: Iterable[Value]) -> None:
+        """Finds values that only one line needs, which can take over their memory."""
+        root = self.steps.root
+        uses = Counter(root(v) for line in lines for v in line.operands)
+        uses.update(later)
+        self.once = {value for value, count in uses.items() if count == 1}
+        products = {line.result for line in lines if line.primitive.name in ("mm", "bmm")}
+        for line in lines:
+            if line.primitive is put_strided and line.operands[0] in self.once:
+                self.chained.add(line.operands[0])
+            elif operation(line) == "add":
+                for p, other in (line.operands, line.operands[::-1]):
+                    if p in products and p in self.once and other.aval is p.aval:
+                        self.summed[p] = root(other), line.result
+
+    def _free(self, line: Line) -> bool:
+        """Whether a line's operands are in memory, or worked out in scalars."""
+        steps = self.steps
+        for x in line.operands:
+            root = steps.root(x)
+            if root in self.running or isinstance(root, Constant):
+                continue
+            known = None if root in self.pending else steps.of(root)
+            if known is None or (
+                    known.buffer is None and not isinstance(known.home, Straight)):
+                return False
+        return True
+
+    def _run(self, run: list[Line], whole: int) -> None:
+        """Deals with a run of tiny lines: as scalars, unless they are but a few among others."""
+        self.running.clear()
+        if len(run) < min(_LONG_RUN, whole):
+            for line in run:
+                self.take(line)
+            return
+        steps = self.steps
+        straight = Straight(steps, len(steps.steps))
+        for line in run:
+            straight.take(line, operation(line))
+        straight.index = len(steps.steps)
+        steps.steps.append(straight)
+        for line in run:
+            value = line.result
+            steps.known[value] = Known(value, straight.index, leaves=frozenset((value,)),
+                                       home=straight)
+
+    def take(self, line: Line) -> None:
+        """Deals with a line on its own."""
+        name = line.primitive.name
+        if is_complex(line):
+            self._call(line)
+        elif (found := operation(line)) is not None:
+            self._lazy(line.result, line.operands, recipes.elementwise(found, line),
+                       COSTS.get(found, ELEMENTARY))
+        else:
+            special = _TAKES.get(name)
+            if special is None or special(self, line) is False:
+                self._call(line)
+
+    # --- what is only noted -------------------------------------------------------------------
+
+    def _lazy(self, value: Value, operands: Sequence[Value], recipe: Recipe,
+              cost: int) -> None:
+        """Notes how a value is worked out of others."""
+        steps = self.steps
+        wide = value.aval.numel
+        known = Known(value, recipe=recipe, cost=cost)
+        for x in operands:
+            other = steps.of(x)
+            if x.aval.numel < wide and other.cost >= _FEW and other.recipe is not None:
+                steps.stored(x)  # once, not once for each of the elements that need it
+            known.need = max(known.need, other.need)
+            if other.buffer is None:
+                known.cost = min(known.cost + other.cost, 1 << 20)
+                known.leaves |= other.leaves
+            elif x.aval.numel * _FEW >= wide:
+                known.leaves |= {other.value}
+        if other_leaves := known.leaves:
+            known.leaves = frozenset(v for v in other_leaves if v.aval.numel * _FEW >= wide)
+        steps.known[value] = known
+        if len(known.leaves) > MANY:
+            steps.stored(value)
+
+    def _strided(self, line: Line) -> None:
+        shape, strides = line.params["shape"], line.params["strides"]
+        (x,), offset = line.operands, line.params["offset"]
+        self._lazy(line.result, (x,), recipes.window(x, tuple(shape), tuple(strides), offset), 0)
+        self.steps.known[line.result].view = x, tuple(strides), offset
+
+    def _iota(self, line: Line) -> None:
+        p = line.params
+        self._lazy(line.result, (), recipes.counted(tuple(p["shape"]), p["dim"],
+                                                    p["dtype"].numpy), 1)
+
+    def _number(self, value: Value, found: Any) -> None:
+        self.steps.known[value] = Known(value, recipe=recipes.numbered(value.aval.numpy, found))
+
+    # --- reductions ---------------------------------------------------------------------------
+
+    def _reduce(self, line: Line) -> bool | None:
+        (x,), how = line.operands, HOW[line.primitive.name]
+        shape, dims = tuple(x.aval.shape), line.params["dims"]
+        dtype = line.result.aval.numpy
+        if not x.aval.numel:
+            if how in ("maximum", "minimum") and line.result.aval.numel:
+                return False
+            self._number(line.result, neutral(how, dtype))
+            return None
+        if x.aval.numpy != dtype:
+            x = self._converted(x, dtype)
+        count = prod(shape[d] for d in dims)
+        if count == 1:
+            self._lazy(line.result, (x,), recipes.same(x), 0)
+            return None
+        reduction = Reduction(x, line.result, frozenset(dims), how)
+        if not (reduction.trailing and self._row_reduced(reduction)):
+            self._accumulated(reduction)
+        return None
+
+    def _converted(self, x: Value, dtype: np.dtype[Any]) -> Value:
+        """x in another dtype, as a value of its own."""
+        value = Value(x.aval.with_dtype(dtypes.of(dtype)))
+        self._lazy(value, (x,), recipes.converted(x, dtype), 1)
+        return value
+
+    def _row_reduced(self, reduction: Reduction) -> bool:
+        """Reduces each row to one value, which its turn can go on with."""
+        if reduction.whole and reduction.cols > ROW and not reduction.how.startswith("arg"):
+            return False
+        x, result = reduction.x, reduction.result
+
+        def build(group: Group, fit: Any) -> Generator[tuple[Value, At], Node, None]:
+            node = yield x, At(fit(reduction.places))
+            total = group.add(Node("reduce", result.aval.numpy, reduction.how, (node,)))
+            at = group.dense_at(result.aval.numel)
+            assert at is not None
+            group.nodes[result, at] = total
+
+        known = self.steps.of(x)
+        try:
+            group = self.steps.place(Root(reduction.sizes, build, known.need, reduction.cols,
+                                          full=True))
+        except MisfitError:
+            return False
+        self.steps.known[result] = Known(result, group.index, cost=ELEMENTARY,
+                                         leaves=frozenset((result,)), home=group)
+        return True
+
+    def _accumulated(self, reduction: Reduction) -> None:
+        """Adds up over rows, in memory."""
+        steps, x, result = self.steps, reduction.x, reduction.result
+        total, kind = result, wider(result.aval.numpy, reduction)
+        if kind != result.aval.numpy:
+            total = Value(result.aval.with_dtype(dtypes.of(kind)))
+            x = self._converted(x, kind)
+        buffer = steps.new_buffer(total)
+
+        def build(group: Group, fit: Any) -> Generator[tuple[Value, At], Node, None]:
+            node = yield x, At(fit(reduction.places))
+            group.fills.append((buffer, neutral(reduction.how, kind)))
+            group.put(Put(node, buffer, fit(reduction.targets), how=reduction.how))
+
+        group = steps.place(Root(reduction.sizes, build, steps.of(x).need, full=True))
+        steps.known[total] = Known(total, group.index + 1, leaves=frozenset((total,)),
+                                   buffer=buffer, step=group.index)
+        if total is not result:
+            self._lazy(result, (total,), recipes.converted(total, result.aval.numpy), 1)
+
+    def _arg(self, line: Line) -> bool | None:
+        (x,), (dim,) = line.operands, line.params["dims"]
+        shape = tuple(x.aval.shape)
+        if not x.aval.numel:
+            return False
+        if shape == () or shape[dim] == 1:
+            self._number(line.result, 0)
+            return None
+        reduction = Reduction(x, line.result, frozenset((dim,)), line.primitive.name)
+        reduction.make_trailing()
+        return self._row_reduced(reduction)
+
+    # --- indexing -----------------------------------------------------------------------------
+
+    def _gather(self, line: Line) -> bool | None:
+        x, y = line.operands
+        if y.aval.numpy.kind != "i" or not x.aval.ndim:
+            return False
+        dim, shape = line.params["dim"], tuple(y.aval.shape)
+        table = dense(tuple(x.aval.shape))
+        steps = tuple(0 if d == dim else s for d, s in enumerate(table))
+        self._indexed(line, x, y, tuple(line.result.aval.shape), dense(shape), steps, dim)
+        return None
+
+    def _pick(self, line: Line) -> bool | None:
+        x, y = line.operands
+        if y.aval.numpy.kind != "i" or not x.aval.ndim:
+            return False
+        dim, keep = line.params["dim"], line.params["keepdim"]
+        table = dense(tuple(x.aval.shape))
+        steps = [0 if d == dim else s for d, s in enumerate(table)]
+        places = list(dense(tuple(y.aval.shape)))
+        if not keep:
+            del steps[dim], places[dim]
+        self._indexed(line, x, y, tuple(line.result.aval.shape), tuple(places), tuple(steps),
+                      dim)
+        return None
+
+    def _indexed(self, line: Line, x: Value, y: Value, shape: Ints, places: Ints, steps: Ints,
+                 dim: int, offset: int = 0) -> None:
+        if self.steps.of(x).buffer is None and line.result.aval.numel * 2 > x.aval.numel:
+            self.steps.stored(x)
+        self._lazy(line.result, (x, y), recipes.picked(x, y, shape, places, steps, dim, offset), 2)
+
+    def _index(self, line: Line) -> bool | None:
+        """x at one index array, with whole dimensions beside it."""
+        x, *indices = line.operands
+        place = _one_index(line.params["pattern"], x.aval.ndim)
+        if place is None or len(indices) != 1 or indices[0].aval.numpy.kind != "i":
+            return False
+        index = tuple(indices[0].aval.shape)
+        table, shape = dense(tuple(x.aval.shape)), tuple(line.result.aval.shape)
+        steps = (*table[:place], *(0,) * len(index), *table[place + 1:])
+        places = (*(0,) * place, *dense(index), *(0,) * (x.aval.ndim - place - 1))
+        self._indexed(line, x, indices[0], shape, places, steps, place)
+        return None
+
+    def _index_put(self, line: Line) -> bool | None:
+        """One index array, with whole dimensions beside it."""
+        x, y, *indices = line.operands
+        place = _one_index(line.params["pattern"], x.aval.ndim)
+        if place is None or len(indices) != 1 or indices[0].aval.numpy.kind != "i":
+            return False
+        index = tuple(indices[0].aval.shape)
+        table = dense(tuple(x.aval.shape))
+        whole = (*x.aval.shape[:place], *index, *x.aval.shape[place + 1:])
+        self._scattered(
+            line, whole, (y, broadcast_steps(tuple(y.aval.shape), whole)),
+            (indices[0], (*(0,) * place, *dense(index), *(0,) * (x.aval.ndim - place - 1))),
+            (*table[:place], *(0,) * len(index), *table[place + 1:]),
+            place, "add" if line.params["accumulate"] else "")
+        return None
+
+    def _scatter_add(self, line: Line) -> bool | None:
+        x, y, z = line.operands
+        dim = line.params["dim"]
+        if y.aval.numpy.kind != "i" or not x.aval.ndim:
+            return False
+        shape = tuple(y.aval.shape)
+        if shape[dim] == 1 and shape == tuple(z.aval.shape) and (
+                shape == tuple(1 if d == dim else n for d, n in enumerate(x.aval.shape))):
+            self._lazy(line.result, line.operands, recipes.one_hot(line, dim), 4)
+            return None
+        table = dense(tuple(x.aval.shape))
+        self._scattered(line, shape, (z, dense(tuple(z.aval.shape))), (y, dense(shape)),
+                        tuple(0 if d == dim else s for d, s in enumerate(table)), dim, "add")
+        return None
+
+    def _scattered(self, line: Line, shape: Ints, source: tuple[Value, Ints],
+                   index: tuple[Value, Ints], steps: Ints, dim: int, how: str) -> None:
+        """Copies x and stores in it at places that an index says, in order."""
+        x, steps_ = line.operands[0], self.steps
+        buffer, base = self._begun(line.result, x)
+        bound, stride = x.aval.shape[dim], dense(tuple(x.aval.shape))[dim]
+        loops = loops_over(shape)
+
+        def own(strides: Sequence[int]) -> Ints:
+            return tuple(s for s, n in zip(strides, shape, strict=True) if n != 1)
+
+        def build(group: Group, fit: Any) -> Generator[tuple[Value, At], Node, None]:
+            place = yield index[0], At(fit(own(index[1])))
+            node = yield source[0], At(fit(own(source[1])))
+            group.put(Put(node, buffer, fit(own(steps)), 0, how, ((place, bound, stride),)))
+
+        need = max(base + 1, steps_.of(source[0]).need, steps_.of(index[0]).need)
+        step = base
+        if prod(shape):
+            step = steps_.place(Root(loops, build, need, alone=True)).index
+        self._written(line.result, buffer, step)
+
+    # --- writing parts ------------------------------------------------------------------------
+
+    def _begun(self, value: Value, x: Value) -> tuple[Buffer, int]:
+        """New memory for a value, with x in it."""
+        steps, buffer = self.steps, self.steps.new_buffer(value)
+        base = -1
+        if x.aval.numel:
+            base = steps.copied(x, buffer, alone=steps.of(x).buffer is not None)
+            steps.begun[buffer] = base
+        return buffer, base
+
+    def _written(self, value: Value, buffer: Buffer, step: int) -> None:
+        self.steps.known[value] = Known(value, step + 1, leaves=frozenset((value,)),
+                                        buffer=buffer, step=step)
+
+    def _put(self, line: Line) -> None:
+        """x with y in it: a copy, and then y over it; or several pieces over x."""
+        x, y = line.operands
+        base, pieces = self.pending.pop(x, (x, ()))
+        pieces = (*pieces, (y, written_region(line.params, y.aval)))
+        if line.result in self.chained:
+            self.pending[line.result] = base, pieces
+        else:
+            self._assembled(line.result, base, pieces)
+
+    def _assembled(self, value: Value, base: Value, pieces: Pieces) -> None:
+        """Memory with pieces in it, and between them what was in another value."""
+        apart = separate(pieces, tuple(value.aval.shape))
+        if apart and sum(y.aval.numel for y, _ in pieces) == value.aval.numel:
+            buffer, step = self.steps.new_buffer(value), -1
+        else:
+            buffer, step = self._begun(value, base)
+        last = start = step
+        for y, region in pieces:
+            if y.aval.numel:
+                step = self.steps.copied(y, buffer, region.strides, region.offset, start + 1)
+                last = max(last, step)
+                start = start if apart else last
+        self._written(value, buffer, last)
+
+    # --- steps --------------------------------------------------------------------------------
+
+    def _product(self, line: Line) -> bool | None:
+        if line.result.aval.numpy.kind != "f" or line.result.aval.numpy.itemsize < 4:
+            return False
+        if not (line.result.aval.numel and line.operands[0].aval.numel):
+            self._number(line.result, 0)
+            return None
+        steps, result = self.steps, line.result
+        other, total = self.summed.get(result, (result, result))
+        if other in self.totals and other in self.once and total is not result:
+            buffer = steps.of(other).buffer
+            assert buffer is not None
+        else:
+            total, buffer = result, steps.new_buffer(result)
+        steps.steps.append(product(steps, line, buffer, accumulate=total is not result))
+        self._written(total, buffer, len(steps.steps) - 1)
+        if total is not result or total in self.once:
+            self.totals.add(total)
+        return None
+
+    def _call(self, line: Line) -> None:
+        """Has Python evaluate the line."""
+        steps = self.steps
+        operands = tuple(map(self._shaped, line.operands))
+        results = tuple(steps.new_buffer(v, tuple(v.aval.shape)) for v in line.results)
+        steps.steps.append(Call(line.primitive, operands, line.params, results))
+        for value, buffer in zip(line.results, results, strict=True):
+            self._written(value, buffer, len(steps.steps) - 1)
+
+    def _shaped(self, x: Value) -> Buffer:
+        """Memory that holds a value, and says that it is of its shape."""
+        buffer, shape = self.steps.stored(x).buffer, tuple(x.aval.shape)
+        assert buffer is not None
+        if buffer.shape == shape:
+            return buffer
+        copy = Buffer(buffer.dtype, buffer.size, "temporary", shape=shape)
+        self.steps.moved(x, copy)
+        return copy
+
+
+def _one_index(pattern: tuple[Any, ...], ndim: int) -> int | None:
+    """The dimension that the only index array stands for, all others being whole."""
+    if pattern.count(0) != 1 or any(type(p) is int and p for p in pattern):
+        return None
+    place = pattern.index(0)
+    whole = (None, None, None)
+    before, after = pattern[:place], pattern[place + 1:]
+    if any(p is not Ellipsis and p != whole for p in (*before, *after)) or (
+            None in (*before, *after)):
+        return None
+    if Ellipsis in before:
+        return ndim - 1 - len(after)
+    return len(before)
+
+
+_TAKES: dict[str, Callable[[Lines, Line], bool | None]] = {
+    **dict.fromkeys(HOW, Lines._reduce), "argmax": Lines._arg, "argmin": Lines._arg,
+    "strided": Lines._strided, "put_strided": Lines._put, "iota": Lines._iota,
+    "gather": Lines._gather, "pick": Lines._pick, "index": Lines._index,
+    "index_put": Lines._index_put, "scatter_add": Lines._scatter_add,
+    "mm": Lines._product, "bmm": Lines._product}
+"""What is done about lines by the primitive's name; False says that the line must be called."""
