@@ -1,18 +1,24 @@
 """How the measurements are made: all peers in turn within every round."""
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
-from math import ceil, isclose, isnan
+from math import ceil, isnan
 from subprocess import SubprocessError
 from time import perf_counter
+from typing import Any
 
-from weight import weigh
-from workloads import ALONE, OURS, WORKLOADS, Step, Workload, build
+import numpy as np
+import numpy.typing as npt
+
+from rows import ROWS
+from weight import First, first, weigh
+from workloads import ALONE, COMPILED, CPP, Step, Workload, build
 
 LEAST_SECONDS = 0.02  # of a sample
+COMPILERS = (COMPILED, "compile", "jax")
 FAILURES = (
     ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, MemoryError,
     OSError, RuntimeError, SubprocessError, TypeError, ValueError,
@@ -27,12 +33,13 @@ class Result:
     name: str
     times: Samples = field(default_factory=dict)
     peaks: Samples = field(default_factory=dict)
+    firsts: Mapping[str, First] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
     def work(self) -> Workload:
         """The work itself."""
-        return WORKLOADS[self.name]
+        return ROWS[self.name]
 
     @property
     def judged(self) -> Samples:
@@ -41,7 +48,7 @@ class Result:
 
     def ratios(self, peer: str) -> list[float]:
         """Ours to the peer's, round by round."""
-        pairs = zip(self.judged.get(OURS, ()), self.judged.get(peer, ()), strict=False)
+        pairs = zip(self.judged.get(self.work.ours, ()), self.judged.get(peer, ()), strict=False)
         return [ours / theirs for ours, theirs in pairs]
 
 
@@ -80,36 +87,56 @@ def in_turn(rounds: int, per: int, samplers: Mapping[str, Callable[[], float]]) 
     return samples
 
 
+def arrays(result: Any) -> Iterator[npt.NDArray[Any]]:
+    """Give the numbers that a step computed, of whatever library."""
+    if isinstance(result, (list, tuple)):
+        for each in result:
+            yield from arrays(each)
+    elif hasattr(result, "detach"):
+        yield np.array(result.detach().numpy())
+    elif hasattr(result, "__array__"):
+        yield np.array(result)
+
+
+def far(ours: Sequence[npt.NDArray[Any]], theirs: Sequence[npt.NDArray[Any]]) -> bool:
+    """Whether two sides computed different things."""
+    if [each.shape for each in ours] != [each.shape for each in theirs]:
+        return True
+    return any(
+        np.abs(a - b).max(initial=0) > (1e-8 if b.dtype == "float64" else 1e-3)
+        * np.abs(b).max(initial=1e-30) for a, b in zip(ours, theirs, strict=True)
+    )  # fmt: skip
+
+
 def set_up(result: Result, peers: Sequence[str]) -> dict[str, Step]:
     """Build and warm up the work of all peers; note who fails or computes something else."""
     steps: dict[str, Step] = {}
-    values: dict[str, float] = {}
+    known: list[npt.NDArray[Any]] = []
     for peer in peers:
         try:
             if step := build(result.work, peer):
-                value = step()
+                found = [] if peer in ("numpy", ALONE) else list(arrays(step()))
                 step()
                 steps[peer] = step
-                if peer not in ("numpy", ALONE) and hasattr(value, "sum"):
-                    values[peer] = value.sum().item()
+                if known and found and far(found, known):
+                    result.notes.append(f"{result.name}, {peer}: the numbers differ")
+                known = known or found
         except FAILURES as error:  # the others can still be measured
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             result.notes.append(f"{result.name}, {peer}: {reason}")
-    if any(not isclose(value, min(values.values()), rel_tol=1e-3) for value in values.values()):
-        result.notes.append(f"{result.name}: the values differ: {values}")
     return steps
 
 
 def times(result: Result, peers: Sequence[str], rounds: int) -> Samples:
     """Time the work of all peers."""
-    steps = set_up(result, [*peers, ALONE] if OURS in peers else peers)
+    steps = set_up(result, [*peers, ALONE] if result.work.ours in peers else peers)
     samplers = {peer: partial(sample, step, calibrated(step)) for peer, step in steps.items()}
     return in_turn(rounds, result.work.per, samplers)
 
 
 def peaks(result: Result, peers: Sequence[str], rounds: int) -> Samples:
     """Peak memory of all peers of whom it can be had."""
-    able = [peer for peer in (result.times or peers) if peer not in ("numpy", ALONE)]
+    able = [peer for peer in (result.times or peers) if peer not in ("numpy", CPP, ALONE)]
     samplers = {peer: partial(weigh, result.name, peer) for peer in able}
     samples = in_turn(rounds, result.work.per, samplers)
     failed = {peer for peer, values in samples.items() if isnan(sum(values))}
@@ -125,4 +152,6 @@ def measured(name: str, peers: Sequence[str], rounds: int, weigh_all: bool) -> R
         result.times = times(result, peers, rounds)
     if result.work.weighed and (weigh_all or not result.work.timed):
         result.peaks = peaks(result, peers, 1 if result.work.timed else 3)
+    if result.work.ours == COMPILED and weigh_all:
+        result.firsts = {peer: first(name, peer) for peer in COMPILERS if peer in result.times}
     return result

@@ -10,10 +10,12 @@ from statistics import median, quantiles
 
 from environment import CORES
 from measure import LEAST_SECONDS, Result
-from workloads import ALONE, OURS
+from workloads import ALONE, COMPILED, CPP, OURS
 
 TITLES = {
     OURS: "wengert",
+    COMPILED: "wengert.compile",
+    CPP: "C++ by hand",
     "torch": "PyTorch eager",
     "compile": "torch.compile",
     "jax": "jax.jit",
@@ -38,6 +40,14 @@ Repeat with `make bench`, or `python bench/run.py` and the choices that `--help`
 - "Gradient" stands for the value and its gradient, forward and backward.
 - "times f" is what value and gradient cost, in units of the function alone, both by ourselves;
   the theory of the cheap gradient says at most 4 for large arrays.
+- In the table of compiled work, the work is the value and its gradients (or as its line says),
+  by ourselves in one function given to `wengert.compile`. "aim" is the ratio that we want; a bold
+  one misses it. "First call" is the whole first call of a fresh process, all compiling and loading
+  of compilers included, with empty caches on disk; in brackets, with ours full. Where the work is a
+  loop of many steps, jax has it as `lax.scan`, everyone else as Python's loop. Everyone uses its
+  own library's layer norm, gelu, cross entropy and convolution where it has them. C++ by hand is
+  `bench/cpp`, built with `-O3 -march=native`, on one thread.
+- All sides' results, gradients included, are compared before they are timed.
 - jax.jit compiles the work once and then runs it without Python. An empty cell says that the work
   has no such form.
 - The floor is numpy alone: copying the 10 million numbers once, or importing numpy.
@@ -68,7 +78,13 @@ def compared(result: Result, peer: str) -> str:
     if peer not in result.judged:
         return ""
     theirs, ratios = figure(result, peer), result.ratios(peer)
-    return f"{median(ratios):.2f} of {theirs}" if ratios else theirs
+    if not ratios:
+        return theirs
+    ratio, aim = median(ratios), result.work.targets.get(peer)
+    digits = f"{ratio:.3g}" if ratio < 1000 else f"{ratio:.0f}"
+    if aim is None:
+        return f"{digits} of {theirs}"
+    return f"{digits if ratio <= aim else f'**{digits}**'} of {theirs}, aim {aim}"
 
 
 def verdict(result: Result) -> list[str]:
@@ -87,7 +103,7 @@ def peaks(result: Result, peers: Sequence[str]) -> str:
         return ""
     known = {peer: median(values) / 2**20 for peer, values in result.peaks.items()}
     sizes = {peer: f"{peak:.0f}" if peak >= 1 else "< 1" for peer, peak in known.items()}
-    return " / ".join(sizes.get(peer, "none") for peer in peers if peer != "numpy")
+    return " / ".join(sizes.get(peer, "none") for peer in peers if peer not in ("numpy", CPP))
 
 
 def times_function(result: Result) -> str:
@@ -98,17 +114,30 @@ def times_function(result: Result) -> str:
 
 def row(result: Result, peers: Sequence[str]) -> list[str]:
     """Write one line's cells."""
-    ours = figure(result, OURS) if OURS in result.judged else ""
-    others = [compared(result, peer) for peer in peers if peer != OURS]
-    return [result.work.title, ours, *others, *verdict(result), times_function(result),
+    ours = figure(result, result.work.ours) if result.work.ours in result.judged else ""
+    others = [compared(result, peer) for peer in peers if peer != result.work.ours]
+    last = [firsts(result)] if result.work.ours == COMPILED else verdict(result)
+    return [result.work.title, ours, *others, *last, times_function(result),
             peaks(result, peers)]
 
 
-def table(results: Sequence[Result], peers: Sequence[str]) -> str:
-    """Write all lines, aligned, in Markdown."""
-    others = [TITLES[peer] for peer in peers if peer != OURS]
-    head = ["work", TITLES[OURS], *others, "quartiles", "target", "reached", "times f", "peak MiB"]
-    rows = [head, ["---"] * len(head), *(row(result, peers) for result in results)]
+def firsts(result: Result) -> str:
+    """Write how long first calls took, ours also with what is cached on disk."""
+    return ", ".join(
+        f"{TITLES[peer]} {first.cold:.2f}" + (f" ({first.warm:.2f})" if peer == COMPILED else "")
+        for peer, first in result.firsts.items()
+    )
+
+
+def table(results: Sequence[Result], peers: Sequence[str], ours: str) -> str:
+    """Write the lines of one of our sides, aligned, in Markdown."""
+    apart = (COMPILED, CPP) if ours == OURS else ()
+    peers = [ours, *(peer for peer in peers if peer not in (ours, *apart))]
+    others = [TITLES[peer] for peer in peers[1:]]
+    last = ["first call, s"] if ours == COMPILED else ["quartiles", "target", "reached"]
+    head = ["work", TITLES[ours], *others, *last, "times f", "peak MiB"]
+    some = [result for result in results if result.work.ours == ours]
+    rows = [head, ["---"] * len(head), *(row(result, peers) for result in some)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (" | ".join(map(str.ljust, cells, widths)) for cells in rows)
     return "\n".join(f"| {line} |" for line in lines)
@@ -125,7 +154,7 @@ def processor() -> str:
 def versions() -> str:
     """Name the libraries at work."""
     found = []
-    for package in (OURS, "numpy", "scipy", "torch", "jax", "jaxlib"):
+    for package in (OURS, "numpy", "scipy", "llvmlite", "torch", "jax", "jaxlib"):
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
@@ -141,9 +170,11 @@ def machine() -> str:
 
 
 def report(results: Sequence[Result], peers: Sequence[str], notes: Sequence[str]) -> str:
-    """Write the table and the notes."""
+    """Write the tables and the notes."""
     every = [*notes, *(note for result in results for note in result.notes)]
-    return "\n".join([table(results, peers), *[""][: len(every)], *(f"- {each}" for each in every)])
+    sides = [ours for ours in (OURS, COMPILED) if any(each.work.ours == ours for each in results)]
+    tables = "\n\n".join(table(results, peers, ours) for ours in sides)
+    return "\n".join([tables, *[""][: len(every)], *(f"- {each}" for each in every)])
 
 
 def page(body: str, rounds: int) -> str:

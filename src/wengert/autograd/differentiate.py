@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.handle import GradSlot, Handle, wrap
-from ..core.levels import deepest, entered, here, modes
+from ..core.levels import deepest, entered, here, made, modes
 from ..interpreters import backward as engine
 from ..interpreters.batching import Batch, batch_of, stacked
 from ..interpreters.tape import AccumulateGrad
@@ -234,7 +234,7 @@ def _result(x: Any, i: int, g: Any, unused: bool, materialize: bool) -> Any:
     if g is not None:
         return wrap(g if engine.is_own(sys.getrefcount(g), g) else np.array(g))
     if materialize:
-        return wrap(x.aval.zeros(), x.aval)
+        return made(wrap(x.aval.zeros(), x.aval))
     if not unused:
         raise RuntimeError(f"The differentiated Tensor at index {i} appears to not have been used "
                            "in the graph. Set allow_unused=True if this is the desired behavior.")

@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.handle import Handle
 from ..core.levels import here
-from ..core.pytrees import flatten
 from .ending import Ending
 from .executable import Executable
 from .expand import expand
@@ -152,7 +150,10 @@ class Case:
         inputs = [_dense(handle.value) for handle in handles]
         outputs = self._outputs(inputs, handles)
         states = [g.get_state() for g in self._generators]
-        code = executable(inputs, outputs)
+        try:
+            code = executable(inputs, outputs)
+        except Exception:  # noqa: BLE001 - the function itself will raise it, at the user's line
+            code = -1
         if code < 0:
             for generator, state in zip(self._generators, states, strict=True):
                 generator.set_state(state)
@@ -177,8 +178,6 @@ class _End:
         self.saved = places[len(ending.values):]
         self._runner: Runner | None = None
         ending.tensors = []
-        returned = [number for tensor, number in ending.returned if tensor]
-        self.differentiable = [] if way is None else [returned.index(i) for i in way.results]
 
     def leave(self, find: Any, outputs: Sequence[np.ndarray], again: Any) -> Any:
         """Leaves behind what the ending says; returns what the function returns."""
@@ -205,9 +204,7 @@ class _End:
                 raise RuntimeError("the derivative of a derivative goes through a compiled "
                                    "function that writes to tensors from outside; call it "
                                    "uncompiled")
-            result = again()
-            leaves = [x for x in flatten(result)[0] if isinstance(x, Handle)]
-            return inputs, [leaves[i] for i in self.differentiable]
+            return inputs, self.ending.found(again(), way.results)
 
         return CompiledFunctionBackward.of(
             way, self._runner, anew, kept, inputs, [v.aval for v in way.cotangents])

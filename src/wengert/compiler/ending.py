@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.handle import Alias, Handle, storage_of, version_of, wrap
-from ..core.pytrees import Spec
+from ..core.levels import unrecorded
+from ..core.pytrees import Spec, flatten
 from ..interpreters.tape import AccumulateGrad, leaf_node
 from ..interpreters.views import follow
 from .program import Value
@@ -32,21 +33,24 @@ class Fresh(NamedTuple):
 
 
 class View(NamedTuple):
-    """A tensor in the memory of another result, and what leads there."""
+    """A tensor in the memory of another result, what leads there, and whether its history is
+    recorded."""
 
     of: int
     chain: tuple[Any, ...]
+    recorded: bool
 
 
 class Sharing(NamedTuple):
-    """A tensor without history in the memory of an input."""
+    """A tensor without history in the memory of an input, or of another result."""
 
-    source: Source
+    of: Source | int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     offset: int
 
 
+_ORIGINS = ("", "multiple", "no_grad")
 Result = Fresh | View | Sharing | Source
 
 
@@ -84,6 +88,9 @@ class Ending:
         leaves: Sequence[Any]
         self.spec: Spec
         leaves, self.spec = returned
+        self._roots: dict[int, int] = {}
+        for x in sorted((x for x in leaves if isinstance(x, Handle)), key=_size):
+            self._number(x)  # those first in whose memory others may lie
         self.before, self.grads = self._leaves()
         self.returned: list[tuple[bool, Any]] = [
             (True, self._number(x)) if isinstance(x, Handle) else (False, x) for x in leaves]
@@ -108,18 +115,36 @@ class Ending:
 
     def _result(self, x: Any) -> Result:
         source = self._sources.get(id(x))
+        if source is None and not self._run.knows(x):
+            source = self._sources[id(x)] = self._run.source(x)
         if source is not None:
             return source
         if x.aval.level is not None:
             self._run.fail("it returns a tensor of a transform that is in force outside")
         alias = x.alias
-        if alias is not None and alias.base is not None and alias.origin == "":
-            return View(self._number(alias.base), alias.chain)
-        shared = self._run.shared(x.value)
-        if shared is not None:
-            source, region = shared
-            return Sharing(source, x.value.shape, region["strides"], region["offset"])
-        return Fresh(self._output(self._run.value(x, (x,))), isinstance(x.node, AccumulateGrad))
+        if alias is not None and alias.base is not None and alias.origin in _ORIGINS:
+            return View(self._number(alias.base), alias.chain, alias.origin != "no_grad")
+        shared = self._sharing(x.value)
+        return shared or Fresh(self._output(self._run.value(x, (x,))), isinstance(x.node, AccumulateGrad))
+
+    def _sharing(self, array: np.ndarray) -> Sharing | None:
+        """Where in the memory of an input, or of a result before it, a result lies."""
+        source = self._run.shared(array)
+        of: Source | int | None = None
+        if source is not None:
+            of, root = source, source.array
+        else:
+            root = self._run.root(array)
+            of = self._roots.get(id(root))
+            if of is None:
+                self._roots[id(root)] = len(self.results)
+                return None
+            root = self.tensors[of].value
+        region = self._run.region(array, root)
+        if region is None:
+            self._run.fail("it returns parts of memory that has gaps")
+            return None
+        return Sharing(of, array.shape, region["strides"], region["offset"])
 
     def _output(self, value: Value) -> int:
         self.values.append(value)
@@ -161,6 +186,17 @@ class Ending:
                 self._run.fail("a tensor from outside is given a history, or is asked for its "
                                "gradient, in it")
 
+    def found(self, returned: Any, numbers: Sequence[int]) -> list[Any]:
+        """The results of these numbers in what another run returned."""
+        found: dict[int, Any] = {}
+        for x, (tensor, number) in zip(flatten(returned)[0], self.returned, strict=True):
+            if tensor:
+                result = self.results[number]
+                found[number] = x
+                if isinstance(result, View):
+                    found.setdefault(result.of, x._base)
+        return [found[number] for number in numbers]
+
     # --- doing the same again -------------------------------------------------------------------
 
     def leave(self, find: Find, arrays: Arrays, places: Sequence[int],
@@ -189,6 +225,10 @@ class Ending:
         return self.spec.unflatten([made[x] if tensor else x for tensor, x in self.returned])
 
 
+def _size(x: Any) -> int:
+    return -int(x.aval.numel)
+
+
 def _made(result: Result, find: Find, arrays: Arrays, places: Sequence[int],
           made: list[Any]) -> Any:
     """A result as a tensor."""
@@ -198,9 +238,11 @@ def _made(result: Result, find: Find, arrays: Arrays, places: Sequence[int],
             out.node = leaf_node(out)
         return out
     if isinstance(result, View):
-        return follow(result.chain, made[result.of])
+        if result.recorded:
+            return follow(result.chain, made[result.of])
+        return unrecorded(follow, result.chain, made[result.of])
     if isinstance(result, Sharing):
-        handle = find(result.source)
+        handle = made[result.of] if isinstance(result.of, int) else find(result.of)
         size = handle.value.itemsize
         out = wrap(np.ndarray(result.shape, handle.value.dtype, handle.value,
                               result.offset * size, [s * size for s in result.strides]))

@@ -120,6 +120,8 @@ def _run(call: Call, addresses: int, errors: dict[int, BaseException]) -> int:
 
 def _array(buffer: Buffer, address: int | None) -> np.ndarray:
     """The array that a buffer holds."""
+    if not buffer.size:
+        return np.empty(buffer.shape, buffer.dtype)
     size = buffer.size * buffer.dtype.itemsize
-    memory = (ctypes.c_char * size).from_address(address or 0)
-    return np.ndarray(buffer.shape, buffer.dtype, memory)
+    memory = memoryview((ctypes.c_char * size).from_address(address or 0)).cast("B")
+    return np.frombuffer(memory, buffer.dtype).reshape(buffer.shape)

@@ -49,8 +49,12 @@ class Pullback:
         self.spent = any(node.saved is FREED for node in nodes)
         if any(node.extra is not None for node in nodes):
             run.fail("a tensor of it has hooks, or retains its gradient")
-        if not (self.spent or run.failed):
+        if self.spent or run.failed:
+            return
+        try:
             self._trace(run, tensors, ones)
+        except RuntimeError as error:
+            run.fail(f"its derivative can't be taken: {error}")
 
     def _trace(self, run: Recorder, tensors: Sequence[Any], ones: Sequence[Any]) -> None:
         start = len(run.notes)

@@ -85,6 +85,20 @@ class _Known:
         self.array, self.value, self.version = weakref.ref(array), value, version
 
 
+class _Root:
+    """What memory is known by whose owner is not: an array in it.
+
+    Attributes:
+        shared: whether several inputs lie there.
+    """
+
+    __slots__ = ("array", "owner", "shared")
+
+    def __init__(self, owner: np.ndarray, array: np.ndarray) -> None:
+        self.owner, self.array = weakref.ref(owner), weakref.ref(array)
+        self.shared = False
+
+
 class _Memory:
     """Memory that is viewed or written to.
 
@@ -125,7 +139,7 @@ class Recorder:
         self.leaves: dict[int, tuple[Any, Any]] = {}
         self._known: dict[int, _Known] = {}
         self._memories: dict[int, _Memory] = {}
-        self._roots: dict[int, np.ndarray | None] = {}
+        self._roots: dict[int, _Root] = {}
         for i, handle in enumerate(arguments):
             self.source(handle, i)
 
@@ -164,6 +178,11 @@ class Recorder:
         if found.dtype is not kind:
             value = self._line(cast, (value,), {"dtype": kind}, found.with_dtype(kind))
         self._store(x.value, value)
+
+    def meet(self, x: Any) -> None:
+        """Notes a tensor that is about to be written to, as it is."""
+        if x.aval.level is None:
+            self.value(x, (x,))
 
     def made(self, x: Any) -> None:
         """Notes that a tensor was made of nothing: its numbers are the same in every run."""
@@ -208,17 +227,15 @@ class Recorder:
         """Whether a tensor's numbers have been met, or were made on the way."""
         return self._find(x.value) is not None
 
-    def shared(self, array: np.ndarray) -> tuple[Source, dict[str, Any]] | None:
-        """The input in whose memory an array lies, and where; None if it lies in none."""
-        root = self._root(array)
-        source = next((s for s in self.sources if s.array is root), None)
-        if source is None:
-            return None
-        region = _region(array, _Memory(root, source.value))
-        if region is None or not root.flags.c_contiguous:
-            self.fail("it returns a part of an input whose memory has gaps")
-            return None
-        return source, region
+    def shared(self, array: np.ndarray) -> Source | None:
+        """The input in whose memory an array lies; None if it lies in none."""
+        root = self.root(array)
+        return next((s for s in self.sources if s.array is root), None)
+
+    def region(self, array: np.ndarray, root: np.ndarray) -> dict[str, Any] | None:
+        """Where an array lies in another that is laid out densely; None if that can't be said."""
+        return _region(array, _Memory(root, Value(aval_of(root)))) if (
+            root.flags.c_contiguous) else None
 
     # --- what arrays stand for ------------------------------------------------------------------
 
@@ -242,28 +259,37 @@ class Recorder:
         if known is not None and known.array() is array:
             if not self._memories:
                 return known.value
-            memory = self._memories.get(id(self._root(array)))
+            memory = self._memories.get(id(self.root(array)))
             if memory is None or memory.version == known.version:
                 return known.value
             return self._read(array, memory)
         if array.base is None:
             return None
-        root = self._root(array)
+        root = self.root(array)
         return None if root is array or self._find(root) is None else (
             self._read(array, self._memory(root)))
 
-    def _root(self, array: np.ndarray) -> np.ndarray:
+    def root(self, array: np.ndarray) -> np.ndarray:
         """The array that the program knows an array's memory by."""
         owner = _owner(array)
-        if id(owner) not in self._roots:
+        root = self._roots.get(id(owner))
+        if root is None or root.owner() is not owner:
             return owner
-        root = self._roots[id(owner)]
-        if root is None:  # several inputs lie there
-            return array
-        return root
+        found = root.array()
+        return array if found is None or root.shared else found
+
+    def _rooted(self, array: np.ndarray) -> None:
+        """Has memory be known by an array, if its owner is not known itself."""
+        owner = _owner(array)
+        known, root = self._known.get(id(owner)), self._roots.get(id(owner))
+        if (known is None or known.array() is not owner) and (
+                root is None or root.owner() is not owner):
+            self._roots[id(owner)] = _Root(owner, array)
 
     def _bind(self, array: np.ndarray, value: Value) -> None:
-        memory = self._memories.get(id(self._root(array))) if self._memories else None
+        if array.base is not None:
+            self._rooted(array)
+        memory = self._memories.get(id(self.root(array))) if self._memories else None
         self._known[id(array)] = _Known(array, value, 0 if memory is None else memory.version)
 
     def source(self, handle: Any, argument: int | None = None) -> Source:
@@ -272,8 +298,12 @@ class Recorder:
         if argument is None and not (handle.node is None or handle.node.leaf):
             self.fail("a tensor from outside that has a history is used in it")
         self.sources.append(source)
-        owner = id(_owner(source.array))
-        self._roots[owner] = None if owner in self._roots else source.array
+        owner = _owner(source.array)
+        root = self._roots.get(id(owner))
+        if root is not None and root.owner() is owner:
+            root.shared = True
+        else:
+            self._roots[id(owner)] = _Root(owner, source.array)
         self._bind(source.array, source.value)
         return source
 
@@ -315,10 +345,16 @@ class Recorder:
 
     def _store(self, array: np.ndarray, value: Value) -> None:
         """Has an array, and whatever lies in its memory, hold what was written."""
-        if self._roots.get(id(_owner(array)), array) is None:
+        owner = _owner(array)
+        found = self._roots.get(id(owner))
+        if found is not None and found.owner() is owner and found.shared:
             self.fail("inputs share memory, and it is written to")
             return
-        memory = self._memory(self._root(array))
+        root = self.root(array)
+        if self._find(root) is None:
+            self.fail("memory is written to of which only a part is known")
+            return
+        memory = self._memory(root)
         if array is memory.root:
             memory.value = self._permuted(value, memory) if memory.moved else value
         else:

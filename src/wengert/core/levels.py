@@ -310,6 +310,13 @@ def bare(x: Handle) -> bool:
     return here.recorder is None and without_history(x)
 
 
+def made(x: Any) -> Any:
+    """A tensor whose numbers depend on nothing, of which a recorder is told."""
+    if here.recorder is not None:
+        here.recorder.made(x)
+    return x
+
+
 def numbers(x: Any) -> np.ndarray:
     """All the numbers that a tensor (or an array) holds, of every example if there are several."""
     while isinstance(x, Handle):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.handle import Handle, wrap
+from ..core.levels import made
 from ..core.pytrees import Spec, flatten, spread
 from ..interpreters.batching import Batch
 from ..interpreters.custom import Custom, bind
@@ -324,7 +325,7 @@ class _JVP(_Call):
 def _zero(x: Any) -> Any:
     if not isinstance(x, Handle):
         return 0.0 if isinstance(x, (int, float)) else None
-    return wrap(x.aval.zeros())
+    return made(wrap(x.aval.zeros()))
 
 
 def _as_tangent(t: Any, out: Any) -> Any:

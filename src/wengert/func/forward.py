@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..core.handle import Handle, as_handle, plain_aval, wrap
-from ..core.levels import entered
+from ..core.levels import entered, here, made
 from ..core.pytrees import flatten
 from ..interpreters.backward import is_own
 from ..interpreters.forward import Forward
 from ..interpreters.pullback import check_tangent
+from ..primitives.layout import clone
 from . import arguments
 from .arguments import left, lowered
 from .reverse import vjp
@@ -77,14 +78,14 @@ def _primals_and_tangents(primals: Any, tangents: Any) -> Any:
 def _result(y: Any, i: int, strict: bool) -> Any:
     t = y.extra
     if isinstance(t, Handle):
-        return t
+        return t if here.recorder is None else clone(t)
     if t is not None:
         return wrap(_apart(t))
     if strict:
         raise RuntimeError(f"jvp(f, primals, tangents, strict=True): The output of f at index {i} "
                            "is independent of the inputs. This is not allowed with strict=True.")
     aval = plain_aval(y)
-    return as_handle(aval.zeros())
+    return made(wrap(aval.zeros(), aval))
 
 
 def _apart(t: np.ndarray) -> np.ndarray:

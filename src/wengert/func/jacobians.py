@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..core.handle import as_handle, wrap
-from ..core.levels import entered
+from ..core.levels import entered, made
 from ..core.pytrees import Spec, flatten
 from ..interpreters.batching import Batch, batch_of, stacked
 from ..interpreters.forward import Forward
@@ -203,7 +203,7 @@ def _pulled(ys: Sequence[Any], spec: Spec, pullback: Callable[..., Any],
             most: int) -> list[Any]:
     """The cotangents of each input for all unit cotangents of the outputs, stacked."""
     if len(ys) == 1 and ys[0].aval.numel == 1:
-        one = wrap(np.ones(ys[0].aval.shape, ys[0].aval.numpy))
+        one = made(wrap(ys[0].aval.plain.ones()))
         found = flatten(pullback(spec.unflatten([one])))[0]
         return [reshape(g, shape=(1, *g.aval.shape)) for g in found]
     parts = []

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..core.handle import Handle, wrap
-from ..core.levels import entered, here, modes
+from ..core.levels import entered, here, made, modes
 from ..core.pytrees import flatten, tree_map
 from ..interpreters import backward as engine
 from ..interpreters.pullback import check_tangent
 from ..interpreters.reverse import Reverse
+from ..primitives.layout import clone
 from . import arguments
 from .arguments import Argnums, left, lowered, up_to_date
 
@@ -187,6 +188,8 @@ def _run(name: str, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[
 def _of_its_own(y: Any) -> Any:
     """A result in memory of its own: the tape may have saved it, and would not notice a write."""
     bare = isinstance(y, Handle) and y.aval.level is None and y.node is None
+    if bare and here.recorder is not None:
+        return clone(y)
     return wrap(np.array(y.value), y.aval) if bare else y
 
 
@@ -213,7 +216,7 @@ def _cotangent(aval: Any, g: Any, i: int) -> Any:
 
 def _as_result(g: Any, aval: Any) -> Any:
     if g is None:
-        return wrap(aval.zeros(), aval)
+        return made(wrap(aval.zeros(), aval))
     if isinstance(g, Handle):
         return g
     return wrap(g if engine.is_own(sys.getrefcount(g), g) else np.array(g))

@@ -28,6 +28,8 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
             if the result's shape is not x's or its dtype can't be stored in x's, or if several
             elements of x share one place in memory.
     """
+    if here.recorder is not None:
+        here.recorder.meet(x)
     if type(x.extra) is Lent:
         own(x)
     if x.alias is not None:
@@ -142,7 +144,7 @@ def check_memory(x: Any) -> None:
 
 def overlaps_itself(value: np.ndarray) -> bool:
     """Whether several elements share one place, or the array may not be written at all."""
-    return not value.flags.writeable or (0 in value.strides and any(
+    return not value.flags.writeable or (0 in value.strides and value.size > 1 and any(
         n > 1 and s == 0 for n, s in zip(value.shape, value.strides, strict=True)))
 
 

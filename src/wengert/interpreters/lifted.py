@@ -103,6 +103,8 @@ class Lifted(Level):
 
     def write(self, primitive: Primitive, x: Any, others: Sequence[Any],
               params: dict[str, Any]) -> Any:
+        if here.recorder is not None:
+            here.recorder.meet(x)
         if here.grad:
             check_leaf(x)
         if primitive is copy and not params:

@@ -13,7 +13,7 @@ from ..core import dtypes
 from ..core.aval import aval_of
 from ..core.device import check_device
 from ..core.handle import Alias, Handle, Results, Storage, wrap
-from ..core.levels import concrete, here, numbers
+from ..core.levels import concrete, here, made, numbers
 from ..interpreters.tape import leaf_node
 from ..primitives import layout
 from .arguments import LOOKS, nonnegative, sizes
@@ -34,9 +34,7 @@ def new_leaf(array: np.ndarray, requires_grad: bool = False) -> Tensor:
     Raises:
         RuntimeError: if it is to require grad and its dtype can't.
     """
-    out = wrap(array, aval_of(array))
-    if here.recorder is not None:
-        here.recorder.made(out)
+    out = made(wrap(array, aval_of(array)))
     if here.inference:
         out.alias = Alias(Storage(inference=True))
     if requires_grad:

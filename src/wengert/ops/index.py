@@ -11,6 +11,7 @@ from ..core.handle import Handle, wrap
 from ..core.levels import concrete, here, numbers
 from ..interpreters.inplace import check_kind, write
 from ..primitives import indexing as p, layout
+from ..primitives.elementwise import where
 from . import shapes
 from .arguments import LOOKS, need_tensor, wrapped_dim
 from .operators import is_number, number_array
@@ -155,7 +156,10 @@ def _stand_in(item: Any) -> Any:
     """
     if not isinstance(item, Handle):
         return item
-    plain = item.aval.level is None and here.recorder is None
+    plain = item.aval.level is None
+    if plain and here.recorder is not None and item.aval.ndim and (
+            item.aval.dtype not in (dtypes.bool_, dtypes.uint8)):
+        return item.value  # and not looked at
     if plain or item.aval.dtype in (dtypes.bool_, dtypes.uint8):
         return concrete(item, "An index that is a mask has a result whose size depends on it.")
     return np.zeros((*item.aval.shape, 1), item.aval.numpy)[..., 0] if item.aval.ndim else (
@@ -368,6 +372,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     given = numbers(index)
     if given.size and not (given.min() >= 0 and given.max() < input.aval.shape[d]):
         raise IndexError("index out of range in self")
+    index = _from_the_front(index, input.aval.shape[d])
     flat = index if index.aval.ndim else shapes.reshape(index, 1)
     return _checked(lambda: _index_select(input, flat, pattern=(_WHOLE,) * d + (0,)))
 
@@ -383,7 +388,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     if index.aval.ndim != input.aval.ndim:
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
     _check_range(index, input.aval.shape[d], d)
-    return p.gather(input, index.detach(), dim=d)
+    return p.gather(input, _from_the_front(index.detach(), input.aval.shape[d]), dim=d)
 
 
 def _check_range(index: Any, n: int, dim: int) -> None:
@@ -391,6 +396,12 @@ def _check_range(index: Any, n: int, dim: int) -> None:
     if given.size and not (given.min() >= 0 and given.max() < n):
         bad = given[(given < 0) | (given >= n)].flat[0]
         raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {n}")
+
+
+def _from_the_front(index: Any, n: int) -> Any:
+    """Indices of which none is negative: for a recorder, whose code will meet others, such as
+    are become out of range."""
+    return index if here.recorder is None else where(index < 0, np.asarray(n), index)
 
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
@@ -402,7 +413,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
             f"Expected index {list(index.aval.shape)} to be no larger than self "
             f"{list(input.aval.shape)} apart from dimension {d} and to be no larger size than "
             f"src {list(src.aval.shape)}")
-    return p.scatter_add(input, index.detach(), src, dim=d)
+    return p.scatter_add(input, _from_the_front(index.detach(), input.aval.shape[d]), src, dim=d)
 
 
 def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:

@@ -222,17 +222,26 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any 
 
 def bernoulli(input: Tensor, *, generator: Any = None) -> Tensor:
     """1 with the probability that each element gives, else 0."""
-    if not ((numbers(input) >= 0) & (numbers(input) <= 1)).all():
-        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+    _check_probabilities(numbers(input))
     source = _source(generator)
     if deepest((input,)) is not None or here.levels:
         uniform = rand(*input.aval.shape, generator=generator, dtype=input.aval.dtype)
         return (uniform < input).to(input.aval.dtype)
     shape, kind = input.aval.shape, input.aval.numpy
-    out = wrap(source.bernoulli(input.value, shape, kind))
+    out = wrap(_bernoulli(source, input.value, shape, kind))
     if here.recorder is not None:
-        here.recorder.drew(out, source, lambda p: source.bernoulli(p, shape, kind), input)
+        here.recorder.drew(out, source, lambda p: _bernoulli(source, p, shape, kind), input)
     return out
+
+
+def _check_probabilities(p: np.ndarray) -> None:
+    if not ((p >= 0) & (p <= 1)).all():
+        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+
+
+def _bernoulli(source: Generator, p: np.ndarray, shape: Any, kind: Any) -> np.ndarray:
+    _check_probabilities(p)
+    return source.bernoulli(p, shape, kind)
 
 
 def _refill(self: Any, draw: Callable[[Generator, Any], np.ndarray], generator: Any) -> Any:

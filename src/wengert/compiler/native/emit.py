@@ -36,11 +36,12 @@ from ..nest import (
     Step,
 )
 from . import blas, engine, entry, pool
+from .emit_code import KINDS, Code, literal
 from .emit_elementary import Definitions
 from .emit_nest import NestFunction
-from .emit_product import gemm, nest_of, routine
-from .emit_scalar import KINDS, Code, literal
+from .emit_product import arguments, nest_of, routine
 from .emit_share import Share, Task, work_of
+from .emit_straight import LEVEL, cut, is_long
 
 CALL_FAILED, MISS = -4, -16
 """What an entry returns if a call raised an exception; and, less the look's number, if a look's
@@ -48,6 +49,9 @@ answer has no case. (`emit_scalar` has the codes of what fails in a nest.)"""
 
 SMALL = 4096
 """Elements up to which a nest is part of the entry's module."""
+
+TINY = 64
+"""Elements up to which it may be merged with what surrounds it."""
 
 LONG = 200_000
 """The work from which on other threads may run Python meanwhile."""
@@ -88,6 +92,7 @@ class _Emitter:
     Attributes:
         code: of the plan's blocks.
         begin: of the addresses that they need.
+        functions: of small nests: their names by their text, so that equal ones are one.
         end: where the arena ends.
     """
 
@@ -96,12 +101,13 @@ class _Emitter:
         self.definitions = Definitions()
         self.code = Code(self.definitions)
         self.begin: list[str] = []
-        self.functions: list[str] = []
+        self.functions: dict[str, str] = {}
         self.globals: dict[str, str] = {}
         self.symbols: dict[str, int] = {}
         self.libraries: list[engine.Library] = []
         self.calls: list[Call] = []
         self.pointers: dict[Buffer, str] = {}
+        self.level = engine.LEVEL
         self.table = _large_constants(plan)
         self.header = _aligned(8 * (1 + len(self.table)))
         self.base = self.end = self.header + _aligned(plan.arena)
@@ -109,9 +115,10 @@ class _Emitter:
     def emitted(self) -> Emitted:
         """The plan's machine code."""
         self._blocks()
-        text = "\n".join([*self.globals.values(), *self._entry(), *self.functions,
+        functions = [text.replace("@(", f"{name}(", 1) for text, name in self.functions.items()]
+        text = "\n".join([*self.globals.values(), *self._entry(), *functions,
                           *self.definitions.texts.values()])
-        library = engine.compile_module(text, symbols=self.symbols)
+        library = engine.compile_module(text, symbols=self.symbols, level=self.level)
         return Emitted((library, *self.libraries), library.address("entry"), self.end,
                        tuple(b.array for b in self.table if b.array is not None),
                        tuple(self.calls))
@@ -164,7 +171,7 @@ class _Emitter:
     def _address(self, buffer: Buffer) -> str:
         if buffer.kind in ("input", "output"):
             return f"%{buffer.kind}{buffer.number}"
-        if buffer.kind == "constant" and buffer not in self.table:
+        if buffer.array is not None and buffer not in self.table:
             return self._global(f"[{buffer.array.nbytes} x i8]", _bytes_text(buffer.array))
         size = buffer.size * buffer.dtype.itemsize
         if buffer.kind == "temporary" and size <= _ON_STACK:
@@ -250,18 +257,24 @@ class _Emitter:
             self._nest(step if isinstance(step, Nest) else nest_of(step))
 
     def _nest(self, nest: Nest) -> None:
+        if is_long(nest):
+            parts, end = cut(nest, self.base - self.header)
+            self.end, self.level = max(self.end, self.header + end), LEVEL
+            for part in parts:
+                self._small(part, "noinline")
+            return
         share = Share(nest, self.workers, self.base - self.header)
         self.end = max(self.end, self.header + share.end)
         for task in share.tasks:
             if elements(task.nest) <= SMALL:
-                self._small(task.nest)
+                self._small(task.nest, "noinline" if elements(task.nest) > TINY else "")
             else:
                 self._large(task)
 
-    def _small(self, nest: Nest) -> None:
+    def _small(self, nest: Nest, attributes: str) -> None:
         function = NestFunction(nest, self.definitions, self.bits)
-        name = f"@nest{len(self.functions)}"
-        self.functions.append(function.text(name))
+        text = function.text("@", attributes)
+        name = self.functions.setdefault(text, f"@nest{len(self.functions)}")
         given = ", ".join(f"ptr {self.pointer(b)}" for b in function.memory.buffers)
         status = self.code.let(f"call i64 {name}({given})")
         if function.code.fails:
@@ -303,17 +316,20 @@ class _Emitter:
 
     def _product(self, product: Product) -> None:
         """Calls of the BLAS, whose arguments all are addresses."""
-        call, kind = gemm(product), KINDS[product.out.buffer.dtype]
-        function = self._external(routine(product), "void", ", ".join(["ptr"] * 13))
-        m, n, k, lda, ldb, ldc = (self._global("i32", str(value))
-                                  for value in (call.m, call.n, call.k, *call.leading))
-        flags = [self._global("i8", str(ord(flag))) for flag in call.flags]
-        alpha, beta = (self._global(kind.text, literal(kind, value))
-                       for value in (1, int(product.accumulate)))
+        given, name, kind = arguments(product), routine(product), KINDS[product.out.buffer.dtype]
+        flags = [self._global("i8", str(ord(flag))) for flag in given.flags]
+        sizes = [self._global("i32", str(size)) for size in given.sizes]
+        first, second, out = (self._global("i32", str(step)) for step in given.steps)
+        one, more = (self._global(kind.text, literal(kind, number))
+                     for number in (1, int(product.accumulate)))
         with self.code.loop("0", str(product.count)) as i:
-            a, b, c = (self._matrix(x, i) for x in (call.first, call.second, call.out))
-            arguments = [*flags, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc]
-            self.code.do(f"call void {function}({', '.join(f'ptr {x}' for x in arguments)})")
+            a, b, c = (self._matrix(x, i) for x in (given.first, given.second, given.out))
+            if name.endswith("gemv") and not product.accumulate:
+                size = product.m * product.n * kind.size
+                self.code.do(f"call void @llvm.memset.p0.i64(ptr {c}, i8 0, i64 {size}, i1 false)")
+            pointers = [*flags, *sizes, one, a, first, b, second, more, c, out]
+            function = self._external(name, "void", ", ".join(["ptr"] * len(pointers)))
+            self.code.do(f"call void {function}({', '.join(f'ptr {x}' for x in pointers)})")
 
     def _matrix(self, matrix: Matrix, number: str) -> str:
         """The address of one of several matrices."""

@@ -96,8 +96,9 @@ def _elementary_texts(name: str, type: str, count: int,
     if name not in elementary.FUNCTIONS:
         return None, {}
     module = ir.Module()
-    scalar = ir.DoubleType() if "double" in type else ir.FloatType()
-    kind = ir.VectorType(scalar, int(type[1:].split(maxsplit=1)[0])) if type.startswith("<") else scalar
+    kind = ir.DoubleType() if "double" in type else ir.FloatType()
+    if type.startswith("<"):
+        kind = ir.VectorType(kind, int(type[1:].split(maxsplit=1)[0]))
     function = elementary.callee(module, name, kind, count, inline)
     notes = dict(_NOTE.findall(str(module)))
     return function.name, {

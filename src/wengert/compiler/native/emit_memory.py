@@ -12,7 +12,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from ..nest import Access, Buffer, Statement
-from .emit_scalar import BOOL, I64, KINDS, OUT_OF_RANGE, Code, Kind, Ops
+from .emit_code import BOOL, I64, KINDS, Code, Kind
+from .emit_scalar import OUT_OF_RANGE, Ops
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,8 +100,7 @@ class Memory:
         varying = []
         for index, bound, stride in indirect:
             if index in row_values:
-                found = self.index(self.one, row_values[index], KINDS[index.dtype],
-                                   self.size(bound))
+                found = self.index(self.one, row_values[index], kind_of(index), self.size(bound))
                 part = self.code.let(f"mul i64 {found}, {self.size(stride)}")
                 position = self.code.let(f"add i64 {position}, {part}")
             else:
@@ -127,7 +127,7 @@ class Memory:
             columns = o.binary("add", I64, o.splat(I64, column), o.steps())
             total = o.binary("mul", I64, columns, o.splat(I64, place.stride))
         for value, (index, bound, stride) in zip(indices, place.varying, strict=True):
-            found = self.index(o, value, KINDS[index.dtype], bound)
+            found = self.index(o, value, kind_of(index), bound)
             part = o.binary("mul", I64, found, o.splat(I64, stride))
             total = o.binary("add", I64, total, part)
         return total
@@ -199,6 +199,11 @@ def _mask(o: Ops) -> str:
 def column_stride(strides: Sequence[int], rows: int) -> int:
     """The stride along the columns, of strides along that many row loops and then these."""
     return strides[rows] if len(strides) > rows else 0
+
+
+def kind_of(statement: Statement) -> Kind:
+    """The kind of a statement's value."""
+    return KINDS[statement.dtype]  # type: ignore[union-attr]
 
 
 def slice_bytes(buffer: Buffer) -> int:

@@ -13,18 +13,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from ..nest import Index, Load, Nest, Number, Op, Stage, Statement, Store
+from ..nest import Access, Buffer, Index, Load, Nest, Number, Op, Reduce, Stage, Statement, Store
+from .emit_code import KINDS, Code, Kind
 from .emit_elementary import Definitions
-from .emit_memory import Memory, Place
-from .emit_reduce import Accumulator, PlaceAccumulator, accumulator
-from .emit_scalar import KINDS, Code, Kind, Ops
-from .emit_sweep import Sweep, kind_of
+from .emit_memory import Memory, Place, column_stride, kind_of
+from .emit_reduce import AnyAccumulator, accumulator
+from .emit_scalar import Ops
+from .emit_sweep import Sweep
 
 CHUNK = 64
 """Columns are split between threads at multiples of this: whole cache lines, whole vectors."""
-
-FEW = 16
-"""With so few turns of its loops, a function calls elementary functions: it is compiled sooner."""
 
 
 def lanes_of(nest: Nest, bits: int) -> int:
@@ -34,6 +32,7 @@ def lanes_of(nest: Nest, bits: int) -> int:
         return 1  # the same place may come twice in a vector
     kinds = [kind_of(s) for s in statements
              if isinstance(s, Load) or (isinstance(s, Op) and s.name != "cast")]
+    kinds = kinds or [KINDS[s.at.buffer.dtype] for s in statements if isinstance(s, Store)]
     widths = [max(k.bits, 32) for k in kinds if k.sort == "f"] or [k.bits for k in kinds]
     return bits // max(widths, default=64)
 
@@ -63,15 +62,14 @@ class NestFunction:
         if not shared:
             self.lanes = min(self.lanes, 1 << max(nest.cols - 1, 0).bit_length())
         self.count = math.prod(nest.rows)
-        self.inline = shared or self.count * -(-nest.cols // self.lanes) > FEW
         self.values: dict[Statement, str] = {}  # a row's
-        self.totals: dict[Statement, Accumulator | PlaceAccumulator] = {}  # all rows'
+        self.totals: dict[Store, AnyAccumulator] = {}  # all rows'
         self.counters: tuple[str, ...] = ()
         self.first_column, self.stop_column = "0", self.memory.size(nest.cols)
         self.stages = [Sweep(self, stage) if stage.sweep else stage for stage in nest.stages]
         self._run()
 
-    def text(self, name: str) -> str:
+    def text(self, name: str, attributes: str = "") -> str:
         """The function's definition; `name` begins with @."""
         code, memory = self.code, self.memory
         if self.shared:
@@ -81,7 +79,7 @@ class NestFunction:
             head = f"define internal i64 {name}({pointers})"
         given = memory.prologue() if self.shared else []
         status = ["%status = alloca i64", "store i64 0, ptr %status"] if code.fails else []
-        return "\n".join([f"{head} nounwind {{", "entry:", *code.top, *status, *given,
+        return "\n".join([f"{head} nounwind {attributes} {{", "entry:", *code.top, *status, *given,
                           "br label %start", "start:", *code.lines, *self._leave(), "}", ""])
 
     def _leave(self) -> list[str]:
@@ -107,10 +105,25 @@ class NestFunction:
             self.first_column, self.stop_column = self._columns()
         for stage in self.stages:
             self._begin_totals(stage)
-        self.repeat(first, stop, 1, self._one_row)
+        if self.shared and is_tiled(self.nest):
+            self._tiles(first, stop)
+        else:
+            self.repeat(first, stop, 1, self._one_row)
         self.counters = ("0",) * len(self.nest.rows)
         for store, total in self.totals.items():
-            self._store(store, total.result(), total.result_kind, "")
+            self._store(store, total.result(), total.result_kind, store.how)
+
+    def _tiles(self, first: str, stop: str) -> None:
+        """A few columns of all rows, then the next: memory that is walked across stays near."""
+        begin, end = self.first_column, self.stop_column
+
+        def tile(column: str) -> None:
+            after = self.code.let(f"add nsw i64 {column}, {CHUNK}")
+            self.first_column = column
+            self.stop_column = self.code.let(f"call i64 @llvm.smin.i64(i64 {after}, i64 {end})")
+            self.repeat(first, stop, 1, self._one_row)
+
+        self.repeat(begin, end, CHUNK, tile)
 
     def _share(self, count: str) -> tuple[str, str]:
         """The piece's part of so many things: from, to."""
@@ -219,3 +232,27 @@ def is_total(nest: Nest, s: Store) -> bool:
     moving = any(stride for stride, size in zip(s.at.strides, (*nest.rows, 2), strict=False)
                  if size != 1)
     return not (s.indirect or moving)
+
+
+def is_tiled(nest: Nest) -> bool:
+    """Whether a nest walks across its memory, and its columns may be done in any order."""
+    rows = len(nest.rows)
+    across = any(abs(column_stride(s.at.strides, rows)) > 1 for stage in nest.stages
+                 for s in stage.statements if stage.sweep and isinstance(s, (Load, Store)))
+    return across and math.prod(nest.rows) > 1 and columns_apart(nest)
+
+
+def columns_apart(nest: Nest) -> bool:
+    """Whether columns have nothing to do with each other, but for totals."""
+    written: dict[Buffer, Access] = {}
+    for stage in nest.stages:
+        for s in stage.statements:
+            if isinstance(s, Reduce) or (isinstance(s, Store) and (not stage.sweep or s.indirect)):
+                return False
+            if isinstance(s, Load) and written.get(s.at.buffer, s.at) != s.at:
+                return False
+            if isinstance(s, Store):
+                written[s.at.buffer] = s.at
+                if not (column_stride(s.at.strides, len(nest.rows)) or is_total(nest, s)):
+                    return False
+    return True

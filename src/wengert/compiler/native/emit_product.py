@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 
 from ..nest import Access, Load, Matrix, Nest, Op, Product, Reduce, Stage, Statement, Store
-from .emit_scalar import F32, F64, KINDS
+from .emit_code import F32, F64, KINDS
 
-SMALL = 512
+SMALL = 100
 """Multiplications up to which loops are quicker than a call of the BLAS."""
 
 
@@ -21,7 +21,7 @@ def routine(product: Product) -> str:
     kind = KINDS[product.out.buffer.dtype]
     if kind not in (F32, F64) or product.m * product.k * product.n <= SMALL:
         return ""
-    return "sgemm" if kind is F32 else "dgemm"
+    return ("s" if kind is F32 else "d") + ("gemv" if _is_vector(product) else "gemm")
 
 
 def nest_of(product: Product) -> Nest:
@@ -44,28 +44,52 @@ def nest_of(product: Product) -> Nest:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Gemm:
-    """The numbers of a BLAS call: out = first @ second in the BLAS's own order."""
+class Arguments:
+    """What a BLAS routine is given.
+
+    Attributes:
+        flags: "N" for a matrix as it is to the BLAS, "T" for a transposed one.
+        sizes: m, n, k; or those of the matrix that a vector is multiplied by.
+        first, second, out: the operands in the BLAS's order.
+        steps: from one row or column of each to the next; of a vector, from element to element.
+    """
 
     flags: str
+    sizes: tuple[int, ...]
     first: Matrix
     second: Matrix
     out: Matrix
-    m: int
-    n: int
-    k: int
-    leading: tuple[int, int, int]
+    steps: tuple[int, int, int]
 
 
-def gemm(product: Product) -> Gemm:
+def arguments(product: Product) -> Arguments:
     """A product as the BLAS wants it."""
+    if _is_vector(product):
+        return _gemv(product if product.n == 1 else _transposed(product))
     if not _by_rows(product.out, product.m, product.n):
-        return gemm(_transposed(product))
+        product = _transposed(product)
     m, k, n = product.m, product.k, product.n
     parts = ((product.b, k, n), (product.a, m, k))
     flags = "".join("N" if _by_rows(*part) else "T" for part in parts)
     first, second, out = (_leading(*part) for part in (*parts, (product.out, m, n)))
-    return Gemm(flags, product.b, product.a, product.out, n, m, k, (first, second, out))
+    return Arguments(flags, (n, m, k), product.b, product.a, product.out, (first, second, out))
+
+
+def _gemv(product: Product) -> Arguments:
+    """A matrix times a vector."""
+    a, m, k = product.a, product.m, product.k
+    turned = _by_rows(a, m, k)
+    return Arguments("T" if turned else "N", (k, m) if turned else (m, k), a, product.b,
+                     product.out, (_leading(a, m, k), product.b.row, product.out.row))
+
+
+def _is_vector(product: Product) -> bool:
+    """Whether a product is of a matrix and a vector, whose result lies element by element: it is
+    to be cleared, as what is there may be NaN, which not every BLAS overwrites."""
+    if product.k == 1 or min(product.m, product.n) > 1:
+        return False
+    step = product.out.row if product.n == 1 else product.out.col
+    return product.accumulate or step == 1
 
 
 def _by_rows(matrix: Matrix, rows: int, cols: int) -> bool:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .emit_scalar import BOOL, F16, F32, F64, I64, Code, Kind, Ops
+from .emit_code import BOOL, F16, F32, F64, I64, Code, Kind
+from .emit_scalar import Ops
 
 
 def wide(how: str, kind: Kind) -> Kind:
@@ -174,7 +175,9 @@ class PlaceAccumulator:
         self.code.do(f"store {o.type('i64')} {o.select(I64, better, column, where)}, ptr {place}")
 
 
-def accumulator(code: Code, how: str, kind: Kind,
-                widths: Sequence[int]) -> Accumulator | PlaceAccumulator:
+AnyAccumulator = Accumulator | PlaceAccumulator
+
+
+def accumulator(code: Code, how: str, kind: Kind, widths: Sequence[int]) -> AnyAccumulator:
     """The accumulator for a way of combining; `kind` is the operands'."""
     return (PlaceAccumulator if how.startswith("arg") else Accumulator)(code, how, kind, widths)

@@ -1,16 +1,15 @@
-"""How the work of a nest is shared among threads, and what its rows add up.
+"""How the work of a nest is shared among threads, and where what its rows add up goes.
 
-A store that adds up (`Store.how`) over rows needs somewhere to add: memory that begins as the
-neutral element, in float64 for sums of many small floats, and for each thread its own. So such a
-nest becomes up to three:
+Threads may not add to the same memory at once (`Store.how`): each has parts of its own, in float64
+for sums of small floats. So a nest that is shared becomes three:
 
     parts[...] = neutral
     for rows ...: ...; parts[own piece][...] += value
-    result[...] = parts[piece 0][...] + parts[piece 1][...] + ...
+    result[...] = result[...] + parts[piece 0][...] + parts[piece 1][...] + ...
 
-always in the same order. A total (one number of all rows) is kept in a register and needs no
-memory unless there are threads. Where columns are shared rather than rows, nothing is added across
-threads, and all of them add to the same parts.
+always in the same order. A total (one number of all rows) is kept in a register, and only stored
+in its thread's part. Where columns are shared rather than rows, threads add to different memory,
+and only totals have parts. Parts and scratch memory lie in the arena, behind the plan's own.
 """
 
 from __future__ import annotations
@@ -19,18 +18,16 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 
-from ..nest import Access, Buffer, Load, Nest, Number, Op, Reduce, Stage, Statement, Store
-from .emit_memory import column_stride, slice_bytes
-from .emit_nest import CHUNK, is_total
+from ..nest import Access, Buffer, Load, Nest, Number, Op, Stage, Statement, Store
+from .emit_code import KINDS
+from .emit_memory import slice_bytes
+from .emit_nest import CHUNK, columns_apart, is_total
 from .emit_reduce import neutral, wide
-from .emit_scalar import KINDS
+from .emit_straight import replaced
 from .emit_sweep import weight
 
 PARALLEL = 100_000
 """The work (statements' weights times elements) from which on it is worth waking threads."""
-
-MANY = 32
-"""So many numbers are added in float64, be they float32."""
 
 
 def work_of(nest: Nest) -> int:
@@ -69,7 +66,7 @@ class Share:
         self.split = split
         self._before: list[Nest] = []
         self._after: list[Nest] = []
-        changed = self._stores(nest) | self._scratch(nest)
+        changed = self._adding(nest) | self._scratch(nest)
         main = _replaced(nest, changed) if changed else nest
         self.tasks = [Task(before, *_whole(before, workers)) for before in self._before]
         self.tasks.append(Task(main, split, self.pieces))
@@ -81,43 +78,36 @@ class Share:
 
     def _scratch(self, nest: Nest) -> dict[Statement, Statement]:
         """Gives the nest's scratch buffers places, each piece's next to the other's."""
-        found = {s.at.buffer for s in _statements(nest)
-                 if isinstance(s, (Load, Store)) and s.at.buffer.kind == "scratch"}
+        found = dict.fromkeys(s.at.buffer for s in _statements(nest) if isinstance(
+            s, (Load, Store)) and s.at.buffer.kind == "scratch")  # in order, as text must be
         places = {b: dataclasses.replace(b, offset=self._allocate(slice_bytes(b) * self.pieces))
                   for b in found}
         return {s: dataclasses.replace(s, at=dataclasses.replace(s.at, buffer=places[s.at.buffer]))
                 for s in _statements(nest)
                 if isinstance(s, (Load, Store)) and s.at.buffer in places}
 
-    def _stores(self, nest: Nest) -> dict[Statement, Statement]:
+    def _adding(self, nest: Nest) -> dict[Statement, Statement]:
         """What becomes of stores that add up."""
         changed: dict[Statement, Statement] = {}
         for s in _statements(nest):
             if not isinstance(s, Store) or not s.how or s.indirect:
                 continue
-            total, kind = is_total(nest, s), KINDS[s.at.buffer.dtype]
-            small = wide(s.how, kind) is not kind and _Region(nest, s).times > MANY
-            if self.split or (small and not total):
-                changed[s] = self._parts(nest, s, self.split == "rows" or total)
-            elif not total:
-                region = _Region(nest, s)
-                to = Access(s.at.buffer, region.strides, s.at.offset)
-                self._before.append(_fill(region.sizes, to, s.how))
+            if self.split == "rows" or (self.split and is_total(nest, s)):
+                changed[s] = self._parts(nest, s)
         return changed
 
-    def _parts(self, nest: Nest, s: Store, apart: bool) -> Store:
+    def _parts(self, nest: Nest, s: Store) -> Store:
         """The store to parts instead, which are begun before and added up after."""
         region = _Region(nest, s)
         kind = wide(s.how, KINDS[s.at.buffer.dtype])
-        own = Buffer(kind.dtype, math.prod(region.sizes), "scratch" if apart else "parts")
-        pieces, length = self.pieces if apart else 1, slice_bytes(own) // kind.size
-        own.offset = self._allocate(length * pieces * kind.size)
-        everyone = Buffer(kind.dtype, length * pieces, "parts", offset=own.offset)
+        own = Buffer(kind.dtype, math.prod(region.sizes), "scratch")
+        length = slice_bytes(own) // kind.size
+        own.offset = self._allocate(length * self.pieces * kind.size)
+        everyone = Buffer(kind.dtype, length * self.pieces, "parts", offset=own.offset)
         dense = _dense(region.sizes)
-        if not is_total(nest, s):
-            begun = Access(everyone, (length, *dense))
-            self._before.append(_fill((pieces, *region.sizes), begun, s.how))
-        parts = [Access(everyone, dense, p * length) for p in range(pieces)]
+        begun = Access(everyone, (length, *dense))
+        self._before.append(_fill((self.pieces, *region.sizes), begun, s.how))
+        parts = [Access(everyone, dense, p * length) for p in range(self.pieces)]
         to = Access(s.at.buffer, region.strides, s.at.offset)
         self._after.append(_sum(region.sizes, s.how, parts, to))
         return Store(Access(own, region.spread(dense)), s.operand, s.how)
@@ -136,11 +126,6 @@ class _Region:
         self._loops = list(zip((*nest.rows, nest.cols), strides, strict=True))
         self.sizes = tuple(n for n, stride in self._loops if stride)
         self.strides = tuple(stride for _, stride in self._loops if stride)
-
-    @property
-    def times(self) -> int:
-        """How many numbers are added in each place."""
-        return math.prod(n for n, stride in self._loops if not stride)
 
     def spread(self, strides: Sequence[int]) -> tuple[int, ...]:
         """Strides along the region's loops as strides along the nest's."""
@@ -161,21 +146,9 @@ def _split(nest: Nest, workers: int) -> str:
         return ""
     adds = any(isinstance(s, Store) and s.how and not is_total(nest, s)
                for s in _statements(nest))
-    if nest.cols >= 4 * CHUNK * workers and _columns_apart(nest) and (adds or rows < 2 * workers):
+    if nest.cols >= 4 * CHUNK * workers and columns_apart(nest) and (adds or rows < 2 * workers):
         return "cols"
     return "rows" if rows >= workers else ""
-
-
-def _columns_apart(nest: Nest) -> bool:
-    """Whether columns have nothing to do with each other, but for totals."""
-    for stage in nest.stages:
-        for s in stage.statements:
-            if isinstance(s, Reduce) or (isinstance(s, Store) and not stage.sweep):
-                return False
-            if isinstance(s, Store) and not (column_stride(s.at.strides, len(nest.rows))
-                                             or s.indirect or is_total(nest, s)):
-                return False
-    return True
 
 
 def _whole(nest: Nest, workers: int) -> tuple[str, int]:
@@ -201,38 +174,26 @@ def _fill(sizes: Sequence[int], to: Access, how: str) -> Nest:
 
 
 def _sum(sizes: Sequence[int], how: str, parts: Sequence[Access], to: Access) -> Nest:
-    """All parts, added in order."""
+    """What is there and all parts, added in order."""
     dtype = parts[0].buffer.dtype
-    statements: list[Statement] = [Load(dtype, part) for part in parts]
-    total = statements[0]
-    for part in statements[1:]:
-        total = Op(dtype, how, (total, part))
-        statements.append(total)
-    if dtype != to.buffer.dtype:
-        total = Op(to.buffer.dtype, "cast", (total,))
-    return _nest(sizes, [*statements, total], to)
+    there = Load(to.buffer.dtype, to)
+    total: Statement = Op(dtype, "cast", (there,))
+    statements = [there, total]
+    for part in parts:
+        load = Load(dtype, part)
+        total = Op(dtype, how, (total, load))
+        statements += [load, total]
+    statements.append(Op(to.buffer.dtype, "cast", (total,)))
+    return _nest(sizes, statements, to)
 
 
 def _replaced(nest: Nest, changed: dict[Statement, Statement]) -> Nest:
     """A nest with some loads and stores replaced, and what uses them."""
     known: dict[Statement, Statement] = {}
 
-    def new(s: Statement) -> Statement:
-        return known.get(s, s)
-
-    def rebuilt(s: Statement) -> Statement:
-        s = changed.get(s, s)
-        if isinstance(s, Op):
-            return dataclasses.replace(s, operands=tuple(map(new, s.operands)))
-        if isinstance(s, (Reduce, Store)):
-            s = dataclasses.replace(s, operand=new(s.operand))
-        if isinstance(s, (Load, Store)) and s.indirect:
-            s = dataclasses.replace(s, indirect=tuple((new(i), n, by) for i, n, by in s.indirect))
-        return s
-
     stages = []
     for stage in nest.stages:
         for s in stage.statements:
-            known[s] = rebuilt(s)
+            known[s] = replaced(changed.get(s, s), known)
         stages.append(Stage(stage.sweep, tuple(known[s] for s in stage.statements)))
     return Nest(nest.rows, nest.cols, tuple(stages))

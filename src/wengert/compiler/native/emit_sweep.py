@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..nest import Index, Load, Number, Op, Reduce, Stage, Statement, Store
-from .emit_memory import Place, column_stride
-from .emit_reduce import Accumulator, PlaceAccumulator, accumulator
-from .emit_scalar import I64, KINDS, Code, Kind, Ops
+from .emit_code import I64, KINDS, Code
+from .emit_memory import Place, column_stride, kind_of
+from .emit_reduce import AnyAccumulator, accumulator
+from .emit_scalar import Ops
 
 if TYPE_CHECKING:
     from .emit_nest import NestFunction
@@ -27,20 +28,17 @@ _CHEAP = {"add", "subtract", "multiply", "where", "cast", "maximum", "minimum", 
           "logical_or", "logical_not", "logical_xor", "isnan", "isfinite", "isinf"}
 _MODERATE = {"divide", "sqrt", "reciprocal", "sign", "floor", "ceil", "trunc", "rint", "heaviside",
              "copysign", "signbit", "left_shift", "right_shift", "fmax", "fmin"}
+ELEMENTARY = 12
+"""The weight of an elementary function, or of whatever else is not in these lists."""
 
 
 def weight(statement: Statement) -> int:
     """About how many cycles a vector of a statement takes."""
     if isinstance(statement, Op):
-        return 1 if statement.name in _CHEAP else 3 if statement.name in _MODERATE else 12
+        return 1 if statement.name in _CHEAP else 3 if statement.name in _MODERATE else ELEMENTARY
     if isinstance(statement, (Load, Store)):
         return 8 if statement.indirect else 1
     return 2 if isinstance(statement, Reduce) else 0
-
-
-def kind_of(statement: Statement) -> Kind:
-    """The kind of a statement's value."""
-    return KINDS[statement.dtype]  # type: ignore[union-attr]
 
 
 def operands_of(statement: Statement) -> Sequence[Statement]:
@@ -103,29 +101,29 @@ class Sweep:
             s: nest.place(s) for s in self.varying if isinstance(s, (Load, Store))}
         self._bases = {s: nest.memory.linear(s.offset, s.strides[:self.rows], nest.counters)
                        for s in self.varying if isinstance(s, Index)}
-        self._accumulators = {s: self._begin(s) for s in self.varying if self._accumulates(s)}
+        self._accumulators: dict[Statement, AnyAccumulator] = {
+            s: self._begin(s) for s in self.varying
+            if isinstance(s, Reduce) or (isinstance(s, Store) and self._is_one_number(s))}
         self._columns()
         for s, found in self._accumulators.items():
             if isinstance(s, Reduce):
                 nest.values[s] = nest.row.cast(found.result(), found.result_kind, kind_of(s))
-            elif s not in nest.totals:
+            elif isinstance(s, Store) and s not in nest.totals:
                 nest.combine(nest.row, self._places[s], found.result(), found.result_kind, s.how)
 
-    def _accumulates(self, s: Statement) -> bool:
-        """Whether a statement makes one number of all columns."""
-        return isinstance(s, Reduce) or (
-            isinstance(s, Store) and s.how != "" and not s.indirect
-            and not column_stride(s.at.strides, self.rows))
+    def _is_one_number(self, s: Store) -> bool:
+        """Whether a store adds up all columns in one place."""
+        return s.how != "" and not s.indirect and not column_stride(s.at.strides, self.rows)
 
-    def _begin(self, s: Reduce | Store) -> Accumulator | PlaceAccumulator:
+    def _begin(self, s: Reduce | Store) -> AnyAccumulator:
         """A statement's accumulator: begun anew, unless it is for all rows."""
-        found = self.nest.totals.get(s)
-        if found is None:
-            found = self.accumulator(s)
-            found.reset()
+        if isinstance(s, Store) and s in self.nest.totals:
+            return self.nest.totals[s]
+        found = self.accumulator(s)
+        found.reset()
         return found
 
-    def accumulator(self, s: Reduce | Store) -> Accumulator | PlaceAccumulator:
+    def accumulator(self, s: Reduce | Store) -> AnyAccumulator:
         """An accumulator for a reduction, or for a store that adds up."""
         kind = kind_of(s.operand)
         if isinstance(s, Store):
@@ -141,13 +139,13 @@ class Sweep:
         first, stop = nest.first_column, nest.stop_column
         step = self.lanes * self.groups
         end = self._last(first, stop, step)
-        self._loop(Ops(self.code, self.lanes, inline=nest.inline), self.groups, first, end)
-        if end == stop:
-            return
-        if self.masked:
-            self._loop(Ops(self.code, self.lanes, "", nest.inline), 1, end, stop)
-        else:
-            self._loop(Ops(self.code, 1, inline=nest.inline), 1, end, stop)
+        inline = nest.shared  # where it is called, a function need not be compiled all over again
+        self._loop(Ops(self.code, self.lanes, inline=inline), self.groups, first, end)
+        if end != stop:
+            inline = inline and sum(weight(s) == ELEMENTARY for s in self.varying) <= 2
+            rest = Ops(self.code, self.lanes if self.masked else 1, inline=inline)
+            rest.mask = "" if self.masked else None
+            self._loop(rest, 1, end, stop)
 
     def _last(self, first: str, stop: str, step: int) -> str:
         """Where the last whole step ends."""
@@ -186,7 +184,7 @@ class Sweep:
 
     def _statement(self, o: Ops, s: Statement, values: dict[Statement, str], column: str,
                    group: int) -> None:
-        if s in self._accumulators:
+        if isinstance(s, (Reduce, Store)) and s in self._accumulators:
             part = group if o.lanes == self.lanes else len(self.widths) - 1
             self._accumulators[s].update(o, part, values[s.operand], kind_of(s.operand), column)
         elif isinstance(s, Store):

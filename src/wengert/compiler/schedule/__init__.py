@@ -1,13 +1,23 @@
 """Scheduling: from a program to a plan of loop nests, products and calls.
 
+    tree        block by block, and the plan in its last form
     lines       what is done about each line: noted as a recipe, or made a step
     placing     which group does what
     group       loop nests in the making
     recipes     how elements are worked out
     access      strides
+    reductions, products, pieces (what is written into parts of an array)
     stages      from a group to a nest
     straight    tiny arrays: a scalar for every element
     memory      which memory is used when, and shared
+
+Lines are taken in order. Nothing is computed where it is defined: an elementwise line is a recipe,
+and a group of loops that needs its elements works them out in its own turns. Groups begin with
+what has to be in memory (outputs, operands of products and calls) or is reduced; whatever shares
+loops and values with a group joins it, as long as it needs nothing that is computed later. So
+forward and backward pass meet in one nest. What several groups need is worked out in each if that
+is cheap, and stored where it was computed first if not. What is stored and never read is left out
+in the end.
 """
 
 from .tree import schedule

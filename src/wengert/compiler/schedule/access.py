@@ -13,6 +13,7 @@ the result become those in the operand (`through`).
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterable, Sequence
 from math import prod
 
@@ -65,9 +66,9 @@ def merged(a: Ints, b: Ints) -> Ints | None:
         ((2, 2, 6), None)
     """
     cuts = sorted({*dense(a), *dense(b), prod(a)})
-    if any(above % below for below, above in zip(cuts, cuts[1:], strict=False)):
+    if any(above % below for below, above in itertools.pairwise(cuts)):
         return None
-    return tuple(above // below for below, above in zip(cuts, cuts[1:], strict=False))[::-1]
+    return tuple(above // below for below, above in itertools.pairwise(cuts))[::-1]
 
 
 @functools.lru_cache(maxsize=16384)

@@ -13,7 +13,7 @@ another order, or by turns that are yet to come, must be in memory before the gr
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ import numpy as np
 from ..nest import Buffer
 from ..program import Value
 from .access import Ints, MisfitError, dense, indices, joinable, merged, proper, split, through
+from .reductions import Reduction
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -103,6 +104,8 @@ class Known:
         buffer: the memory that it is in, if it is in any.
         step: the step after which it is there.
         home: the group (or run of scalars) that has computed it, element by element.
+        reduction: if it is one that no group has done yet: what it reduces by rows.
+        settle: has a group do that reduction.
         view: if it is a region of a value: which, by what strides, from where.
     """
 
@@ -114,6 +117,8 @@ class Known:
     buffer: Buffer | None = None
     step: int = -1
     home: Any = None
+    reduction: Reduction | None = None
+    settle: Callable[[], None] | None = None
     view: tuple[Value, Ints, int] | None = None
 
 
@@ -164,10 +169,12 @@ class Group:
         sizes: of its loops, outermost first.
         cols: how many turns make a row; None as long as that is open.
         alone: whether nothing may be added.
-        order, members: the nodes, each after those it needs.
+        order: the nodes, each after those it needs.
+        members: where in that order each is.
         nodes: by value and place, the node that is its element there.
         puts: what is stored.
         fills: buffers that are added up in, with the numbers they begin with.
+        pulled: results of reductions that waited for a group.
     """
 
     def __init__(self, index: int, sizes: Ints, alone: bool = False) -> None:
@@ -175,10 +182,11 @@ class Group:
         self.size = prod(sizes)
         self.cols: int | None = None
         self.order: list[Node] = []
-        self.members: set[Node] = set()
+        self.members: dict[Node, int] = {}
         self.nodes: dict[tuple[Value, At], Node] = {}
         self.puts: list[Put] = []
         self.fills: list[tuple[Buffer, Any]] = []
+        self.pulled: list[Value] = []
 
     @property
     def row_loops(self) -> int:
@@ -197,6 +205,17 @@ class Group:
             rows = self.row_loops
             return At(dense(self.sizes[:rows]) + (0,) * (len(self.sizes) - rows))
         return None
+
+    def rows_of(self, reduction: Reduction, at: At) -> bool:
+        """Whether a place is that of this turn's row in what a reduction gives."""
+        if self.alone or self.size != reduction.x.aval.numel or at.offset or at.indirect:
+            return False
+        inner, rows = 1, len(self.sizes)
+        while inner < reduction.cols:
+            rows -= 1
+            inner *= self.sizes[rows]
+        return inner == reduction.cols and (
+            at.strides == dense(self.sizes[:rows]) + (0,) * (len(self.sizes) - rows))
 
     # --- loops --------------------------------------------------------------------------------
 
@@ -219,7 +238,7 @@ class Group:
     def recut(self, finer: Ints) -> None:
         """Cuts loops into finer ones."""
         old, self.sizes = self.sizes, finer
-        for each in (*self.order, *self.puts):
+        for each in self.accesses():
             if each.strides:
                 each.strides = split(each.strides, old, finer)
         self.nodes = {(value, At(split(at.strides, old, finer), *at[1:])): node
@@ -240,9 +259,14 @@ class Group:
             raise MisfitError
         if self.cols is None:
             self.cols = cols
-            if not all(self.one_loop(each.strides) for each in (*self.order, *self.puts)):
+            if not all(self.one_loop(each.strides) for each in self.accesses()):
                 self.cols = None
                 raise MisfitError
+
+    def accesses(self) -> Iterator[Node | Put]:
+        """All that has strides."""
+        yield from self.order
+        yield from self.puts
 
     def one_loop(self, strides: Ints) -> bool:
         """Whether the columns are a single loop to an access."""
@@ -264,8 +288,8 @@ class Group:
                 self.add(parent)
             if not self.one_loop(node.strides):
                 raise MisfitError
+            self.members[node] = len(self.order)
             self.order.append(node)
-            self.members.add(node)
         return node
 
     def put(self, put: Put) -> None:
@@ -287,7 +311,8 @@ class Mark:
         """Forgets what was entered since."""
         group = self.group
         group.cols = self.cols
-        group.members.difference_update(group.order[self.order:])
+        for node in group.order[self.order:]:
+            del group.members[node]
         del group.order[self.order:], group.puts[self.puts:], group.fills[self.fills:]
         while len(group.nodes) > self.nodes:
             group.nodes.popitem()

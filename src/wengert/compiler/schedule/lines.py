@@ -6,6 +6,7 @@ and what writes into parts of an array become roots of groups or steps of their 
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from math import prod
@@ -16,14 +17,14 @@ import numpy as np
 from ...core import dtypes
 from ..nest import Buffer, Call
 from ..program import Constant, Line, Value
-from ..views import put_strided, written_region
+from ..views import put_strided, strided, written_region
 from . import recipes
 from .access import Ints, MisfitError, broadcast_steps, dense
 from .group import COSTS, ELEMENTARY, At, Group, Known, Node, Put, Recipe, Root, loops_over
 from .pieces import Pieces, separate
 from .placing import MANY, Steps
-from .products import product
-from .reductions import HOW, ROW, Reduction, neutral, wider
+from .products import product, transposes
+from .reductions import HOW, Reduction, neutral, wider
 from .straight import Straight, limit, work
 
 _FEW = 8
@@ -79,7 +80,9 @@ class Lines:
         pending: by such a result, what it is put into, and what is put.
         once: values that are needed once.
         summed: by product that is only needed to be added to something: to what, and the sum.
-        totals: products, and sums of them, whose memory further products are added to.
+        totals: products, and sums of them, to whose memory a further product may be added.
+        done: values of lines that others have taken in.
+        turned: by product that is only needed transposed, its transpose.
     """
 
     def __init__(self, steps: Steps) -> None:
@@ -90,6 +93,8 @@ class Lines:
         self.once: set[Value] = set()
         self.summed: dict[Value, tuple[Value, Value]] = {}
         self.totals: set[Value] = set()
+        self.done: set[Value] = set()
+        self.turned: dict[Value, Value] = {}
 
     def take_all(self, lines: Sequence[Line], later: Iterable[Value] = ()) -> None:
         """Deals with the lines of a block, of whose results some are needed later."""
@@ -99,7 +104,7 @@ class Lines:
         most = limit([each for each in sizes if each[1]])
         run: list[Line] = []
         for line, (size, count) in zip(lines, sizes, strict=True):
-            if line.results[0] in self.totals:
+            if line.results[0] in self.done:
                 continue
             if count and size <= most and self._free(line):
                 run.append(line)
@@ -116,27 +121,33 @@ class Lines:
         uses = Counter(root(v) for line in lines for v in line.operands)
         uses.update(later)
         self.once = {value for value, count in uses.items() if count == 1}
-        products = {line.result for line in lines if line.primitive.name in ("mm", "bmm")}
+        summands = {line.result for line in lines if line.primitive.name in ("mm", "bmm")}
+        summands &= self.once
         for line in lines:
             if line.primitive is put_strided and line.operands[0] in self.once:
                 self.chained.add(line.operands[0])
+            elif line.primitive is strided and line.operands[0] in summands:
+                if transposes(line):
+                    self.turned[line.operands[0]] = line.result
+                    if line.result in self.once:
+                        summands.add(line.result)
             elif operation(line) == "add":
                 for p, other in (line.operands, line.operands[::-1]):
-                    if p in products and p in self.once and other.aval is p.aval:
+                    if p in summands and other.aval is p.aval:
                         self.summed[p] = root(other), line.result
 
     def _free(self, line: Line) -> bool:
-        """Whether a line's operands are in memory, or worked out in scalars."""
-        steps = self.steps
-        for x in line.operands:
-            root = steps.root(x)
-            if root in self.running or isinstance(root, Constant):
-                continue
-            known = None if root in self.pending else steps.of(root)
-            if known is None or (
-                    known.buffer is None and not isinstance(known.home, Straight)):
-                return False
-        return True
+        """Whether a line's operands are in memory or scalars, and not what a nest is about to
+        compute, which it could go on with."""
+        return all(root in self.running or isinstance(root, Constant) or self._at_hand(root)
+                   for root in map(self.steps.root, line.operands))
+
+    def _at_hand(self, value: Value) -> bool:
+        if value in self.pending:
+            return False
+        known = self.steps.of(value)
+        return isinstance(known.home, Straight) or (
+            known.home is None and known.buffer is not None)
 
     def _run(self, run: list[Line], whole: int) -> None:
         """Deals with a run of tiny lines: as scalars, unless they are but a few among others."""
@@ -159,6 +170,8 @@ class Lines:
     def take(self, line: Line) -> None:
         """Deals with a line on its own."""
         name = line.primitive.name
+        if line.results[0] in self.done:
+            return
         if is_complex(line):
             self._call(line)
         elif (found := operation(line)) is not None:
@@ -224,10 +237,29 @@ class Lines:
         if count == 1:
             self._lazy(line.result, (x,), recipes.same(x), 0)
             return None
-        reduction = Reduction(x, line.result, frozenset(dims), how)
-        if not (reduction.trailing and self._row_reduced(reduction)):
-            self._accumulated(reduction)
+        reduction, known = Reduction(x, line.result, frozenset(dims), how), self.steps.of(x)
+        same = known.value.aval.shape == shape
+        if known.view is not None and same and reduction.follow(known.view[1]):
+            self._new_row(reduction, self._row_root(reduction))
+        else:
+            self._placed(reduction)
         return None
+
+    def _placed(self, reduction: Reduction) -> None:
+        """Has a nest that there is reduce; else, if rows can be reduced each for itself, waits for
+        one that needs the result."""
+        if not reduction.by_row:
+            self._accumulated(reduction)
+            return
+        row = self._row_root(reduction)
+        group = self.steps.joined(row)
+        if group is not None:
+            self._row_reduced(reduction, group)
+        elif not (reduction.whole and self._accumulated(reduction, join=True)):
+            self.steps.known[reduction.result] = Known(
+                reduction.result, row.need, cost=ELEMENTARY,
+                leaves=frozenset((reduction.result,)), reduction=reduction,
+                settle=lambda: self._new_row(reduction, row))
 
     def _converted(self, x: Value, dtype: np.dtype[Any]) -> Value:
         """x in another dtype, as a value of its own."""
@@ -235,10 +267,8 @@ class Lines:
         self._lazy(value, (x,), recipes.converted(x, dtype), 1)
         return value
 
-    def _row_reduced(self, reduction: Reduction) -> bool:
+    def _row_root(self, reduction: Reduction) -> Root:
         """Reduces each row to one value, which its turn can go on with."""
-        if reduction.whole and reduction.cols > ROW and not reduction.how.startswith("arg"):
-            return False
         x, result = reduction.x, reduction.result
 
         def build(group: Group, fit: Any) -> Generator[tuple[Value, At], Node, None]:
@@ -248,18 +278,26 @@ class Lines:
             assert at is not None
             group.nodes[result, at] = total
 
-        known = self.steps.of(x)
-        try:
-            group = self.steps.place(Root(reduction.sizes, build, known.need, reduction.cols,
-                                          full=True))
-        except MisfitError:
-            return False
+        return Root(reduction.sizes, build, self.steps.of(x).need, reduction.cols, full=True)
+
+    def _row_reduced(self, reduction: Reduction, group: Group) -> None:
+        result = reduction.result
         self.steps.known[result] = Known(result, group.index, cost=ELEMENTARY,
                                          leaves=frozenset((result,)), home=group)
-        return True
 
-    def _accumulated(self, reduction: Reduction) -> None:
-        """Adds up over rows, in memory."""
+    def _new_row(self, reduction: Reduction, row: Root) -> None:
+        """Reduces rows, in a nest of their own if need be; adds up in memory if there are none."""
+        try:
+            group = self.steps.place(row) if reduction.by_row else None
+        except MisfitError:
+            group = None
+        if group is None:
+            self._accumulated(reduction)
+        else:
+            self._row_reduced(reduction, group)
+
+    def _accumulated(self, reduction: Reduction, join: bool = False) -> bool:
+        """Adds up over rows, in memory; if so wished, only in a nest that there is."""
         steps, x, result = self.steps, reduction.x, reduction.result
         total, kind = result, wider(result.aval.numpy, reduction)
         if kind != result.aval.numpy:
@@ -270,13 +308,18 @@ class Lines:
         def build(group: Group, fit: Any) -> Generator[tuple[Value, At], Node, None]:
             node = yield x, At(fit(reduction.places))
             group.fills.append((buffer, neutral(reduction.how, kind)))
-            group.put(Put(node, buffer, fit(reduction.targets), how=reduction.how))
+            group.put(Put(node, buffer, fit(reduction.targets), how=reduction.how,
+                          rows=group.size != x.aval.numel))
 
-        group = steps.place(Root(reduction.sizes, build, steps.of(x).need, full=True))
+        root = Root(reduction.sizes, build, steps.of(x).need)
+        group = steps.joined(root) if join else steps.place(root)
+        if group is None:
+            return False
         steps.known[total] = Known(total, group.index + 1, leaves=frozenset((total,)),
                                    buffer=buffer, step=group.index)
         if total is not result:
             self._lazy(result, (total,), recipes.converted(total, result.aval.numpy), 1)
+        return True
 
     def _arg(self, line: Line) -> bool | None:
         (x,), (dim,) = line.operands, line.params["dims"]
@@ -288,7 +331,13 @@ class Lines:
             return None
         reduction = Reduction(x, line.result, frozenset((dim,)), line.primitive.name)
         reduction.make_trailing()
-        return self._row_reduced(reduction)
+        row = self._row_root(reduction)
+        try:
+            group = self.steps.place(row)
+        except MisfitError:
+            return False
+        self._row_reduced(reduction, group)
+        return None
 
     # --- indexing -----------------------------------------------------------------------------
 
@@ -359,6 +408,7 @@ class Lines:
         shape = tuple(y.aval.shape)
         if shape[dim] == 1 and shape == tuple(z.aval.shape) and (
                 shape == tuple(1 if d == dim else n for d, n in enumerate(x.aval.shape))):
+            self.steps.stored(y)
             self._lazy(line.result, line.operands, recipes.one_hot(line, dim), 4)
             return None
         table = dense(tuple(x.aval.shape))
@@ -436,16 +486,19 @@ class Lines:
         if not (line.result.aval.numel and line.operands[0].aval.numel):
             self._number(line.result, 0)
             return None
-        steps, result = self.steps, line.result
+        steps, given = self.steps, line.result
+        result = self.turned.get(given, given)
         other, total = self.summed.get(result, (result, result))
-        if other in self.totals and other in self.once and total is not result:
+        if other in self.totals and total is not result:
             buffer = steps.of(other).buffer
             assert buffer is not None
         else:
             total, buffer = result, steps.new_buffer(result)
-        steps.steps.append(product(steps, line, buffer, accumulate=total is not result))
+        made = product(steps, line, buffer, turned=result is not given)
+        steps.steps.append(dataclasses.replace(made, accumulate=total is not result))
         self._written(total, buffer, len(steps.steps) - 1)
-        if total is not result or total in self.once:
+        self.done.update((result, total))
+        if total in self.once:
             self.totals.add(total)
         return None
 

@@ -10,8 +10,6 @@ import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..nest import (
     Access,
     Buffer,
@@ -88,7 +86,7 @@ class Arena:
 
     def take(self, nbytes: int) -> int:
         """The offset of the smallest gap of that size, now in use."""
-        nbytes = -(-max(nbytes, 1) // _ALIGNED) * _ALIGNED
+        nbytes = _rounded(nbytes)
         best, least, end = -1, 0, 0
         for start, stop in self.used:
             gap = start - end
@@ -104,6 +102,11 @@ class Arena:
     def free(self, offset: int) -> None:
         """Gives back what begins at an offset."""
         del self.used[bisect.bisect_left(self.used, (offset, 0))]
+
+
+def _rounded(nbytes: int) -> int:
+    """The bytes that so many take: whole cache lines."""
+    return -(-max(nbytes, 1) // _ALIGNED) * _ALIGNED
 
 
 def arena(drafts: Sequence[Draft]) -> int:
@@ -123,8 +126,8 @@ def arena(drafts: Sequence[Draft]) -> int:
 
 def _allocated(draft: Draft, alive: list[Buffer], used: Arena) -> list[Buffer]:
     """Places the temporaries of a block; those that are alive when it ends."""
-    used.used = sorted((b.offset, b.offset + -(-max(b.size * b.dtype.itemsize, 1)
-                                               // _ALIGNED) * _ALIGNED) for b in alive)
+    used.used = sorted((b.offset, b.offset + _rounded(b.size * b.dtype.itemsize))
+                       for b in alive)
     steps = [(reads | writes) for reads, writes in map(touched, draft.planned)]
     last: dict[Buffer, int] = {}
     for i, buffers in enumerate(steps):
@@ -133,14 +136,26 @@ def _allocated(draft: Draft, alive: list[Buffer], used: Arena) -> list[Buffer]:
     now: Buffers = dict.fromkeys(alive)
     for i, buffers in enumerate(steps):
         fresh = [b for b in buffers if b.kind == "temporary" and b not in now]
+        ending = [b for b in buffers if last[b] == i and b not in keep and b in now]
         for b in sorted(fresh, key=lambda b: -b.size):
-            b.offset = used.take(b.size * b.dtype.itemsize)
+            heir = next((e for e in ending if _inherits(draft.planned[i], e, b)), None)
+            if heir is None:
+                b.offset = used.take(b.size * b.dtype.itemsize)
+            else:
+                b.offset = heir.offset
+                ending.remove(heir)
+                del now[heir]
             now[b] = None
         for b in buffers:
             if b in now and last[b] == i and b not in keep:
                 used.free(b.offset)
                 del now[b]
     return list(now)
+
+
+def _inherits(step: Step, old: Buffer, new: Buffer) -> bool:
+    """Whether a buffer may lie where another does that a step is the last to read."""
+    return old.size == new.size and old.dtype == new.dtype and _in_turn(step, old, new)
 
 
 # --- donation ---------------------------------------------------------------------------------
@@ -204,6 +219,3 @@ def _may_fail(step: Step) -> bool:
     return isinstance(step, Call)
 
 
-def nbytes(buffer: Buffer) -> int:
-    """The bytes that a buffer takes."""
-    return int(buffer.size * np.dtype(buffer.dtype).itemsize)

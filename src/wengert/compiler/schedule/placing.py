@@ -18,6 +18,7 @@ from ..nest import Buffer, Call, Product
 from ..program import Constant, Value
 from .access import Ints, MisfitError, RefineError, dense
 from .group import At, Group, Known, Mark, Node, Put, Root, loops_over, number
+from .reductions import Reduction
 from .straight import Straight
 
 Draft = Group | Straight | Call | Product
@@ -85,6 +86,9 @@ class Steps:
     def stored(self, value: Value) -> Known:
         """Sees to it that a value is in memory, at the latest after the last step."""
         known = self.of(value)
+        if known.settle is not None and known.home is None:
+            known.settle()
+            known = self.of(value)
         value = known.value
         if known.buffer is None:
             buffer = self.new_buffer(value)
@@ -146,24 +150,42 @@ class Steps:
         Raises:
             MisfitError: if the group's columns would be no single loop.
         """
-        if not root.alone:
-            for group in self._candidates(root):
-                if self._joined(group, root):
-                    return group
         while True:
+            group = self.joined(root)
+            if group is not None:
+                return group
             group = Group(len(self.steps), root.sizes, root.alone)
             self.steps.append(group)
             try:
                 walk = self._join(group, root)
             except UnreadableError as error:
                 self.steps.pop()
-                self.stored(error.value)
+                self.settled(error.value)
             except MisfitError:
                 self.steps.pop()
-                raise
+                if not group.pulled:
+                    raise
+                for value in group.pulled:  # whose columns are not those of the root
+                    self.settled(value)
             else:
                 self._settle(walk)
                 return group
+
+    def joined(self, root: Root) -> Group | None:
+        """Has a group that there is do something, if that can be and is any use."""
+        if not root.alone:
+            for group in self._candidates(root):
+                if self._joined(group, root):
+                    return group
+        return None
+
+    def settled(self, value: Value) -> None:
+        """Has a value that was waiting for a group done in one of its own, or stored."""
+        known = self.of(value)
+        if known.settle is not None and known.home is None:
+            known.settle()
+        else:
+            self.stored(value)
 
     def _register(self, group: Group, size: int) -> None:
         found = self.groups.setdefault(size, [])
@@ -246,7 +268,7 @@ class Walk:
 
     def __init__(self, steps: Steps, group: Group) -> None:
         self.steps, self.group = steps, group
-        self.before = set(group.order)
+        self.before = len(group.order)
         self.made: list[tuple[Value, Node]] = []
         self.met = False
 
@@ -289,8 +311,8 @@ class Walk:
         group = self.group
         node = group.nodes.get((value, at))
         if node is not None:
-            self.met = self.met or (node in self.before and (
-                node.kind == "op" or any(node.strides)))
+            self.met = self.met or (group.members[node] < self.before and (
+                node.kind in ("op", "reduce") or any(node.strides)))
             return node
         known = self.steps.of(value)
         if self.steps.loadable(known, group):
@@ -298,9 +320,21 @@ class Walk:
                                   offset=at.offset, indirect=at.indirect))
             group.nodes[value, at] = node
             return node
-        if known.recipe is None:
+        if known.recipe is not None:
+            return known.recipe(at, group.sizes)
+        if known.reduction is None:
             raise MisfitError
-        return known.recipe(at, group.sizes)
+        if not group.rows_of(known.reduction, at):
+            raise UnreadableError(value)
+        group.pulled.append(value)
+        return reduced(known.reduction, group)
+
+
+def reduced(reduction: Reduction, group: Group) -> Generator[tuple[Value, At], Node, Node]:
+    """The recipe of a reduction in a group that has its rows."""
+    group.reduce_over(reduction.cols)
+    node = yield reduction.x, At(dense(group.sizes))
+    return Node("reduce", reduction.result.aval.numpy, reduction.how, (node,))
 
 
 def _constant(value: Constant) -> Known:

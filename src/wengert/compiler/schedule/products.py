@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 
 from ..nest import Buffer, Matrix, Product
 from ..program import Line, Value
@@ -10,13 +11,28 @@ from .access import Ints, MisfitError, RefineError, dense, through
 from .placing import Steps
 
 
-def product(steps: Steps, line: Line, out: Buffer, accumulate: bool) -> Product:
-    """The step that an `mm` or `bmm` line is."""
+def product(steps: Steps, line: Line, out: Buffer, turned: bool = False) -> Product:
+    """The step that an `mm` or `bmm` line is; if turned, it gives the transpose of the result."""
     x, y = line.operands
     *batch, m, k = x.aval.shape
     n = y.aval.shape[-1]
-    return Product(_operand(steps, x), _operand(steps, y), _matrix(out, (*batch, m, n)),
-                   batch[0] if batch else 1, m, k, n, accumulate)
+    a, b, count = _operand(steps, x), _operand(steps, y), batch[0] if batch else 1
+    if turned:
+        return Product(_turned(b), _turned(a), _matrix(out, (*batch, n, m)), count, n, k, m)
+    return Product(a, b, _matrix(out, (*batch, m, n)), count, m, k, n)
+
+
+def transposes(line: Line) -> bool:
+    """Whether a `strided` line is the transpose of its operand's matrices."""
+    *batch, m, n = line.operands[0].aval.shape
+    if tuple(line.result.aval.shape) != (*batch, n, m) or line.params["offset"]:
+        return False
+    *steps, row, col = dense((*batch, m, n))
+    return tuple(line.params["strides"]) == (*steps, col, row)
+
+
+def _turned(matrix: Matrix) -> Matrix:
+    return dataclasses.replace(matrix, row=matrix.col, col=matrix.row)
 
 
 def _matrix(buffer: Buffer, shape: Ints, strides: Ints | None = None, offset: int = 0) -> Matrix:
@@ -46,7 +62,7 @@ def _memory(steps: Steps, x: Value) -> Buffer:
 
 def _fitting(shape: Ints, strides: Ints) -> Ints | None:
     """The strides of a region that is a matrix to BLAS, or several; None if it is none."""
-    *batch, m, n = shape
+    m, n = shape[-2:]
     *step, row, col = strides
     if (col == 1 or n == 1) and (row >= n or m == 1):
         return (*step, max(row, n) if m > 1 else n, 1)

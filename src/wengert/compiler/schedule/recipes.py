@@ -137,6 +137,8 @@ def one_hot(line: Line, dim: int) -> Recipe:
         base = yield x, at
         where = at.through(sizes, shape, broadcast_steps(tuple(y.aval.shape), shape))
         index = yield y, where
+        # Loaded once more at the index times 0, which is what checks that it is in bounds.
+        index = yield y, At(where.strides, where.offset, (*where.indirect, (index, bound, 0)))
         added = yield z, where
         here = _along(at, sizes, shape, dim, np.dtype(np.int64))
         hit = op("equal", np.dtype(np.bool_), (here, _wrapped(index, bound)))

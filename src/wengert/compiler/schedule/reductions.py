@@ -51,9 +51,25 @@ class Reduction:
         reduced = [d in self.dims for d in self.order]
         return sorted(reduced) == reduced
 
+    @property
+    def by_row(self) -> bool:
+        """Whether rows can be reduced each for itself: not if there is one large row, which
+        several threads can only share by adding up in memory."""
+        return self.trailing and not (self.whole and self.cols > ROW)
+
     def make_trailing(self) -> None:
         """Puts the loops that are reduced over innermost."""
         self.order.sort(key=lambda d: d in self.dims)
+
+    def follow(self, strides: Ints) -> bool:
+        """Has the loops run as x, a view by these strides, lies in memory, if the result still
+        comes in order; whether that changes anything."""
+        order = sorted(self.order, key=lambda d: -abs(strides[d]))
+        kept = [d for d in order if d not in self.dims]
+        if order == self.order or kept != sorted(kept) or not all(strides[d] for d in order):
+            return False
+        self.order = order
+        return True
 
     @property
     def places(self) -> Ints:

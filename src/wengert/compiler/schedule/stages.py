@@ -70,7 +70,8 @@ class Loops:
 
 def loops_of(group: Group, puts: Iterable[Put], nodes: Iterable[Node]) -> Loops:
     """The fewest loops that do."""
-    accesses = [each.strides for each in (*nodes, *puts) if each.strides]
+    accesses = [strides for strides in (*(node.strides for node in nodes),
+                                        *(put.strides for put in puts)) if strides]
     barrier = group.row_loops if group.cols else 0
     places = coalesced(group.sizes, accesses, barrier)
     ends = [-1, *places]

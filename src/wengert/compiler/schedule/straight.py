@@ -16,7 +16,7 @@ import numpy as np
 
 from ..nest import Access, Buffer, Load, Nest, Number, Op, Stage, Statement, Store
 from ..program import Constant, Line, Value
-from .access import Ints, dense
+from .access import Ints
 from .reductions import HOW, neutral
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ TINY = 64
 _MOST = 20_000
 """Above this many statements, only smaller arrays count as tiny."""
 _MOVES = frozenset({"strided", "put_strided"})
-_ELEMENTWISE = 1
 
 
 def work(line: Line, operation: str | None) -> int:
@@ -183,8 +182,8 @@ class Straight:
         *batch, m, k = x.aval.shape
         n, dtype = y.aval.shape[-1], line.result.aval.numpy
         a, b = self._read(x), self._read(y)
-        return [self._dot(dtype, [(a[(c * m + i) * k + l], b[(c * k + l) * n + j])
-                                  for l in range(k)])
+        return [self._dot(dtype, [(a[(c * m + i) * k + d], b[(c * k + d) * n + j])
+                                  for d in range(k)])
                 for c in range(prod(batch)) for i in range(m) for j in range(n)]
 
     def _dot(self, dtype: np.dtype[Any], pairs: list[tuple[Statement, Statement]]) -> Statement:

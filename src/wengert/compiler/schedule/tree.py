@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Mapping
 
 from ..nest import Branch, Buffer, Call, Leave, Plan, PlanBlock, Product, Step
@@ -106,14 +105,27 @@ class Outputs:
     def __init__(self, drafts: list[Draft], aliases: Mapping[Value, Value]) -> None:
         self.buffers: list[Buffer] = []
         self.aliases = aliases
-        self.places: dict[Draft, tuple[Buffer, ...]] = {}
-        uses: Counter[tuple[Value, Buffer]] = Counter()
+        self.places = {draft: self._placed(draft.block.end.outputs) for draft in drafts
+                       if isinstance(draft.block.end, Return)}
+        self.direct: dict[Draft, dict[Value, Buffer]] = {}
+        for draft in reversed(drafts):
+            self.direct[draft] = self._agreed(draft)
         for draft in drafts:
-            if isinstance(draft.block.end, Return):
-                self.places[draft] = self._placed(draft.block.end.outputs)
-                uses.update(set(zip(self._roots(draft), self.places[draft], strict=True)))
-        self.direct: dict[Draft, dict[Value, Buffer]] = {draft: {} for draft in drafts}
-        self._assign(drafts, uses)
+            if draft.cases:
+                own = {value for line in draft.block.lines for value in line.results}
+                self.direct[draft] = {
+                    v: b for v, b in self.direct[draft].items() if v in own}
+
+    def _agreed(self, draft: Draft) -> dict[Value, Buffer]:
+        """The values that every end below gives, all in the same place."""
+        found: dict[Value, Buffer] = {}
+        if draft in self.places:
+            for value, buffer in zip(self._roots(draft), self.places[draft], strict=True):
+                found.setdefault(value, buffer)
+            return found
+        first, *others = (self.direct[case] for case in draft.cases)
+        return {value: buffer for value, buffer in first.items()
+                if all(other.get(value) is buffer for other in others)}
 
     def _roots(self, draft: Draft) -> tuple[Value, ...]:
         """The outputs of an end, by the values that they are other names of."""
@@ -132,24 +144,6 @@ class Outputs:
         self.buffers.append(Buffer(aval.numpy, aval.numel, "output", len(self.buffers),
                                    shape=tuple(aval.shape)))
         return self.buffers[-1]
-
-    def _assign(self, drafts: list[Draft], uses: Counter[tuple[Value, Buffer]]) -> None:
-        """A value that every end below gives as the same output is computed there at once."""
-        ends: dict[Draft, int] = {}
-        below: dict[Draft, dict[Value, Buffer]] = {}
-        for draft in reversed(drafts):
-            if isinstance(draft.block.end, Return):
-                ends[draft], found = 1, {}
-                for value, buffer in zip(self._roots(draft), self.places[draft], strict=True):
-                    found.setdefault(value, buffer)
-                self.direct[draft] = found
-            else:
-                ends[draft] = sum(ends[case] for case in draft.cases)
-                found = below[draft.cases[0]]
-                own = {value for line in draft.block.lines for value in line.results}
-                self.direct[draft] = {v: b for v, b in found.items()
-                                      if v in own and uses[v, b] == ends[draft]}
-            below[draft] = found
 
 
 def _later(drafts: list[Draft], aliases: Mapping[Value, Value]) -> dict[Draft, set[Value]]:
@@ -189,8 +183,9 @@ def _run(first: Draft, steps: Steps, outputs: Outputs,
             continue
         draft.results = (_memory(steps, end.value),)
         handed = _handed(steps, later[draft])
-        todo.extend((case, Steps(dict(handed), outputs.direct[case], steps.aliases))
-                    for case in reversed(draft.cases))
+        for case in reversed(draft.cases):
+            own = {value: dataclasses.replace(known) for value, known in handed.items()}
+            todo.append((case, Steps(own, outputs.direct[case], steps.aliases)))
 
 
 def _memory(steps: Steps, value: Value) -> Buffer:

@@ -58,9 +58,11 @@ def remainder(x: Float, y: Float) -> Float:
 
 
 def floor_divide(x: Float, y: Float) -> Float:
-    """The whole number below x/y, as Python has it: (x - fmod(x, y)) / y is nearly whole."""
+    """The whole number below x/y, step by step as Python has it: (x - fmod(x, y)) / y, nearly."""
     left = fmod(x, y)
-    quotient = ((x - left) / y).rint()
+    quotient = (x - left) / y
     quotient = where(opposite(left, y), quotient - 1.0, quotient)
+    below = quotient.intrinsic("floor")
+    quotient = where(quotient - below > 0.5, below + 1.0, below)
     quotient = where(quotient.equals(0.0), quotient.copysign(x / y), quotient)
     return where(y.equals(0.0), x / y, quotient)

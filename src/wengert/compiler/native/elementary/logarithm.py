@@ -151,17 +151,23 @@ def arctanh(x: Float) -> Float:
     return where(magnitude < x.format.smallest, x, result).copysign(x)
 
 
+def raised(x: Float, apart: Float) -> Float:
+    """x + log(1 + e**-apart) for apart >= 0."""
+    decay = exp(-apart)
+    more = log_near_one(decay, x.like(0.0))
+    whole = total(x, more.high)
+    return where(abs(x).equals(math.inf), x + decay, whole.high + (whole.low + more.low))
+
+
 def logaddexp(x: Float, y: Float) -> Float:
     """log(e**x + e**y): the larger one, and what the other adds."""
-    larger = where(x > y, x, y)
     apart = where(x.equals(y), x.like(0.0), abs(x - y))
-    decay = exp(-apart)
-    return larger + log1p(decay)
+    return raised(where(x > y, x, y), apart)
 
 
 def log1pexp(x: Float) -> Float:
     """log(1 + e**x)."""
-    return where(x < 0.0, x.like(0.0), x) + log1p(exp(-abs(x)))
+    return raised(where(x < 0.0, x.like(0.0), x), abs(x))
 
 
 def long_log2(x: Float) -> Pair:

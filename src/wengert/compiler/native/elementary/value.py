@@ -65,6 +65,20 @@ def suffix(type: ir.Type) -> str:
     return count + str(element(type).intrinsic_name)
 
 
+class Constant(ir.Constant):  # type: ignore[misc]
+    """A number in every lane, written once: a thousand vectors in full make a long text."""
+
+    def __init__(self, type: ir.Type, number: Any) -> None:
+        super().__init__(type, number)
+        self.number = ir.Constant(element(type), number)
+
+    def get_reference(self) -> str:
+        """The number as LLVM's text has it."""
+        if self.type == self.number.type:
+            return str(self.number.get_reference())
+        return f"splat ({self.number})"
+
+
 class Value:
     """A value of LLVM's, and the builder that more is emitted with."""
 
@@ -77,7 +91,7 @@ class Value:
         """A number as a constant of this value's type; a value is left as it is."""
         if isinstance(number, Value):
             return number  # type: ignore[return-value]
-        return type(self)(self.builder, ir.Constant(self.ir.type, number))
+        return type(self)(self.builder, Constant(self.ir.type, number))
 
     def do(self, instruction: str, other: Any) -> Self:
         """The result of an instruction on this value and another."""
