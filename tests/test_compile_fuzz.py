@@ -143,6 +143,37 @@ def test_a_broken_compiler_is_found_out(fault):
     assert any(each.kind == FAULTS[fault] for each in found if each)
 
 
+def picks(*lines: str) -> fuzz_programs.Program:
+    """A program whose index is in range at first, and at some later call is not."""
+    given = (fuzz_programs.Given("a0", "float32", "n"), fuzz_programs.Given("a1", "int64", "m"))
+    body = ("c = a0[a1 * 2]", *lines)
+    state = (fuzz_programs.Given("b0", "float32", "n"),)
+    return fuzz_programs.Program(8, "nograd", given, state, tuple((line, ()) for line in body),
+                                 ("d",), ((1, 3),) * 8)
+
+
+def test_an_index_that_nothing_depends_on_is_no_fault():
+    for lines in (("d = a0 * 2",), ("e = c + 1", "f = e.exp()", "f.mul_(2)", "d = a0 * 2")):
+        found = fuzz.difference(picks(*lines), wengert.compile)
+        assert found and found.kind == "unused index"
+
+
+def test_an_index_that_a_result_depends_on_is_not_excused():
+    clamped = "c = a0[(a1 * 2).clamp(-3, 2)]"  # as a compiler might that forgets to check
+
+    def forgetful(step: Any) -> Any:
+        names: dict[str, Any] = {"torch": wengert}
+        program = picks("d = c + 1")
+        source = program.source.replace(program.body[0][0], clamped)
+        exec(compile(source, "<forgetful>", "exec"), names)
+        return names["step"]
+
+    program = picks("d = c + 1")
+    assert fuzz.difference(program, lambda step: step) is None
+    found = fuzz.difference(program, forgetful)
+    assert found and found.kind == "raised"
+
+
 def test_programs_are_the_same_for_the_same_seed():
     first, second = (list(fuzz_programs.programs(5, 20)) for _ in range(2))
     assert first == second

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from ..core import dtypes
 from ..core.handle import Handle
@@ -16,6 +17,9 @@ from ..core.pytrees import flatten
 from ..interpreters.views import refresh
 from ..primitives.layout import alias
 from .record import MISSED, Recorder
+
+if TYPE_CHECKING:
+    from .explain import Explanation
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,7 +35,7 @@ class Compiled:
         functools.update_wrapper(self, fn)
         self.fn, self.fastmath = fn, fastmath
         self.cases: dict[Any, list[Any]] = {}
-        self.eager = ""
+        self.eager, self.seconds = "", 0.0
         self._lock = threading.RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -58,6 +62,15 @@ class Compiled:
 
     def __repr__(self) -> str:
         return f"<compiled {getattr(self.fn, '__qualname__', self.fn)!r}>"
+
+    def explain(self) -> Explanation:
+        """What became of the function so far: kinds of arguments, branches, native steps.
+
+        Prints as text, and has it as attributes.
+        """
+        from .explain import explain  # which needs to be read only by those who ask
+
+        return explain(self)
 
     # --- recording ------------------------------------------------------------------------------
 
@@ -112,7 +125,9 @@ class Compiled:
             self._give_up(f"numbers that it looks at gave it more than {self.MOST_ENDINGS} ways "
                           f"to go, at {case.widest}")
         elif case.due:
+            start = time.perf_counter()
             case.compile()
+            self.seconds += time.perf_counter() - start
 
     def _give_up(self, why: str) -> None:
         """Runs the function as it is from now on, and says so once."""

@@ -124,8 +124,8 @@ class Ending:
         alias = x.alias
         if alias is not None and alias.base is not None and alias.origin in _ORIGINS:
             return View(self._number(alias.base), alias.chain, alias.origin != "no_grad")
-        shared = self._sharing(x.value)
-        return shared or Fresh(self._output(self._run.value(x, (x,))), isinstance(x.node, AccumulateGrad))
+        return self._sharing(x.value) or Fresh(
+            self._output(self._run.value(x, (x,))), isinstance(x.node, AccumulateGrad))
 
     def _sharing(self, array: np.ndarray) -> Sharing | None:
         """Where in the memory of an input, or of a result before it, a result lies."""

@@ -250,7 +250,7 @@ class Recorder:
         if isinstance(operand, Handle):
             return self.source(operand).value
         value = _constant(array)
-        self._bind(array, value)
+        self._known[id(array)] = _Known(array, value, 0)
         return value
 
     def _find(self, array: np.ndarray) -> Value | None:
@@ -266,8 +266,9 @@ class Recorder:
         if array.base is None:
             return None
         root = self.root(array)
-        return None if root is array or self._find(root) is None else (
-            self._read(array, self._memory(root)))
+        if root is array or not np.may_share_memory(array, root) or self._find(root) is None:
+            return None
+        return self._read(array, self._memory(root))
 
     def root(self, array: np.ndarray) -> np.ndarray:
         """The array that the program knows an array's memory by."""
@@ -394,10 +395,15 @@ def _region(array: np.ndarray, memory: _Memory) -> dict[str, Any] | None:
     """Where an array lies in memory, in elements; None if that can't be said."""
     root, size = memory.root, array.itemsize
     offset = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-    if memory.order is None or array.dtype != root.dtype or offset % size or offset < 0 or any(
+    if memory.order is None or array.dtype != root.dtype or offset % size or any(
             s % size for s in array.strides):
         return None
-    return {"strides": tuple(s // size for s in array.strides), "offset": offset // size}
+    strides, first = tuple(s // size for s in array.strides), offset // size
+    steps = [(n - 1) * s for n, s in zip(array.shape, strides, strict=True)] if array.size else []
+    if first + sum(min(s, 0) for s in steps) < 0 or (
+            first + sum(max(s, 0) for s in steps) >= max(root.size, 1)):
+        return None  # it goes beyond
+    return {"strides": strides, "offset": first}
 
 
 draw = Primitive("draw", lambda *operands, call, generator, aval: call(*operands),

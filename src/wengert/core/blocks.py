@@ -3,6 +3,9 @@
 NumPy runs a ufunc on one core, and an expression of ufuncs writes every temporary to memory.
 Cut into blocks, the temporaries of a derivative rule live in cache and the blocks run on all the
 cores that this process may use (NumPy releases the interpreter lock inside a ufunc).
+
+Where the compiler has a kernel for an operation or a rule, that runs instead: one pass over memory.
+Either way, results lie in memory that is used again (see `buffers.py`).
 """
 
 from __future__ import annotations
@@ -15,14 +18,37 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from . import buffers
 from .aval import LARGE, Aval
 from .levels import here, quietly
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
+Order = Literal["C", "F"]
+Kernel = Callable[[np.ndarray, list[np.ndarray]], None]
+"""Stores in an array what it computes from others, uniform ones given by one element. A kernel of
+elements takes flat arrays."""
+
 BLOCK = 1 << 15
 """Elements per block: 128 KiB of float32, so that a few operands fit a second-level cache."""
+
+WORTH = 1 << 20
+"""Elements from which on the time to compile a kernel, once, is not missed."""
+
+
+class Native:
+    """The compiler's part, which tells this one of itself.
+
+    Attributes:
+        of_elements: `of_elements(fn, arguments, params, result)` gives the kernel of a function of
+            elements (a primitive, or a rule), with arguments that are arrays or parameters; None
+            if there is none.
+        of_arrays: the same for functions of C-contiguous or uniform arrays.
+    """
+
+    of_elements: Callable[..., Kernel | None] | None = None
+    of_arrays: Callable[..., Kernel | None] | None = None
 
 
 def _initial_threads() -> int:
@@ -85,15 +111,31 @@ def set_num_threads(count: int) -> None:
         _Threads.count, _Threads.pool = int(count), None
 
 
+def evaluate(primitive: Any, values: Sequence[Any], result: Aval, params: dict[str, Any],
+             out: np.ndarray | None = None) -> np.ndarray | None:
+    """A primitive with a large result; None where it has neither kernel nor ufunc."""
+    if primitive.elementwise:
+        found = _by_kernel(primitive, values, result, params, out)
+    elif out is None and primitive.lower is not None and not primitive.view:
+        found = by_arrays(primitive, values, result, params)
+    else:
+        found = None
+    if found is not None:
+        return found
+    if primitive.ufunc is None or params:
+        return None
+    return apply(primitive.ufunc, values, result, out)
+
+
 def apply(ufunc: Callable[..., Any], values: Sequence[Any], result: Aval,
           out: np.ndarray | None = None) -> np.ndarray:
     """A ufunc of large operands, block by block along the first axis or over flat memory."""
+    order = _order([*values, out] if out is not None else values, result)
     if out is None:
-        out = _result(values, result)
-    flat = _flat(values, out)
-    if flat is None:
+        out = _result(values, result, order)
+    if order is None:
         return here.run(ufunc, *values, out=out)
-    target, operands = flat
+    target, operands = _flat(out, order), [_flat(value, order) for value in values]
 
     def work(part: slice) -> None:
         here.run(ufunc, *[a if a.ndim == 0 else a[part] for a in operands], out=target[part])
@@ -104,22 +146,23 @@ def apply(ufunc: Callable[..., Any], values: Sequence[Any], result: Aval,
 
 def map_rule(fn: Callable[..., Any], g: np.ndarray, others: Sequence[Any],
              result: Aval) -> np.ndarray | None:
-    """A derivative rule over large arrays, block by block; None where it can't be cut.
+    """A derivative rule over large arrays; None where it can't be cut.
 
     Args:
         fn: acts on elements alone.
         g: the cotangent.
-        others: what else the rule reads: arrays, or parameters (which then are not cut).
+        others: what else the rule reads: arrays, or parameters.
         result: aval of the operation's result.
     """
-    if not all(isinstance(other, (np.ndarray, np.generic)) for other in others):
-        return None
     values = [g, *others]
-    out = _result(values, result)
-    flat = _flat(values, out)
-    if flat is None:
+    found = _by_kernel(fn, values, result, {}, None)
+    if found is not None or not others or not all(map(is_array, others)):
+        return found  # what reads nothing else is one operation, or none
+    order = _order(values, result)
+    if order is None:
         return None
-    target, operands = flat
+    out = _result(values, result, order)
+    target, operands = _flat(out, order), [_flat(value, order) for value in values]
 
     def work(part: slice) -> None:
         quietly(_one_block, fn, operands, target, part)
@@ -135,30 +178,74 @@ def _one_block(fn: Callable[..., Any], operands: list[np.ndarray], target: np.nd
         target[block] = fn(*[a if a.ndim == 0 else a[block] for a in operands])
 
 
-def _result(values: Sequence[Any], result: Aval) -> np.ndarray:
+def _by_kernel(fn: Callable[..., Any], arguments: Sequence[Any], result: Aval,
+               params: dict[str, Any], out: np.ndarray | None) -> np.ndarray | None:
+    """What a kernel computes; None if there is none for such a function or such arrays."""
+    if Native.of_elements is None or result.numel < WORTH:
+        return None
+    arrays = list(map(np.asarray, filter(is_array, arguments)))
+    order = _order([*arrays, out] if out is not None else arrays, result)
+    if order is None:
+        return None
+    kernel = Native.of_elements(fn, arguments, params, result)
+    if kernel is None:
+        return None
+    if out is None:
+        out = _result(arrays, result, order)
+    kernel(_flat(out, order), [_flat(array, order) for array in arrays])
+    return out
+
+
+def by_arrays(fn: Callable[..., Any], arguments: Sequence[Any], result: Aval,
+              params: dict[str, Any]) -> np.ndarray | None:
+    """What a kernel of whole arrays computes; None if there is none."""
+    if Native.of_arrays is None or result.numel < WORTH:
+        return None
+    kernel = Native.of_arrays(fn, arguments, params, result)
+    if kernel is None:
+        return None
+    out = buffers.empty(result.shape, result.numpy)
+    kernel(out, list(map(np.asarray, filter(is_array, arguments))))
+    return out
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value is an array, or a NumPy scalar, and no parameter."""
+    return isinstance(value, (np.ndarray, np.generic))
+
+
+def is_uniform(value: Any) -> bool:
+    """Whether an array has one element in memory, however often it is repeated."""
+    return value.size == 1 or not any(value.strides)
+
+
+def _order(values: Sequence[Any], result: Aval) -> Order | None:
+    """The order in which all arrays of the result's shape lie in memory without gaps, those aside
+    whose elements are all the same; None if there is an array that is laid out otherwise."""
+    whole = [value for value in values if not is_uniform(value)]
+    if any(value.shape != result.shape for value in whole):
+        return None
+    if all(value.flags.c_contiguous for value in whole):
+        return "C"
+    return "F" if all(value.flags.f_contiguous for value in whole) else None
+
+
+def _result(values: Sequence[Any], result: Aval, order: Order | None) -> np.ndarray:
     """Memory for a result, in the order of the first operand of its shape."""
+    if order is not None:
+        return buffers.empty(result.shape, result.numpy, order)
     for value in values:
-        if value.shape == result.shape and any(value.strides):
+        if value.shape == result.shape and not is_uniform(value):
             return np.empty_like(value, dtype=result.numpy)
     return np.empty(result.shape, result.numpy)
 
 
-def _flat(values: Sequence[Any], out: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]] | None:
-    """The result and operands as one-dimensional views of the same order (0-d: the same for
-    every element); None if some operand's memory is laid out otherwise."""
-    order: Literal["C", "F"] | None = (
-        "C" if out.flags.c_contiguous else "F" if out.flags.f_contiguous else None)
-    if order is None:
-        return None
-    operands = []
-    for value in map(np.asarray, values):
-        if not any(value.strides):
-            operands.append(value[(0,) * value.ndim + (...,)])
-        elif value.shape == out.shape and value.flags[order]:
-            operands.append(value.reshape(-1, order=order))
-        else:
-            return None
-    return out.reshape(-1, order=order), operands
+def _flat(value: Any, order: Order) -> np.ndarray:
+    """An array as a one-dimensional view of its memory; 0-d if its elements are all the same."""
+    value = np.asarray(value)
+    if is_uniform(value):
+        return value[(0,) * value.ndim + (...,)]
+    return value.reshape(-1, order=order)
 
 
 def _spread(work: Callable[[slice], None], size: int) -> None:

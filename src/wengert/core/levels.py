@@ -65,7 +65,7 @@ class Here(threading.local):
         anomaly: what looks for NaN and remembers the user's lines, a `Watch`; False normally.
         hooks: what saved tensors go through, a pair of functions; None normally.
         no_hooks: why no such hooks may be put in force; "" if they may.
-        recorder: what notes the primitives that run, for the compiler (a `Recorder`); None normally.
+        recorder: what notes the primitives that run, for the compiler; None normally.
         worker: whether this is one of the threads that `blocks` spreads work over.
         levels: the transforms in force in this thread, outermost first.
         run: calls a function where NumPy's floating-point warnings are off. It enters a context

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import blocks
+from ..core import blocks, buffers
 from ..core.aval import LARGE, Aval, aval_of
 from ..core.handle import Handle, as_handle, wrap
 from ..core.levels import here, modes
@@ -290,7 +290,7 @@ def is_own(references: int, g: Any) -> bool:
     `references` is what `sys.getrefcount` says of it where the question is asked: in a function
     that was given the array out of a dict, or out of a variable that came from one.
     """
-    return (type(g) is np.ndarray and g.base is None and bool(g.flags.writeable)
+    return (type(g) is np.ndarray and buffers.owns(g) and bool(g.flags.writeable)
             and references <= _OWN)
 
 

@@ -142,8 +142,10 @@ def settled(x: Any) -> Any:
 def evaluate(primitive: Primitive, values: Sequence[Any], result: Aval,
              params: dict[str, Any]) -> np.ndarray:
     """The primitive's value, as an array even where NumPy would give a scalar."""
-    if result.numel >= LARGE and primitive.ufunc is not None and not params:
-        return blocks.apply(primitive.ufunc, values, result)
+    if result.numel >= LARGE:
+        found = blocks.evaluate(primitive, values, result, params)
+        if found is not None:
+            return found
     call = here.run if primitive.evaluate is primitive.ufunc else quietly
     value = call(primitive.evaluate, *values, **params)
     if type(value) is np.ndarray and value.dtype is result.numpy:

@@ -196,13 +196,21 @@ def _store(primitive: Primitive, target: np.ndarray, values: list[Any], result: 
            params: dict[str, Any]) -> None:
     if primitive.store is not None:
         quietly(primitive.store, *values, **params)
+    elif _store_blocks(primitive, target, values, result, params):
+        pass
     elif primitive.ufunc is None or params or result.numpy != target.dtype:
         value = quietly(primitive.evaluate, *values, **params)
         here.run(np.copyto, target, value, "unsafe")
-    elif result.numel >= LARGE and not _overlaps(target, values):
-        blocks.apply(primitive.ufunc, values, result, target)
     else:
         here.run(primitive.ufunc, *values, target)
+
+
+def _store_blocks(primitive: Primitive, target: np.ndarray, values: list[Any], result: Aval,
+                  params: dict[str, Any]) -> bool:
+    """Stores the result of a large operation element by element, if that can be."""
+    return (result.numel >= LARGE and result.numpy == target.dtype
+            and not _overlaps(target, values)
+            and blocks.evaluate(primitive, values, result, params, target) is not None)
 
 
 def _overlaps(target: np.ndarray, values: list[Any]) -> bool:

@@ -48,7 +48,8 @@ def pullback(node: Any, g: Any, create: bool, needed: set[Any] | None) -> list[A
             continue
         only = rule.only
         if only is None:
-            cotangent = rule.fn(g) if not rule.reads else _general(node, rule, i, g, create)
+            cotangent = (rule.fn(g) if not rule.reads and (simple or create) else
+                         _general(node, rule, i, g, create))
         elif simple:
             value = saved[only]
             if type(value) is not np.ndarray:
@@ -143,14 +144,23 @@ def _general(node: Node, rule: Rule, i: int, g: Any, create: bool) -> Any:
     primitive = node.primitive
     conjugate = primitive.conjugate and not primitive.multiple and node.out.is_complex
     arguments = [_argument(node, name, i, get, conjugate) for name in rule.reads]
-    if (type(g) is np.ndarray and primitive.elementwise and not primitive.multiple
-            and node.out.numel >= LARGE and not conjugate
-            and not any(isinstance(argument, Handle) for argument in arguments)):
-        target = node.out if node.ins is None else node.out.with_dtype(node.ins[i].dtype)
-        cotangent = blocks.map_rule(rule.fn, g, arguments, target)
+    if (type(g) is np.ndarray and not primitive.multiple and node.out.numel >= LARGE
+            and not conjugate and not any(isinstance(a, Handle) for a in arguments)):
+        cotangent = _large(node, rule, i, g, arguments)
         if cotangent is not None:
             return cotangent
     return rule.fn(g, *arguments)
+
+
+def _large(node: Node, rule: Rule, i: int, g: np.ndarray, arguments: list[Any]) -> Any:
+    """Runs a rule on large arrays in blocks or by a kernel; None where it has to run as it is."""
+    primitive, out = node.primitive, node.out
+    if primitive.elementwise:
+        target = out if node.ins is None else out.with_dtype(node.ins[i].dtype)
+        return blocks.map_rule(rule.fn, g, arguments, target)
+    if primitive.lower is None or primitive.view:
+        return None
+    return blocks.by_arrays(rule.fn, [g, *arguments], out if node.ins is None else node.ins[i], {})
 
 
 def _argument(node: Node, name: int | str, i: int, get: Any, conjugate: bool) -> Any:

@@ -4,8 +4,8 @@
 integers, every argument a pointer, matrices column by column. Its module is loaded alone:
 importing `scipy.linalg` takes a quarter of a second, and nothing else of it is needed.
 
-The BLAS has threads of its own, which may spin for a while after a product; `set_threads` bounds
-them, where the library can be told.
+The BLAS has threads of its own, which may spin for a while after a product, on the cores that
+ours need: native code asks for one thread where the library can be told (`thread_functions`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from typing import Any
 ROUTINES = ("gemm", "gemv", "dot", "axpy", "ger", "syrk", "trsm")
 """What is offered, for `s` (float32) and `d` (float64): sgemm, dgemm, ..."""
 
-_SETTERS = ("scipy_openblas_set_num_threads", "openblas_set_num_threads", "MKL_Set_Num_Threads",
-            "bli_thread_set_num_threads")
+_THREADS = (("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads"),
+            ("openblas_get_num_threads", "openblas_set_num_threads"),
+            ("MKL_Get_Max_Threads", "MKL_Set_Num_Threads"),
+            ("bli_thread_get_num_threads", "bli_thread_set_num_threads"))
+GET_THREADS, SET_THREADS = "blas_get_threads", "blas_set_threads"
 
 
 @functools.cache
@@ -33,18 +36,29 @@ def symbols() -> dict[str, int]:
         ImportError: if SciPy is missing, or its BLAS has other integers than 32-bit ones.
     """
     capsules = _module().__pyx_capi__
-    return {kind + name: _address(capsules[kind + name]) for name in ROUTINES for kind in "sd"}
+    found = {kind + name: _address(capsules[kind + name]) for name in ROUTINES for kind in "sd"}
+    return {**found, **thread_functions()}
+
+
+@functools.cache
+def thread_functions() -> dict[str, int]:
+    """Addresses of `int get()` and `void set(int)`, by our names: how many threads a single BLAS
+    call may use. Nothing, if this BLAS can't be told."""
+    library = ctypes.CDLL(_module().__file__)  # finds what the libraries it depends on export
+    for names in _THREADS:
+        both = [getattr(library, name, None) for name in names]
+        if all(both):
+            pointers = [ctypes.cast(each, ctypes.c_void_p).value or 0 for each in both if each]
+            return dict(zip((GET_THREADS, SET_THREADS), pointers, strict=True))
+    return {}
 
 
 def set_threads(count: int) -> bool:
     """Sets how many threads a single BLAS call may use; False if this BLAS can't be told."""
-    library = ctypes.CDLL(_module().__file__)  # finds what the libraries it depends on export
-    for name in _SETTERS:
-        setter = getattr(library, name, None)
-        if setter is not None:
-            setter(ctypes.c_int(count))
-            return True
-    return False
+    address = thread_functions().get(SET_THREADS)
+    if address is not None:
+        ctypes.CFUNCTYPE(None, ctypes.c_int)(address)(count)
+    return address is not None
 
 
 @functools.cache

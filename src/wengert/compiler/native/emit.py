@@ -39,7 +39,7 @@ from . import blas, engine, entry, pool
 from .emit_code import KINDS, Code, literal
 from .emit_elementary import Definitions
 from .emit_nest import NestFunction
-from .emit_product import arguments, nest_of, routine
+from .emit_product import arguments, nest_of, parts, routine
 from .emit_share import Share, Task, work_of
 from .emit_straight import LEVEL, cut, is_long
 
@@ -127,11 +127,11 @@ class _Emitter:
 
     def _entry(self) -> list[str]:
         """The text of the entry: reads its arguments' addresses, does the plan, and leaves."""
-        save, restore = [], []
+        begin, end = self._alone()
         if sum(_work(step) for block in _all_blocks(self.plan) for step in block.steps) > LONG:
-            save = [f"%state = call ptr {self._external('PyEval_SaveThread', 'ptr', '')}()"]
-            restore = [f"call void {self._external('PyEval_RestoreThread', 'void', 'ptr')}"
-                       "(ptr %state)"]
+            begin.append(f"%state = call ptr {self._external('PyEval_SaveThread', 'ptr', '')}()")
+            end.append(f"call void {self._external('PyEval_RestoreThread', 'void', 'ptr')}"
+                       "(ptr %state)")
         make = self._external("PyLong_FromLongLong", "ptr", "i64")
         count = 1 + len(self.plan.inputs) + len(self.plan.outputs)
         return [
@@ -139,10 +139,25 @@ class _Emitter:
             "%code = alloca i64", *self.code.top, f"%right = icmp eq i64 %count, {count}",
             f"store i64 {entry.WRONG_ARGUMENTS}, ptr %code",
             "br i1 %right, label %begin, label %end", "begin:", *self._arguments(), *self.begin,
-            *save, "br label %start", "start:", *self.code.lines,
-            "leave:", *restore, "br label %end",
+            *begin, "br label %start", "start:", *self.code.lines,
+            "leave:", *end, "br label %end",
             "end:", "%found = load i64, ptr %code", f"%object = call ptr {make}(i64 %found)",
             "ret ptr %object", "}"]
+
+    def _alone(self) -> tuple[list[str], list[str]]:
+        """What has the BLAS do without threads of its own while the plan runs. Who finds it so
+        leaves it so: another thread that runs a plan will give them back."""
+        products = any(isinstance(step, Product) and routine(step)
+                       for block in _all_blocks(self.plan) for step in block.steps)
+        if not products or not blas.thread_functions():
+            return [], []
+        get, change = (self._external(name, *types) for name, types in (
+            (blas.GET_THREADS, ("i32", "")), (blas.SET_THREADS, ("void", "i32"))))
+        return ([f"%threads = call i32 {get}()", "%several = icmp ne i32 %threads, 1",
+                 "br i1 %several, label %calm, label %calmed", "calm:",
+                 f"call void {change}(i32 1)", "br label %calmed", "calmed:"],
+                ["br i1 %several, label %rouse, label %roused", "rouse:",
+                 f"call void {change}(i32 %threads)", "br label %roused", "roused:"])
 
     def _arguments(self) -> list[str]:
         """The addresses of the numbers of the arena, the inputs and the outputs."""
@@ -315,6 +330,35 @@ class _Emitter:
         return context
 
     def _product(self, product: Product) -> None:
+        """A product by the BLAS: here and now, or in parts on several threads."""
+        found = parts(product, self.workers if blas.thread_functions() else 1)
+        if len(found) == 1:
+            self._blas(self.code, product, [self.pointer(b) for b in _operands(product)])
+            return
+        text = self._parts(found)
+        name = self.functions.setdefault(text, f"@nest{len(self.functions)}")
+        context = self._context([self.pointer(b) for b in _operands(product)], ())
+        parallel = self._external("wengert_parallel", "void", "ptr, ptr, i64")
+        self.code.do(f"call void {parallel}(ptr {name}, ptr {context}, i64 {len(found)})")
+
+    def _parts(self, products: Sequence[Product]) -> str:
+        """A function for the pool that does one of several products."""
+        code = Code(self.definitions)
+        places = [code.let(f"getelementptr i64, ptr %context, i64 {i}") for i in (1, 2, 3)]
+        pointers = [code.let(f"load ptr, ptr {place}") for place in places]
+        for piece, product in enumerate(products):
+            mine, others = code.name(), code.name()
+            chosen = code.let(f"icmp eq i64 %piece, {piece}")
+            code.do(f"br i1 {chosen}, label {mine}, label {others}")
+            code.label(mine)
+            self._blas(code, product, pointers)
+            code.do("ret void")
+            code.label(others)
+        head = "define internal void @(i64 %piece, i64 %pieces, ptr %context) nounwind {"
+        return "\n".join([head, "entry:", *code.top, "br label %start", "start:", *code.lines,
+                          "ret void", "}", ""])
+
+    def _blas(self, code: Code, product: Product, pointers: Sequence[str]) -> None:
         """Calls of the BLAS, whose arguments all are addresses."""
         given, name, kind = arguments(product), routine(product), KINDS[product.out.buffer.dtype]
         flags = [self._global("i8", str(ord(flag))) for flag in given.flags]
@@ -322,22 +366,16 @@ class _Emitter:
         first, second, out = (self._global("i32", str(step)) for step in given.steps)
         one, more = (self._global(kind.text, literal(kind, number))
                      for number in (1, int(product.accumulate)))
-        with self.code.loop("0", str(product.count)) as i:
-            a, b, c = (self._matrix(x, i) for x in (given.first, given.second, given.out))
+        own = dict(zip(_operands(product), pointers, strict=True))
+        with code.loop("0", str(product.count)) as i:
+            a, b, c = (_place(code, x, own[x.buffer], i)
+                       for x in (given.first, given.second, given.out))
             if name.endswith("gemv") and not product.accumulate:
                 size = product.m * product.n * kind.size
-                self.code.do(f"call void @llvm.memset.p0.i64(ptr {c}, i8 0, i64 {size}, i1 false)")
-            pointers = [*flags, *sizes, one, a, first, b, second, more, c, out]
-            function = self._external(name, "void", ", ".join(["ptr"] * len(pointers)))
-            self.code.do(f"call void {function}({', '.join(f'ptr {x}' for x in pointers)})")
-
-    def _matrix(self, matrix: Matrix, number: str) -> str:
-        """The address of one of several matrices."""
-        type = KINDS[matrix.buffer.dtype].memory
-        skip = self.code.let(f"mul i64 {number}, {matrix.batch}")
-        place = self.code.let(f"add i64 {skip}, {matrix.offset}")
-        return self.code.let(
-            f"getelementptr {type}, ptr {self.pointer(matrix.buffer)}, i64 {place}")
+                code.do(f"call void @llvm.memset.p0.i64(ptr {c}, i8 0, i64 {size}, i1 false)")
+            each = [*flags, *sizes, one, a, first, b, second, more, c, out]
+            function = self._external(name, "void", ", ".join(["ptr"] * len(each)))
+            code.do(f"call void {function}({', '.join(f'ptr {x}' for x in each)})")
 
     def _call(self, call: Call) -> None:
         """Python evaluates a primitive, given the addresses of its operands and results."""
@@ -350,6 +388,18 @@ class _Emitter:
         found = self.code.let(f"call i64 {function}(i64 {len(self.calls)}, ptr {addresses})")
         self.calls.append(call)
         self._leave_if(self.code.let(f"icmp ne i64 {found}, 0"), str(CALL_FAILED))
+
+
+def _operands(product: Product) -> tuple[Buffer, Buffer, Buffer]:
+    return product.a.buffer, product.b.buffer, product.out.buffer
+
+
+def _place(code: Code, matrix: Matrix, pointer: str, number: str) -> str:
+    """The address of one of several matrices."""
+    skip = code.let(f"mul i64 {number}, {matrix.batch}")
+    place = code.let(f"add i64 {skip}, {matrix.offset}")
+    type = KINDS[matrix.buffer.dtype].memory
+    return code.let(f"getelementptr {type}, ptr {pointer}, i64 {place}")
 
 
 def elements(nest: Nest) -> int:

@@ -45,7 +45,8 @@ class NestFunction:
         definitions: collects what the function calls.
         bits: the width of the machine's vectors.
         shared: whether numbers are read at run time; else they are part of the text.
-        split: what the pieces divide: "rows", "cols" or "" (nothing).
+        split: what the pieces divide: "rows", "outer" (their outermost loop), "cols" or ""
+            (nothing).
 
     Attributes:
         memory: the buffers and numbers that the function is to be given.
@@ -101,6 +102,10 @@ class NestFunction:
         first, stop = "0", self.memory.size(self.count)
         if self.split == "rows":
             first, stop = self._share(stop)
+        elif self.split == "outer":
+            inner = self.memory.size(self.count // self.nest.rows[0])
+            turns = self._share(self.memory.size(self.nest.rows[0]))
+            first, stop = (self.code.let(f"mul i64 {turn}, {inner}") for turn in turns)
         elif self.split == "cols":
             self.first_column, self.stop_column = self._columns()
         for stage in self.stages:

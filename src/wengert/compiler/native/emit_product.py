@@ -3,17 +3,26 @@
 The BLAS knows matrices column by column. What lies row by row is the transpose of such a one, so
 out = a @ b is computed as out' = b' @ a'; each operand says by its strides whether it is one or
 the other.
+
+A large product is shared among our own threads, each of which has the BLAS do a part of it alone:
+threads of the BLAS would contend with ours for the same cores.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 from ..nest import Access, Load, Matrix, Nest, Op, Product, Reduce, Stage, Statement, Store
 from .emit_code import F32, F64, KINDS
 
 SMALL = 100
 """Multiplications up to which loops are quicker than a call of the BLAS."""
+
+PARALLEL = 1 << 18
+"""Multiplications from which on it is worth waking threads."""
+
+_BAND = 16  # rows or columns of a result that stay together
 
 
 def routine(product: Product) -> str:
@@ -22,6 +31,44 @@ def routine(product: Product) -> str:
     if kind not in (F32, F64) or product.m * product.k * product.n <= SMALL:
         return ""
     return ("s" if kind is F32 else "d") + ("gemv" if _is_vector(product) else "gemm")
+
+
+def parts(product: Product, workers: int) -> list[Product]:
+    """A product as several, one for each thread: some matrices each, or some of the result's rows
+    or columns."""
+    if workers == 1 or product.count * product.m * product.k * product.n < PARALLEL:
+        return [product]
+    if product.count >= workers:
+        return [_matrices(product, *cut) for cut in _cuts(product.count, workers)]
+    by_row = product.m >= product.n
+    bands = -(-(product.m if by_row else product.n) // _BAND)
+    cuts = _cuts(bands, min(workers, bands))
+    return [(_rows if by_row else _columns)(product, a * _BAND, b * _BAND) for a, b in cuts]
+
+
+def _cuts(count: int, pieces: int) -> list[tuple[int, int]]:
+    """So many things in so many pieces: each one's first, and the next one's."""
+    bounds = [count * p // pieces for p in range(pieces + 1)]
+    return list(itertools.pairwise(bounds))
+
+
+def _moved(matrix: Matrix, by: int) -> Matrix:
+    return dataclasses.replace(matrix, offset=matrix.offset + by)
+
+
+def _matrices(p: Product, first: int, stop: int) -> Product:
+    a, b, out = (_moved(x, first * x.batch) for x in (p.a, p.b, p.out))
+    return dataclasses.replace(p, a=a, b=b, out=out, count=stop - first)
+
+
+def _rows(p: Product, first: int, stop: int) -> Product:
+    a, out = (_moved(x, first * x.row) for x in (p.a, p.out))
+    return dataclasses.replace(p, a=a, out=out, m=min(stop, p.m) - first)
+
+
+def _columns(p: Product, first: int, stop: int) -> Product:
+    b, out = (_moved(x, first * x.col) for x in (p.b, p.out))
+    return dataclasses.replace(p, b=b, out=out, n=min(stop, p.n) - first)
 
 
 def nest_of(product: Product) -> Nest:

@@ -452,7 +452,7 @@ def _signs_differ(o: Ops, kind: Kind, rest: str, b: str) -> str:
 @_rule("floor_divide")
 def _floor_divide(o: Ops, kind: Kind, a: str, b: str) -> str:
     if kind.sort == "f":
-        return _float_floor_divide(o, kind, a, b)
+        return o.elementary("floor_divide", kind, a, b)
     quotient, rest = _divided(o, kind, a, b)
     if kind.sort == "u":
         return quotient
@@ -463,7 +463,7 @@ def _floor_divide(o: Ops, kind: Kind, a: str, b: str) -> str:
 @_rule("remainder")
 def _remainder(o: Ops, kind: Kind, a: str, b: str) -> str:
     if kind.sort == "f":
-        return _float_divmod(o, kind, a, b)[0]
+        return o.elementary("remainder", kind, a, b)
     rest = _divided(o, kind, a, b)[1]
     if kind.sort == "u":
         return rest
@@ -473,34 +473,7 @@ def _remainder(o: Ops, kind: Kind, a: str, b: str) -> str:
 
 @_rule("fmod")
 def _fmod(o: Ops, kind: Kind, a: str, b: str) -> str:
-    return o.binary("frem", kind, a, b) if kind.sort == "f" else _divided(o, kind, a, b)[1]
-
-
-def _float_divmod(o: Ops, kind: Kind, a: str, b: str) -> tuple[str, str]:
-    """The remainder with the divisor's sign, and the quotient, nearly an integer."""
-    zero = o.number(kind, 0)
-    rest = o.binary("frem", kind, a, b)
-    quotient = o.binary("fdiv", kind, o.binary("fsub", kind, a, rest), b)
-    differ = o.binary("xor", BOOL, o.compare("olt", kind, b, zero),
-                      o.compare("olt", kind, rest, zero))
-    some = o.compare("une", kind, rest, zero)
-    wrong = o.binary("and", BOOL, differ, some)
-    moved = o.select(kind, wrong, o.binary("fadd", kind, rest, b), rest)
-    modulus = o.select(kind, some, moved, o.intrinsic("copysign", kind, zero, b))
-    division = o.select(kind, o.compare("oeq", kind, b, zero), rest, modulus)
-    return division, o.select(kind, wrong,
-                              o.binary("fsub", kind, quotient, o.number(kind, 1)), quotient)
-
-
-def _float_floor_divide(o: Ops, kind: Kind, a: str, b: str) -> str:
-    zero, plain = o.number(kind, 0), o.binary("fdiv", kind, a, b)
-    quotient = _float_divmod(o, kind, a, b)[1]
-    low = o.intrinsic("floor", kind, quotient)
-    far = o.compare("ogt", kind, o.binary("fsub", kind, quotient, low), o.number(kind, 0.5))
-    whole = o.select(kind, far, o.binary("fadd", kind, low, o.number(kind, 1)), low)
-    found = o.select(kind, o.compare("une", kind, quotient, zero), whole,
-                     o.intrinsic("copysign", kind, zero, plain))
-    return o.select(kind, o.compare("oeq", kind, b, zero), plain, found)
+    return o.elementary("fmod", kind, a, b) if kind.sort == "f" else _divided(o, kind, a, b)[1]
 
 
 @_rule("power")

@@ -9,7 +9,8 @@ for sums of small floats. So a nest that is shared becomes three:
 
 always in the same order. A total (one number of all rows) is kept in a register, and only stored
 in its thread's part. Where columns are shared rather than rows, threads add to different memory,
-and only totals have parts. Parts and scratch memory lie in the arena, behind the plan's own.
+and only totals have parts; likewise where turns of the outermost loop add to different memory, and
+only that loop is shared. Parts and scratch memory lie in the arena, behind the plan's own.
 """
 
 from __future__ import annotations
@@ -36,10 +37,12 @@ def work_of(nest: Nest) -> int:
     return sum(sum(map(weight, stage.statements)) * rows * (nest.cols if stage.sweep else 1)
                for stage in nest.stages)
 
+_EVEN = 8  # how many turns of the outermost loop each thread must have, for even shares
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Task:
-    """A nest, in so many pieces along its rows or columns."""
+    """A nest, in so many pieces along its rows, its outermost loop or its columns."""
 
     nest: Nest
     split: str
@@ -139,16 +142,30 @@ def _statements(nest: Nest) -> Iterator[Statement]:
 
 
 def _split(nest: Nest, workers: int) -> str:
-    """What of a nest threads share: its "rows", its "cols" or nothing."""
+    """What of a nest threads share: its "rows", their "outer" loop, its "cols" or nothing."""
     rows = math.prod(nest.rows)
     if workers == 1 or work_of(nest) < PARALLEL or any(
             isinstance(s, Store) and s.how and s.indirect for s in _statements(nest)):
         return ""
-    adds = any(isinstance(s, Store) and s.how and not is_total(nest, s)
-               for s in _statements(nest))
+    adds = any(not is_total(nest, s) for s in _adding_stores(nest))
     if nest.cols >= 4 * CHUNK * workers and columns_apart(nest) and (adds or rows < 2 * workers):
         return "cols"
+    if adds and nest.rows and nest.rows[0] >= _EVEN * workers and all(
+            is_total(nest, s) or _is_apart(nest, s) for s in _adding_stores(nest)):
+        return "outer"
     return "rows" if rows >= workers else ""
+
+
+def _adding_stores(nest: Nest) -> Iterator[Store]:
+    return (s for s in _statements(nest) if isinstance(s, Store) and s.how)
+
+
+def _is_apart(nest: Nest, s: Store) -> bool:
+    """Whether each turn of the outermost loop stores in a place of its own."""
+    first, *others = (*s.at.strides, 0)
+    sizes = (*nest.rows[1:], nest.cols)
+    return abs(first) > sum(abs(stride) * (size - 1)
+                            for stride, size in zip(others, sizes, strict=False))
 
 
 def _whole(nest: Nest, workers: int) -> tuple[str, int]:

@@ -68,7 +68,7 @@ class Sweep:
         self.rows = len(nest.nest.rows)
         self._part(stage)
         work = sum(map(weight, self.varying))
-        self.groups = 1 if self.lanes == 1 else 4 if work <= 6 else 2 if work <= 16 else 1
+        self.groups = 1 if self.lanes == 1 else 4 if work <= 6 else 2 if work <= 60 else 1
         if not nest.shared:
             self.groups = max(1, min(self.groups, nest.nest.cols // self.lanes))
         self.masked = self.lanes > 1 and nest.bits > 128 and all(

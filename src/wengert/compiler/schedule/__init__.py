@@ -8,6 +8,7 @@
     access      strides
     reductions, products, pieces (what is written into parts of an array)
     stages      from a group to a nest
+    interchange sweeps over a few columns, turned
     straight    tiny arrays: a scalar for every element
     memory      which memory is used when, and shared
 

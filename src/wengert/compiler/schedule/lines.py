@@ -348,7 +348,7 @@ class Lines:
         dim, shape = line.params["dim"], tuple(y.aval.shape)
         table = dense(tuple(x.aval.shape))
         steps = tuple(0 if d == dim else s for d, s in enumerate(table))
-        self._indexed(line, x, y, tuple(line.result.aval.shape), dense(shape), steps, dim)
+        self._indexed(line, x, (y,), tuple(line.result.aval.shape), dense(shape), steps, dim)
         return None
 
     def _pick(self, line: Line) -> bool | None:
@@ -361,42 +361,43 @@ class Lines:
         places = list(dense(tuple(y.aval.shape)))
         if not keep:
             del steps[dim], places[dim]
-        self._indexed(line, x, y, tuple(line.result.aval.shape), tuple(places), tuple(steps),
+        self._indexed(line, x, (y,), tuple(line.result.aval.shape), tuple(places), tuple(steps),
                       dim)
         return None
 
-    def _indexed(self, line: Line, x: Value, y: Value, shape: Ints, places: Ints, steps: Ints,
-                 dim: int, offset: int = 0) -> None:
+    def _indexed(self, line: Line, x: Value, indices: Sequence[Value], shape: Ints, places: Ints,
+                 steps: Ints, dim: int, offset: int = 0) -> None:
         if self.steps.of(x).buffer is None and line.result.aval.numel * 2 > x.aval.numel:
             self.steps.stored(x)
-        self._lazy(line.result, (x, y), recipes.picked(x, y, shape, places, steps, dim, offset), 2)
+        recipe = recipes.picked(x, indices, shape, places, steps, dim, offset)
+        self._lazy(line.result, (x, *indices), recipe, 2)
 
     def _index(self, line: Line) -> bool | None:
-        """x at one index array, with whole dimensions beside it."""
+        """x at index arrays for adjacent dimensions, with whole ones beside them."""
         x, *indices = line.operands
-        place = _one_index(line.params["pattern"], x.aval.ndim)
-        if place is None or len(indices) != 1 or indices[0].aval.numpy.kind != "i":
+        place = _indexed_dim(line.params["pattern"], x, indices)
+        if place is None:
             return False
-        index = tuple(indices[0].aval.shape)
+        index, after = tuple(indices[0].aval.shape), place + len(indices)
         table, shape = dense(tuple(x.aval.shape)), tuple(line.result.aval.shape)
-        steps = (*table[:place], *(0,) * len(index), *table[place + 1:])
-        places = (*(0,) * place, *dense(index), *(0,) * (x.aval.ndim - place - 1))
-        self._indexed(line, x, indices[0], shape, places, steps, place)
+        steps = (*table[:place], *(0,) * len(index), *table[after:])
+        places = (*(0,) * place, *dense(index), *(0,) * (x.aval.ndim - after))
+        self._indexed(line, x, indices, shape, places, steps, place)
         return None
 
     def _index_put(self, line: Line) -> bool | None:
-        """One index array, with whole dimensions beside it."""
+        """Index arrays for adjacent dimensions, with whole ones beside them."""
         x, y, *indices = line.operands
-        place = _one_index(line.params["pattern"], x.aval.ndim)
-        if place is None or len(indices) != 1 or indices[0].aval.numpy.kind != "i":
+        place = _indexed_dim(line.params["pattern"], x, indices)
+        if place is None:
             return False
-        index = tuple(indices[0].aval.shape)
+        index, after = tuple(indices[0].aval.shape), place + len(indices)
         table = dense(tuple(x.aval.shape))
-        whole = (*x.aval.shape[:place], *index, *x.aval.shape[place + 1:])
+        whole = (*x.aval.shape[:place], *index, *x.aval.shape[after:])
         self._scattered(
             line, whole, (y, broadcast_steps(tuple(y.aval.shape), whole)),
-            (indices[0], (*(0,) * place, *dense(index), *(0,) * (x.aval.ndim - place - 1))),
-            (*table[:place], *(0,) * len(index), *table[place + 1:]),
+            (indices, (*(0,) * place, *dense(index), *(0,) * (x.aval.ndim - after))),
+            (*table[:place], *(0,) * len(index), *table[after:]),
             place, "add" if line.params["accumulate"] else "")
         return None
 
@@ -412,27 +413,30 @@ class Lines:
             self._lazy(line.result, line.operands, recipes.one_hot(line, dim), 4)
             return None
         table = dense(tuple(x.aval.shape))
-        self._scattered(line, shape, (z, dense(tuple(z.aval.shape))), (y, dense(shape)),
+        self._scattered(line, shape, (z, dense(tuple(z.aval.shape))), ((y,), dense(shape)),
                         tuple(0 if d == dim else s for d, s in enumerate(table)), dim, "add")
         return None
 
     def _scattered(self, line: Line, shape: Ints, source: tuple[Value, Ints],
-                   index: tuple[Value, Ints], steps: Ints, dim: int, how: str) -> None:
-        """Copies x and stores in it at places that an index says, in order."""
+                   index: tuple[Sequence[Value], Ints], steps: Ints, dim: int, how: str) -> None:
+        """Copies x and stores in it at places that indices say, in order."""
         x, steps_ = line.operands[0], self.steps
         buffer, base = self._begun(line.result, x)
-        bound, stride = x.aval.shape[dim], dense(tuple(x.aval.shape))[dim]
+        bounds, strides = x.aval.shape[dim:], dense(tuple(x.aval.shape))[dim:]
         loops = loops_over(shape)
 
         def own(strides: Sequence[int]) -> Ints:
             return tuple(s for s, n in zip(strides, shape, strict=True) if n != 1)
 
         def build(group: Group, fit: Any) -> Generator[tuple[Value, At], Node, None]:
-            place = yield index[0], At(fit(own(index[1])))
+            places = []
+            for each, bound, stride in zip(index[0], bounds, strides, strict=False):
+                place = yield each, At(fit(own(index[1])))
+                places.append((place, bound, stride))
             node = yield source[0], At(fit(own(source[1])))
-            group.put(Put(node, buffer, fit(own(steps)), 0, how, ((place, bound, stride),)))
+            group.put(Put(node, buffer, fit(own(steps)), 0, how, tuple(places)))
 
-        need = max(base + 1, steps_.of(source[0]).need, steps_.of(index[0]).need)
+        need = max(base + 1, *(steps_.of(v).need for v in (source[0], *index[0])))
         step = base
         if prod(shape):
             step = steps_.place(Root(loops, build, need, alone=True)).index
@@ -522,19 +526,20 @@ class Lines:
         return copy
 
 
-def _one_index(pattern: tuple[Any, ...], ndim: int) -> int | None:
-    """The dimension that the only index array stands for, all others being whole."""
-    if pattern.count(0) != 1 or any(type(p) is int and p for p in pattern):
+def _indexed_dim(pattern: tuple[Any, ...], x: Value, indices: Sequence[Value]) -> int | None:
+    """The first of the adjacent dimensions that index arrays of one shape stand for, all others
+    being whole."""
+    if any(i.aval.numpy.kind != "i" or i.aval.shape != indices[0].aval.shape for i in indices):
+        return None
+    count = len(indices)
+    if 0 not in pattern:
         return None
     place = pattern.index(0)
-    whole = (None, None, None)
-    before, after = pattern[:place], pattern[place + 1:]
-    if any(p is not Ellipsis and p != whole for p in (*before, *after)) or (
-            None in (*before, *after)):
+    before, after = pattern[:place], pattern[place + count:]
+    if pattern[place:place + count] != tuple(range(count)) or any(
+            p is not Ellipsis and p != (None, None, None) for p in (*before, *after)):
         return None
-    if Ellipsis in before:
-        return ndim - 1 - len(after)
-    return len(before)
+    return x.aval.ndim - count - len(after) if Ellipsis in before else place
 
 
 _TAKES: dict[str, Callable[[Lines, Line], bool | None]] = {

@@ -103,26 +103,29 @@ def _wrapped(index: Node, bound: int) -> Node:
         below, op("add", index.dtype, (index, number(index.dtype, bound))), index))
 
 
-def picked(x: Value, index: Value, shape: Ints, index_steps: Ints, steps: Ints, dim: int,
-           offset: int = 0) -> Recipe:
-    """Elements of x at an index along one of its dimensions.
+def picked(x: Value, indices: Sequence[Value], shape: Ints, index_steps: Ints, steps: Ints,
+           dim: int, offset: int = 0) -> Recipe:
+    """Elements of x at an index along one of its dimensions, or at several along as many.
 
     Args:
         x: from where.
-        index: which; its element for element i of the result is at sum of index_steps * i.
+        indices: which, by dimension, all of one shape; their elements for element i of the result
+            are at sum of index_steps * i.
         shape: of the result.
         index_steps: see above.
-        steps: the element of x is at sum of steps * i, moved by the index.
-        dim: the dimension of x that the index runs along.
+        steps: the element of x is at sum of steps * i, moved by the indices.
+        dim: the first dimension of x that an index runs along.
         offset: and by this many elements.
     """
-    bound, stride = x.aval.shape[dim], dense(tuple(x.aval.shape))[dim]
+    bounds, strides = x.aval.shape[dim:], dense(tuple(x.aval.shape))[dim:]
 
     def recipe(at: At, sizes: Ints) -> Steps:
-        place = yield index, at.through(sizes, shape, index_steps)
+        found = []
+        for index, bound, stride in zip(indices, bounds, strides, strict=False):
+            place = yield index, at.through(sizes, shape, index_steps)
+            found.append((place, bound, stride))
         there = at.through(sizes, shape, steps, offset)
-        return (yield x, At(there.strides, there.offset,
-                            (*there.indirect, (place, bound, stride))))
+        return (yield x, At(there.strides, there.offset, (*there.indirect, *found)))
 
     return recipe
 

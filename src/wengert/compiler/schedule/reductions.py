@@ -15,7 +15,7 @@ HOW = {"sum": "add", "prod": "multiply", "amax": "maximum", "amin": "minimum",
 """By reduction, the ufunc that combines two elements."""
 ROW = 1 << 15
 """Up to this many elements are reduced to one within a nest, so that it can go on with it."""
-_LONG = 1 << 12
+_LONG = 1 << 7
 """From this many terms on, sums across rows are kept in a wider type."""
 
 

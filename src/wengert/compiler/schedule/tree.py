@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from ..nest import Branch, Buffer, Call, Leave, Plan, PlanBlock, Product, Step
 from ..program import Block, Constant, Look, Program, Return, Value
 from .group import Group, Known, Node, Put
+from .interchange import turned
 from .lines import Lines, is_alias
 from .memory import arena, donations, filled, touched
 from .placing import Steps
@@ -287,8 +288,8 @@ class LastForm:
                        if self._is_wanted(buffer))
         for put in puts:
             put.buffer = self._name(put.buffer)
-        return [*fills, nest_of(group, puts, nodes,
-                                lambda value: self._name(_loaded(self.known[value])))]
+        nest = nest_of(group, puts, nodes, lambda value: self._name(_loaded(self.known[value])))
+        return [*fills, turned(nest)]
 
     def _written_there(self, group: Group, puts: list[Put], nodes: list[Node]) -> bool:
         """Whether all that a group does is to copy what nothing needs any more, so that it may as

@@ -121,15 +121,51 @@ def cosh(x: Float) -> Float:
     return both.cosh.sum() * both.scale
 
 
+class Falling(NamedTuple):
+    """e = e**(-2 |x|) and 1 / (1 + e), of which tanh and sech2 are made: where both of the same
+    number are asked for in one place, LLVM finds that they share it.
+
+    Attributes:
+        mantissa, unit, left: e is mantissa * unit * 2**left, unit being a power of two that is
+            no smaller than what matters beside 1.
+        less: 1 - e.
+        inverse: 1 / (1 + e).
+    """
+
+    mantissa: Pair
+    unit: Float
+    left: Float
+    less: Float
+    inverse: Pair
+
+
+def falling(x: Float) -> Falling:
+    """e**(-2 |x|), and so on."""
+    n, r, low = reduced((-2.0 * abs(x)).clip(LOWEST[x.format.bits] - 2.0, None))
+    near = n.clip(-2.0 * ALONE[x.format.bits], None)
+    unit, power = power_of_two(near), r + minus_one(r, low)  # e**r - 1
+    mantissa = ordered(x.like(1.0), power)
+    below = ordered(x.like(1.0), unit * mantissa.high)
+    inverse = 1.0 / below.high
+    rest = fma(-below.high, inverse, 1.0) - fma(unit, mantissa.low, below.low) * inverse
+    return Falling(mantissa, unit, n - near, fma(-unit, power, 1.0 - unit),
+                   Pair(inverse, rest * inverse))
+
+
 def tanh(x: Float) -> Float:
-    """The hyperbolic tangent: E / (E + 2) for E = e**(2 |x|) - 1, both in two parts."""
-    magnitude = abs(x).clip(None, ALONE[x.format.bits] / 2)
-    n, r, low = reduced(magnitude + magnitude)
-    grown = power_of_two(n)
-    head = ordered(grown - 1.0, grown * r)
-    above = ordered(head.high, fma(grown, minus_one(r, low), head.low))
-    below = total(above.high, x.like(2.0))
-    return above.over(Pair(below.high, below.low + above.low)).sum().copysign(x)
+    """The hyperbolic tangent: (1 - e) / (1 + e) for e = e**(-2 |x|)."""
+    parts = falling(x)
+    return fma(parts.less, parts.inverse.high, parts.less * parts.inverse.low).copysign(x)
+
+
+def sech2(x: Float) -> Float:
+    """1 / cosh(x)**2, that is 4 e / (1 + e)**2 for e = e**(-2 |x|)."""
+    parts = falling(x)
+    (high, low), (m, rest) = parts.inverse, parts.mantissa
+    once = product(m, high)
+    more = fma(rest, high, fma(m, low, once.low))
+    both = fma(once.high, high, fma(once.high, low, more * high))
+    return both * (4.0 * parts.unit) * power_of_two(parts.left)
 
 
 class Decay(NamedTuple):
@@ -161,13 +197,6 @@ def sigmoid(x: Float) -> Float:
     top = Pair(where(above, parts.mantissa.high, one), where(above, parts.mantissa.low, 0.0))
     result = top.over(one_plus(parts.value)).sum()
     return scaled(result, where(above, parts.n, 0.0))
-
-
-def sech2(x: Float) -> Float:
-    """1 / cosh(x)**2, that is 4 e / (1 + e)**2 for e = e**(-2 |x|)."""
-    parts = decay((-2.0 * abs(x)).clip(LOWEST[x.format.bits] - 2.0, None))
-    below = one_plus(parts.value)
-    return scaled(parts.mantissa.over(below.times(below)).sum(), parts.n + 2.0)
 
 
 def gauss(x: Float) -> Float:

@@ -1,0 +1,235 @@
+"""Kernels for eager work on large arrays: one operation, or one derivative rule, as one loop nest.
+
+A function of tensors is recorded and goes the way of any program: expanded, simplified, scheduled.
+What comes of it must be one nest. There are two sorts of kernels:
+
+    of elements    recorded on arrays of a nominal length; the code reads the length when it runs,
+                   so that one kernel serves arrays of all sizes
+    of arrays      (softmax, its rule) planned for each shape, in milliseconds; but the code is the
+                   same for all shapes that are planned alike
+
+Where there is none (no llvmlite, several nests, nothing gained), eager evaluation does as ever.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.aval import Aval, aval
+from ..core.blocks import Kernel, Native, get_num_threads, is_array, is_uniform
+from ..core.dtypes import of
+from ..primitives.layout import expand as repeated
+
+LENGTH = (1 << 24) + 4099
+"""The nominal length: no other number in a kernel of elements is equal to it."""
+
+_MOST = 1024
+_KINDS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+_PARAMETERS = frozenset({bool, int, float, type(None)})
+_kernels: dict[Any, Kernel | None] = {}
+_lock = threading.RLock()
+
+
+def of_elements(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, Any],
+                result: Aval) -> Kernel | None:
+    """The kernel of a function of elements; None if there is none.
+
+    Args:
+        fn: a function of tensors that outlives what asks for it.
+        arguments: arrays, and parameters that come as arguments.
+        params: parameters that come by name.
+        result: the result's aval.
+    """
+    kinds = [_kind(a) for a in (*arguments, *params.values())]
+    if None in kinds or result.numpy not in _KINDS:
+        return None
+    return _known((fn, tuple(kinds), result.numpy), lambda: _sweep(fn, arguments, params, result))
+
+
+def of_arrays(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, Any],
+              result: Aval) -> Kernel | None:
+    """The kernel of a function of whole arrays; None if there is none. Arguments are as above."""
+    kinds = [_kind(a) for a in (*arguments, *params.values())]
+    arrays = list(filter(is_array, arguments))
+    if None in kinds or result.numpy not in _KINDS or not all(
+            a.flags.c_contiguous or is_uniform(a) for a in arrays):
+        return None
+    what, shapes = (fn, tuple(kinds)), tuple([a.shape for a in arrays])
+    about = tuple([tuple([n.bit_length() for n in shape]) for shape in shapes])
+    if (what, about) in _kernels:  # there was none for arrays of about these sizes
+        return None
+    key = what, shapes, result, get_num_threads()
+    found = _known(key, lambda: _rows(fn, arguments, params, result))
+    if found is None:
+        _kernels[what, about] = None
+    return found
+
+
+def _kind(value: Any) -> Any:
+    """What a kernel depends on in an argument: of an array its dtype and whether it is uniform,
+    else the value. None if there are no kernels for such an argument."""
+    if is_array(value):
+        usable = (value.dtype in _KINDS or value.dtype.kind == "b") and value.flags.aligned
+        return (value.dtype, is_uniform(value)) if usable else None
+    if type(value) is tuple:
+        found = tuple(map(_kind, value))
+        return None if None in found else found
+    if type(value) is Aval:
+        return value
+    return (type(value), repr(value)) if type(value) in _PARAMETERS else None
+
+
+def _known(key: Any, make: Callable[[], Kernel | None]) -> Kernel | None:
+    """The kernel of a key, made when it is first asked for."""
+    try:
+        return _kernels[key]
+    except KeyError:
+        pass
+    with _lock:
+        if key not in _kernels:
+            if len(_kernels) >= _MOST:
+                _kernels.clear()
+            try:
+                _kernels[key] = make()
+            except Exception:  # noqa: BLE001 - NumPy goes on, and says what is wrong with it
+                _kernels[key] = None
+        return _kernels.get(key)
+
+
+# --- making them ------------------------------------------------------------------------------
+
+
+def _sweep(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, Any],
+           result: Aval) -> Kernel | None:
+    def recorded(*tensors: Any) -> Any:
+        return fn(*_placed(arguments, tensors), **params)
+
+    avals = [aval(() if is_uniform(a) else (LENGTH,), of(a.dtype))
+             for a in arguments if is_array(a)]
+    nest = _nest(recorded, avals, result.with_shape((LENGTH,)))
+    if nest is None or not _pays(nest, getattr(fn, "ufunc", None)):
+        return None
+    code = _Code(nest, "cols")
+    assert set(code.numbers) <= {LENGTH}
+
+    def kernel(target: np.ndarray, operands: list[np.ndarray]) -> None:
+        code.run(target, operands, [target.size] * len(code.numbers), get_num_threads())
+
+    return kernel
+
+
+def _rows(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, Any],
+          result: Aval) -> Kernel | None:
+    from .native.emit_share import Share
+
+    arrays = list(filter(is_array, arguments))
+
+    def recorded(*tensors: Any) -> Any:
+        whole = [repeated(t, shape=a.shape) if t.shape != a.shape else t
+                 for t, a in zip(tensors, arrays, strict=True)]
+        return fn(*_placed(arguments, whole), **params)
+
+    avals = [aval(() if is_uniform(a) else a.shape, of(a.dtype)) for a in arrays]
+    nest = _nest(recorded, avals, result)
+    if nest is None or not _pays(nest, None):
+        return None
+    share = Share(nest, get_num_threads(), 0)
+    if len(share.tasks) != 1:
+        return None
+    (task,) = share.tasks
+    code = _Code(task.nest, task.split)
+
+    def kernel(target: np.ndarray, operands: list[np.ndarray]) -> None:
+        scratch = np.empty(share.end, np.uint8)
+        code.run(target, operands, code.numbers, task.pieces, scratch)
+
+    return kernel
+
+
+def _placed(arguments: Sequence[Any], tensors: Sequence[Any]) -> list[Any]:
+    """The arguments with tensors in place of arrays."""
+    given = iter(tensors)
+    return [next(given) if is_array(a) else a for a in arguments]
+
+
+def _nest(fn: Callable[..., Any], avals: Sequence[Aval], result: Aval) -> Any:
+    """The loops of a function with one result; None if they are not one nest."""
+    from .expand import expand
+    from .nest import Nest
+    from .passes import simplify
+    from .program import Value, straight
+    from .schedule import schedule
+    from .symbolic import record
+
+    values = list(map(Value, avals))
+    lines, (found,) = record(fn, values)
+    if found is None or found.aval is not result:
+        return None
+    plan = schedule(simplify(expand(straight(values, lines, [found]))))
+    steps = plan.body.steps
+    return steps[0] if len(steps) == 1 and isinstance(steps[0], Nest) and not plan.arena else None
+
+
+def _pays(nest: Any, ufunc: Any) -> bool:
+    """Whether a nest saves time: where it computes something, and does more than a ufunc whose
+    time goes into moving memory."""
+    from .native.emit_sweep import ELEMENTARY, weight
+    from .nest import Op
+
+    weights = [weight(s) for stage in nest.stages if stage.sweep for s in stage.statements
+               if isinstance(s, Op)]
+    return sum(weights) >= ELEMENTARY or (bool(weights) and ufunc is None)
+
+
+# --- running them -----------------------------------------------------------------------------
+
+
+class _Code:
+    """The machine code of a nest.
+
+    Attributes:
+        numbers: what the code must be told: sizes and strides, in its order.
+    """
+
+    def __init__(self, nest: Any, split: str) -> None:
+        from .native import engine
+        from .native.emit_elementary import Definitions
+        from .native.emit_nest import NestFunction
+
+        definitions = Definitions()
+        function = NestFunction(nest, definitions, engine.vector_bits(), shared=True, split=split)
+        text = "\n".join([function.text("@nest"), *definitions.texts.values()])
+        self.numbers = function.memory.numbers
+        self._buffers = list(function.memory.buffers)
+        if function.code.fails or any(b.kind in ("constant", "parts") for b in self._buffers):
+            raise NotImplementedError("loops that fail, or read constants")
+        self._library = engine.compile_module(text)
+        self._address = self._library.address("nest")
+
+    def run(self, target: np.ndarray, operands: Sequence[np.ndarray], numbers: Sequence[int],
+            pieces: int, scratch: np.ndarray | None = None) -> None:
+        """Runs the nest in so many pieces, on as many threads."""
+        context = [0]
+        for buffer in self._buffers:
+            memory: Any = (target if buffer.kind == "output" else
+                           operands[buffer.number] if buffer.kind == "input" else scratch)
+            context.append(memory.ctypes.data + max(buffer.offset, 0))
+        words = np.array([*context, *numbers], np.int64)
+        _parallel()(self._address, words.ctypes.data, pieces)
+
+
+@functools.cache
+def _parallel() -> Callable[[int, int, int], None]:
+    from .native import pool
+
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
+    return kind(pool.symbols()["wengert_parallel"])
+
+
+Native.of_elements, Native.of_arrays = of_elements, of_arrays

@@ -1,0 +1,324 @@
+"""Kernels of eager work on large arrays, and the memory that its results lie in."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import wengert as torch
+from wengert.compiler import kernels
+from wengert.core import blocks, buffers
+from wengert.core.aval import aval_of
+from wengert.core.blocks import Native
+from wengert.core.levels import quietly
+from wengert.core.primitive import TABLE
+from wengert.interpreters import inplace
+
+pytest.importorskip("llvmlite")
+SIZE = blocks.WORTH + 77
+EDGES = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1e-40, -1e-40, 1e30, -1e30, 0.5, 90.0]
+
+
+@pytest.fixture(autouse=True)
+def used(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The functions that kernels were used for."""
+    seen: list[Any] = []
+
+    def noting(find: Any) -> Any:
+        def found(fn: Any, *rest: Any) -> Any:
+            kernel = find(fn, *rest)
+            if kernel is not None:
+                seen.append(fn)
+            return kernel
+
+        return staticmethod(found)
+
+    monkeypatch.setattr(Native, "of_elements", noting(kernels.of_elements))
+    monkeypatch.setattr(Native, "of_arrays", noting(kernels.of_arrays))
+    yield seen
+    buffers.clear()
+
+
+def numbers(seed: int, dtype: Any = np.float32, size: int = SIZE) -> np.ndarray:
+    x = (4 * np.random.default_rng(seed).standard_normal(size)).astype(dtype)
+    with np.errstate(over="ignore"):
+        x[:len(EDGES)] = np.asarray(EDGES, dtype)
+    x[-len(EDGES):] = x[:len(EDGES)][::-1]
+    return x
+
+
+def by_numpy(monkeypatch: pytest.MonkeyPatch, fn: Callable[[], Any]) -> Any:
+    with monkeypatch.context() as m:
+        m.setattr(Native, "of_elements", None)
+        m.setattr(Native, "of_arrays", None)
+        return fn()
+
+
+def assert_near(found: np.ndarray, expected: np.ndarray, ulps: float) -> None:
+    """Equal to so many units in the last place of `found`'s type, special values included."""
+    with np.errstate(all="ignore"):
+        rounded = expected.astype(found.dtype)
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(rounded))
+        infinite = np.isinf(found) | np.isinf(rounded)
+        bound = ulps * np.spacing(np.maximum(np.abs(rounded), np.finfo(found.dtype).tiny))
+        bad = ~(np.abs(found - expected) <= bound) & ~np.isnan(found) & ~(
+            infinite & (found == rounded))
+    assert not bad.any(), (found[bad][:5], expected[bad][:5])
+
+
+UNARY = ["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin",
+         "acos", "atan", "sinh", "cosh", "tanh", "sech2", "asinh", "acosh", "atanh", "sigmoid",
+         "erf", "erfc", "gauss", "relu", "rsqrt"]
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_a_kernel_is_as_exact_as_promised(name: str, used: list[Any]) -> None:
+    primitive, x = TABLE[name], numbers(1)
+    found = blocks.evaluate(primitive, [x], aval_of(x), {})
+    assert used == [primitive]
+    expected = quietly(primitive.evaluate, x.astype(np.float64))
+    assert_near(found, expected, 3 if name == "rsqrt" else 2)
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_doubles_agree_with_numpy(name: str, used: list[Any]) -> None:
+    primitive, x = TABLE[name], numbers(2, np.float64)
+    found = blocks.evaluate(primitive, [x], aval_of(x), {})
+    assert used == [primitive]
+    assert_near(found, quietly(primitive.evaluate, x), 8 if name == "erfc" else 4)
+
+
+@pytest.mark.parametrize("shape", [(SIZE,), (1024, 1025)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("fn", [
+    lambda x, y: torch.tanh(2 * x + 1) * torch.exp(-y), lambda x, y: (x * y).sigmoid(),
+    lambda x, y: x.relu() / (1 + y * y), lambda x, y: torch.where(x > y, x.sin(), y.cos()),
+    lambda x, y: torch.atan2(x, y), lambda x, y: (x * x + 1) ** 1.5 - y.clamp(-1, 2)],
+    ids=["chain", "sigmoid", "relu", "where", "atan2", "pow"])
+def test_gradients_agree_with_those_of_numpy(fn: Any, dtype: Any, shape: tuple[int, ...],
+                                             used: list[Any],
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    arrays = [rng.standard_normal(shape).astype(dtype) for _ in range(2)]
+
+    def gradients() -> list[np.ndarray]:
+        x, y = (torch.tensor(a, requires_grad=True) for a in arrays)
+        out = fn(x, y)
+        out.sum().backward()
+        return [out.detach().numpy(), x.grad.numpy(), y.grad.numpy()]
+
+    found = gradients()
+    assert len(used) >= 2
+    eps = np.finfo(dtype).eps
+    for a, b in zip(found, by_numpy(monkeypatch, gradients), strict=True):
+        np.testing.assert_allclose(a, b, rtol=20 * eps, atol=20 * eps)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(2048, 1000), (2048, 1001), (3, 400_001), (64, 32, 700)])
+def test_softmax(name: str, dtype: Any, shape: tuple[int, ...], used: list[Any],
+                 monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(13)
+    a, weights = (rng.standard_normal(shape).astype(dtype) for _ in range(2))
+    a.reshape(-1, shape[-1])[1, 5] = np.nan
+    a.reshape(-1, shape[-1])[2, :] = -np.inf
+
+    def gradients() -> list[np.ndarray]:
+        x = torch.tensor(a, requires_grad=True)
+        out = getattr(x, name)(-1)
+        (out * torch.tensor(weights)).sum().backward()
+        return [out.detach().numpy(), x.grad.numpy()]
+
+    found = gradients()
+    assert TABLE[name] in used and TABLE[name].rule(0).fn in used
+    eps = np.finfo(dtype).eps
+    for one, other in zip(found, by_numpy(monkeypatch, gradients), strict=True):
+        np.testing.assert_allclose(one, other, rtol=40 * eps, atol=40 * eps)
+
+
+def test_softmax_of_a_gradient_that_is_one_number(used: list[Any]) -> None:
+    x = torch.rand(2048, 1000, requires_grad=True)
+    x.log_softmax(1).sum().backward()
+    assert TABLE["log_softmax"].rule(0).fn in used
+    np.testing.assert_allclose(x.grad.numpy(), 1 - 1000 * x.softmax(1).detach().numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("layout", [
+    lambda x: x.T, lambda x: x[:, ::2], lambda x: x[:, :1].expand(2048, 2048),
+    lambda x: x[:1, :1].expand(2048, 2048), lambda x: x.T.contiguous().T],
+    ids=["transposed", "strided", "column", "one number", "by columns"])
+def test_however_operands_lie(layout: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(4).standard_normal((2048, 2048)).astype(np.float32)
+
+    def results() -> list[np.ndarray]:
+        a = layout(torch.tensor(x))
+        b = torch.ones(a.shape) / 2
+        return [torch.tanh(a).numpy(), torch.atan2(a, b).numpy(), (a + b).numpy()]
+
+    for found, expected in zip(results(), by_numpy(monkeypatch, results), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_a_tensor_of_one_element_counts_as_a_number(used: list[Any]) -> None:
+    x = torch.tensor(numbers(5))
+    found = torch.atan2(x, torch.tensor([2.0]))
+    assert used == [TABLE["atan2"]]
+    assert_near(found.numpy(), np.arctan2(x.numpy().astype(np.float64), 2.0), 2)
+
+
+def test_in_place(used: list[Any]) -> None:
+    x = numbers(6)
+    t, before = torch.tensor(x), torch.tensor(x)
+    address = t.data_ptr()
+    t.tanh_().sigmoid_()
+    assert used == [TABLE["tanh"], TABLE["sigmoid"]]
+    assert t.data_ptr() == address
+    np.testing.assert_array_equal(t.numpy(), before.tanh().sigmoid().numpy())
+
+
+def test_in_place_where_an_operand_lies_across() -> None:
+    memory = torch.arange(SIZE + 1, dtype=torch.float32)
+    x, y = memory.numpy()[:-1], memory.numpy()[1:]
+    expected = np.arctan2(y, x)
+    inplace._store(TABLE["atan2"], y, [y, x], aval_of(y), {})
+    np.testing.assert_array_equal(y, expected)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_results_do_not_depend_on_threads(count: int) -> None:
+    x = numbers(7)
+    before = torch.get_num_threads()
+    expected = torch.tensor(x).tanh().numpy().copy()
+    try:
+        torch.set_num_threads(count)
+        np.testing.assert_array_equal(torch.tensor(x).tanh().numpy(), expected)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_many_threads_at_once() -> None:
+    x = numbers(8)
+    expected = torch.tensor(x).sinh().numpy().copy()
+    found: dict[int, bool] = {}
+
+    def work(i: int) -> None:
+        found[i] = all(np.array_equal(torch.tensor(x).sinh().numpy(), expected, equal_nan=True)
+                       for _ in range(5))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == dict.fromkeys(range(4), True)
+
+
+def test_small_work_never_asks_for_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("a kernel for small work")
+
+    monkeypatch.setattr(Native, "of_elements", staticmethod(refuse))
+    monkeypatch.setattr(Native, "of_arrays", staticmethod(refuse))
+    x = torch.rand(blocks.WORTH - 1, requires_grad=True)
+    (x.tanh() * x.softmax(0)).sum().backward()
+
+
+def test_without_llvmlite(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "llvmlite", None)
+    monkeypatch.setattr(kernels, "_kernels", {})
+    x = numbers(9)
+    np.testing.assert_array_equal(torch.tensor(x).exp().numpy(), quietly(np.exp, x))
+
+
+def test_a_function_that_looks_at_numbers_has_no_kernel() -> None:
+    x = numbers(10)
+    for fn in (lambda g: g if g.sum() > 0 else -g), (lambda g: g):
+        assert kernels.of_elements(fn, [x], {}, aval_of(x)) is None
+        assert kernels.of_arrays(fn, [x], {}, aval_of(x)) is None
+
+
+# --- memory -----------------------------------------------------------------------------------
+
+
+def megabytes(count: int) -> np.ndarray:
+    return buffers.empty((count, 1 << 18), np.dtype(np.float32))
+
+
+def test_memory_is_used_again_when_the_last_view_is_gone() -> None:
+    buffers.clear()
+    a = megabytes(2)
+    address, view = a.ctypes.data, a[1:, ::2]
+    del a
+    other = megabytes(2)
+    assert other.ctypes.data != address
+    del view
+    assert megabytes(2).ctypes.data == address
+
+
+def test_no_more_is_kept_than_was_in_use_at_once() -> None:
+    buffers.clear()
+    memory = buffers._memory
+    start = memory.lent
+    for count in (1, 2, 3, 4, 5, 6, 7, 8):
+        megabytes(count)
+    assert memory.lent == start
+    assert memory.idle <= (8 << 20) + 4096
+    kept = [megabytes(3), megabytes(3)]
+    assert memory.idle + memory.lent - start <= (8 << 20) + 4096
+    del kept
+
+
+def test_a_bound_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    buffers.clear()
+    monkeypatch.setattr(buffers, "LIMIT", 7 << 19)
+    several = [megabytes(1) for _ in range(6)]
+    several.clear()
+    assert buffers._memory.idle == 3 * ((1 << 20) + 4096)
+    megabytes(4)
+    assert buffers._memory.idle <= 7 << 19
+
+
+def test_small_results_and_objects_are_numpys() -> None:
+    assert buffers.empty((10,), np.dtype(np.float32)).base is None
+    assert buffers.empty((1 << 20,), np.dtype(object)).base is None
+
+
+def test_layout_of_leased_arrays() -> None:
+    a = buffers.empty((3, 512, 1024), np.dtype(np.float64), "F")
+    assert a.flags.f_contiguous and a.flags.writeable and buffers.owns(a)
+    assert not buffers.owns(a[1:])
+    assert a.dtype is np.dtype(np.float64)
+
+
+def test_a_gradient_in_leased_memory_is_handed_over_as_it_is() -> None:
+    x = torch.tensor(numbers(11), requires_grad=True)
+    y = x.tanh()
+    kept = y.detach()
+    y.sum().backward()
+    before, first = kept.numpy().copy(), x.grad.numpy().copy()
+    x.exp().sum().backward()  # writes into x.grad, and into nothing else
+    np.testing.assert_array_equal(kept.numpy(), before)
+    assert buffers.owns(x.grad.numpy())
+    again = torch.tensor(x.detach().numpy(), requires_grad=True)
+    again.exp().sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), first + again.grad.numpy())
+
+
+def test_leases_end_without_the_cycle_collector() -> None:
+    buffers.clear()
+    start = buffers._memory.lent
+    gc.disable()
+    try:
+        x = torch.tensor(numbers(12), requires_grad=True)
+        (x.tanh() * x.exp()).sum().backward()
+        del x
+        assert buffers._memory.lent == start
+    finally:
+        gc.enable()
