@@ -84,7 +84,8 @@ class World:
         met = [leaf for leaf in leaves.values() if isinstance(leaf, wengert.Tensor)]
         facts: dict[str, Any] = {path: fact(leaf) for path, leaf in leaves.items()}
         facts["random numbers"] = wengert.get_rng_state().numpy().tobytes()
-        facts["shared memory"] = sharing(met)
+        if self.program.mode != "jvp":  # whose tangents may or may not share memory
+            facts["shared memory"] = sharing(met)
         for path, leaf in leaves.items():
             if isinstance(leaf, wengert.Tensor) and leaf.is_leaf and "result" not in path:
                 facts[f"{path}.grad"] = fact(leaf.grad)
@@ -212,7 +213,7 @@ def run(program: Program, compiler: Compiler, last: int) -> list[dict[str, Any]]
 
 def spared(program: Program, call: int) -> Iterator[Program]:
     """The program less a statement whose index is out of range, and less all that uses it."""
-    for body in shorter(program.body):
+    for body in (*shorter(program.body), (("pass", ()),)):
         less: Program | None = dataclasses.replace(program, body=body)
         while less is not None:
             try:

@@ -101,7 +101,7 @@ class Compiled:
             run.fail("it changes a container that it is given")
         if run.failed:
             return None
-        ending = Ending(run, flatten(result))
+        ending = Ending(run, flatten(result), leaves)
         way = None
         if not run.failed and here.grad and ending.differentiable:
             way = Pullback(run, ending)
@@ -188,7 +188,8 @@ def compile(fn: Any = None, *, fastmath: bool = False, **ignored: Any) -> Any:
 def _key(leaves: Sequence[Any], spec: Any, tensors: Sequence[Any]) -> Any:
     """What arguments must have in common to be of one kind."""
     places = {id(x): i for i, x in reversed(list(enumerate(tensors)))}
-    kinds = tuple((x.aval, places[id(x)], x.node is not None) if isinstance(x, Handle)
+    kinds = tuple((x.aval, places[id(x)], x.node is not None, x.value.strides)
+                  if isinstance(x, Handle)
                   else _Static(x) for x in leaves)
     return (spec, kinds, here.grad, here.inference, dtypes.get_default_dtype())
 

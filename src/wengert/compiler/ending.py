@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.aval import Size
+from ..core.dtypes import dtype
 from ..core.handle import Alias, Handle, storage_of, version_of, wrap
 from ..core.levels import unrecorded
 from ..core.pytrees import Spec, flatten
@@ -78,7 +80,7 @@ class Ending:
         tensors: the results as the run made them, until it is all known.
     """
 
-    def __init__(self, run: Recorder, returned: Any) -> None:
+    def __init__(self, run: Recorder, returned: Any, known: Sequence[Any]) -> None:
         self._run = run
         self.values: list[Value] = []
         self.results: list[Result] = []
@@ -92,6 +94,10 @@ class Ending:
         for x in sorted((x for x in leaves if isinstance(x, Handle)), key=_size):
             self._number(x)  # those first in whose memory others may lie
         self.before, self.grads = self._leaves()
+        given = {id(x) for x in known}
+        for x in leaves:
+            if not isinstance(x, (Handle, *_PLAIN)) and id(x) not in given:
+                run.fail(f"it returns an object that is no tensor: a {type(x).__name__}")
         self.returned: list[tuple[bool, Any]] = [
             (True, self._number(x)) if isinstance(x, Handle) else (False, x) for x in leaves]
         self.written = self._written()
@@ -215,18 +221,22 @@ class Ending:
                 np.copyto(handle.value, arrays[places[output]])
             storage_of(handle).version += times
         made: list[Any] = []
-        for number, result in enumerate(self.results):
+        for place, result in enumerate(self.results):
             out = _made(result, find, arrays, places, made)
             if history is not None and isinstance(result, Fresh):
-                history(number, out)
+                history(place, out)
             made.append(out)
         for source, number in self.grads:
             leaf_node(find(source)).grad = None if number is None else made[number]
         return self.spec.unflatten([made[x] if tensor else x for tensor, x in self.returned])
 
 
-def _size(x: Any) -> int:
-    return -int(x.aval.numel)
+def _size(x: Any) -> tuple[int, bool]:
+    return -int(x.aval.numel), x.node is None
+
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, dtype, Size)
+"""What a function may return besides tensors: it is the same in every run of one kind."""
 
 
 def _made(result: Result, find: Find, arrays: Arrays, places: Sequence[int],

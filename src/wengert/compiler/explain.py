@@ -204,7 +204,7 @@ def _arguments(key: Any) -> str:
 
 
 def _tensor(kind: Any, places: Sequence[int]) -> str:
-    aval, place, history = kind
+    aval, place, history, _ = kind
     same = f" #{place}" if places.count(place) > 1 else ""  # one tensor, given several times
     return aval_text(aval) + same + " that requires grad" * history
 
@@ -228,7 +228,7 @@ def _guards(case: Any) -> Iterator[str]:
                  if s.argument is not None)
     for key, (source, expected) in case._guards.items():
         if key is source:
-            aval, plain = expected
+            aval, plain, _ = expected
             yield (f"{names[source]} is {aval_text(aval)} and "
                    f"{'does not require' if plain else 'requires'} grad")
         else:

@@ -20,7 +20,7 @@ from ..interpreters.pullback import SECOND_TIME, read
 from ..interpreters.tape import FREED, Node, new, number, port_of, versions
 from .ending import Ending
 from .program import Constant, Line, Program, Value, straight
-from .record import Recorder
+from .record import Recorder, Source
 
 
 class Pullback:
@@ -47,7 +47,7 @@ class Pullback:
         self.lines, self.gradients, self.inputs, self.saved = [], [], [], []
         nodes = _reached(tensors)
         self.spent = any(node.saved is FREED for node in nodes)
-        if any(node.extra is not None for node in nodes):
+        if any(node.extra is not None for node in nodes.union(s.node for s in self.sources)):
             run.fail("a tensor of it has hooks, or retains its gradient")
         if self.spent or run.failed:
             return
@@ -67,10 +67,11 @@ class Pullback:
         del run.notes[start:]
         if not all(isinstance(line, Line) for line in self.lines):
             run.fail("a derivative of it looks at numbers")
-        made = {v for line in self.lines for v in line.results}.union(self.cotangents)
+        lines = [line for line in self.lines if isinstance(line, Line)]
+        made = {v for line in lines for v in line.results}.union(self.cotangents)
         given = {s.value: s for s in run.sources}
         read = dict.fromkeys(
-            v for values in (*(line.operands for line in self.lines),
+            v for values in (*(line.operands for line in lines),
                              [g for g in self.gradients if g is not None])
             for v in values if v not in made and not isinstance(v, Constant))
         self.inputs = [given[v] for v in read if v in given]

@@ -116,7 +116,7 @@ class Block:
             block = todo.pop()
             yield block
             if isinstance(block.end, Look):
-                todo.extend(reversed(block.end.cases.values()))
+                todo.extend(reversed(list(block.end.cases.values())))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class Source:
         """Lets go of what belongs to one run alone."""
         self.array = None
         if self.argument is not None or self.owner is not None:
-            self.handle = None
+            self.handle = self.node = None
 
 
 class Seen:
@@ -141,7 +141,8 @@ class Recorder:
         self._memories: dict[int, _Memory] = {}
         self._roots: dict[int, _Root] = {}
         for i, handle in enumerate(arguments):
-            self.source(handle, i)
+            if not any(source.handle is handle for source in self.sources):
+                self.source(handle, i)
 
     # --- what interpreters tell -----------------------------------------------------------------
 
@@ -246,12 +247,20 @@ class Recorder:
             return _constant(constant(operand, operands))
         found = self._find(array)
         if found is not None:
+            if isinstance(operand, Handle) and operand.node is not None and operand.node.leaf:
+                self._owned(operand)
             return found
         if isinstance(operand, Handle):
             return self.source(operand).value
         value = _constant(array)
         self._known[id(array)] = _Known(array, value, 0)
         return value
+
+    def _owned(self, leaf: Any) -> None:
+        """Has a leaf stand for its memory, of which a detached tensor was met before."""
+        for source in self.sources:
+            if source.array is leaf.value and source.node is None and source.argument is None:
+                source.handle, source.node = leaf, leaf.node
 
     def _find(self, array: np.ndarray) -> Value | None:
         """What is known to stand for an array; None if it was met never before."""
@@ -298,6 +307,9 @@ class Recorder:
         source = Source(handle, argument)
         if argument is None and not (handle.node is None or handle.node.leaf):
             self.fail("a tensor from outside that has a history is used in it")
+        node = handle.node
+        if node is not None and node.leaf and node.post_accumulate:
+            self.fail("a tensor from outside has a hook for when its gradient is there")
         self.sources.append(source)
         owner = _owner(source.array)
         root = self._roots.get(id(owner))

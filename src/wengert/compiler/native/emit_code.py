@@ -56,10 +56,15 @@ BOOL, I8, I16, I32, I64, F16, F32, F64 = (KINDS[np.dtype(name)] for name in (
     "bool", "int8", "int16", "int32", "int64", "float16", "float32", "float64"))
 
 
-@functools.lru_cache(4096)
 def literal(kind: Kind, value: Any) -> str:
     """A number as LLVM writes it."""
-    number = np.asarray(value).astype(kind.dtype)
+    return _literal(kind, np.asarray(value).astype(kind.dtype).tobytes())
+
+
+@functools.lru_cache(4096)
+def _literal(kind: Kind, raw: bytes) -> str:
+    """The same from its bytes, which tell 0.0 from -0.0."""
+    number = np.frombuffer(raw, kind.dtype)[0]
     if kind.sort == "b":
         return "true" if number else "false"
     if kind.sort != "f":
