@@ -213,7 +213,7 @@ def run(program: Program, compiler: Compiler, last: int) -> list[dict[str, Any]]
 
 def spared(program: Program, call: int) -> Iterator[Program]:
     """The program less a statement whose index is out of range, and less all that uses it."""
-    for body in (*shorter(program.body), (("pass", ()),)):
+    for body in shorter(program.body):
         less: Program | None = dataclasses.replace(program, body=body)
         while less is not None:
             try:
