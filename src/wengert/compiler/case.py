@@ -41,7 +41,6 @@ class Case:
         self.plan: Any = None
         self.fresh = 0
         self.fastmath = fastmath
-        self.lock = threading.RLock()
         self._executable: Executable | None = None
         self._order: list[int] = []
         self._generators: list[Any] = []
@@ -115,8 +114,7 @@ class Case:
     def compile(self) -> None:
         """Makes native code of all that was recorded."""
         donated = self._donated()
-        self.program = self.traces.program()
-        plan = schedule(simplify(expand(self.program), self.fastmath), donated)
+        plan = schedule(simplify(expand(self.traces.program()), self.fastmath), donated)
         self._executable, self.plan = Executable(plan), plan
         self._order = self.traces.order()
         self.fresh = 0

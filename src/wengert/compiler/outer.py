@@ -41,7 +41,7 @@ class Pullback:
     def __init__(self, run: Recorder, ending: Ending) -> None:
         self.results = ending.differentiable
         tensors = [ending.tensors[i] for i in self.results]
-        ones = [wrap(np.ones(t.aval.shape, t.aval.numpy)) for t in tensors]
+        ones = [wrap(t.aval.ones()) for t in tensors]
         self.cotangents = [run.given(one) for one in ones]
         self.sources = [s for s in run.sources if s.node is not None]
         self.lines, self.gradients, self.inputs, self.saved = [], [], [], []

@@ -53,7 +53,6 @@ class Source:
         self.owner: Source | None = None
         self.version = version_of(handle)
 
-
     def release(self) -> None:
         """Lets go of what belongs to one run alone."""
         self.array = None

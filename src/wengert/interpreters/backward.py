@@ -22,7 +22,7 @@ import numpy as np
 from ..core import blocks, buffers
 from ..core.aval import LARGE, Aval, aval_of
 from ..core.handle import Handle, as_handle, wrap
-from ..core.levels import here, modes
+from ..core.levels import here, made, modes
 from ..primitives.elementwise import add
 from ..primitives.layout import clone
 from .anomaly import Watched, explain
@@ -52,17 +52,12 @@ def run(roots: Sequence[tuple[Any, Any]], *, retain: bool, create: bool,
     """
     watched = here.recorder is not None
     this = _Pass(retain, create, create or below or watched, wanted)
-    if watched and not create and not below:
-        roots = [(node, this.constant(g)) for node, g in roots]
-        with modes(grad=False):
-            this.carry(roots)
-            if accumulate:
-                this.deliver()
-    elif below:
+    if below:
         with np.errstate(all="ignore"):
             this.carry(roots)
-    elif create:
-        with modes(grad=True):
+    elif create or watched:
+        roots = [(node, g if isinstance(g, Handle) else made(wrap(g))) for node, g in roots]
+        with modes(grad=create):
             this.carry(roots)
             if accumulate:
                 this.deliver()
@@ -96,15 +91,6 @@ class _Pass:
         self.captured: dict[Any, Any] = {}
         self.needed: set[Any] | None = None
         self.pull = Watched(here.anomaly).pull if here.anomaly else pullback
-
-    @staticmethod
-    def constant(g: Any) -> Any:
-        """A cotangent to start from as a tensor, which the recorder is told of."""
-        if isinstance(g, Handle):
-            return g
-        out = wrap(g)
-        here.recorder.made(out)
-        return out
 
     def carry(self, roots: Sequence[tuple[Any, Any]]) -> None:
         if self.wanted is not None:
