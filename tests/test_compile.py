@@ -12,88 +12,26 @@ import gc
 import subprocess
 import sys
 import threading
-import warnings
 import weakref
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import wengert as torch
+from sides import (
+    Compiler,
+    as_it_was,  # noqa: F401 - a fixture of every test
+    attempts,
+    both,
+    calls,
+    counted,
+    rising,
+    warned,
+)
 from wengert.compiler.api import Compiled
-from wengert.core.levels import here, shared
+from wengert.core.levels import here
 from wengert.func import grad, hessian, jacrev, jvp, vmap
-
-Compiler = Callable[[Callable[..., Any]], Any]
-
-
-@pytest.fixture(autouse=True)
-def as_it_was() -> Iterator[None]:
-    """Modes are restored, and nothing falls back to eager unless a test expects it."""
-    torch.manual_seed(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
-    assert shared.special == 0 and not here.levels and here.recorder is None
-
-
-class Counted:
-    """A function that counts how often Python ran it."""
-
-    def __init__(self, fn: Callable[..., Any]) -> None:
-        self.fn, self.runs = fn, 0
-        self.__qualname__ = getattr(fn, "__qualname__", "")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        self.runs += 1
-        return self.fn(*args, **kwargs)
-
-
-def counted(fn: Callable[..., Any]) -> tuple[Counted, Any]:
-    inner = Counted(fn)
-    return inner, torch.compile(inner)
-
-
-def seen(thing: Any) -> Any:
-    """What is compared: numbers, dtypes, flags, structure."""
-    if isinstance(thing, torch.Tensor):
-        array = thing.detach().numpy()
-        return (array.dtype.name, array.shape, thing.requires_grad, thing.is_leaf,
-                np.round(array.astype(complex), 5).tolist() if array.dtype.kind != "b"
-                else array.tolist())
-    if isinstance(thing, dict):
-        return type(thing), {key: seen(value) for key, value in thing.items()}
-    if isinstance(thing, (list, tuple)):
-        return type(thing), [seen(each) for each in thing]
-    return type(thing), repr(thing)
-
-
-def both(program: Callable[[Compiler], Any]) -> Any:
-    """Runs a program on both sides, which must see the same; returns what that is."""
-    torch.manual_seed(1)
-    eager = seen(program(lambda fn: fn))
-    state = torch.get_rng_state().numpy().tobytes()
-    torch.manual_seed(1)
-    compiled = seen(program(torch.compile))
-    assert compiled == eager
-    assert torch.get_rng_state().numpy().tobytes() == state
-    return eager
-
-
-def calls(fn: Callable[..., Any], *many: tuple[Any, ...]) -> None:
-    """Both sides call a function, which writes to nothing, with these arguments in turn."""
-
-    def program(compile: Compiler) -> Any:
-        run = compile(fn)
-        return [run(*args) for args in many]
-
-    both(program)
-
-
-def rising(*shape: int, by: float = 0.25, start: float = -1.0) -> Any:
-    return (torch.arange(float(np.prod(shape))) * by + start).reshape(shape)
-
 
 # --- training -----------------------------------------------------------------------------------
 
@@ -538,19 +476,6 @@ def test_a_generator_of_its_own():
 # --- errors -------------------------------------------------------------------------------------
 
 
-def attempts(fn: Callable[..., Any], *many: tuple[Any, ...]) -> Callable[[Compiler], Any]:
-    def program(compile: Compiler) -> Any:
-        run, found = compile(fn), []
-        for args in many:
-            try:
-                found.append(run(*args))
-            except Exception as error:
-                found.append((type(error).__name__, str(error)))
-        return found
-
-    return program
-
-
 def test_indices_out_of_range():
     both(attempts(lambda x, i: x[i] * 2, *((rising(3), torch.tensor(i))
                                            for i in ([0, 1], [2, -3], [0, 3], [-4, 0], [1, 1]))))
@@ -633,13 +558,6 @@ def test_importing_does_not_load_llvmlite():
 # --- going back to Python -----------------------------------------------------------------------
 
 
-def warned(run: Callable[[], Any]) -> list[str]:
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
-        run()
-    return [str(each.message) for each in found]
-
-
 def test_too_many_branches_are_said_once_with_the_line():
     def f(x: Any) -> Any:
         return x * x.sum().item()  # as many branches as numbers
@@ -661,10 +579,10 @@ def test_too_many_shapes_are_said_once():
 
 
 def test_functions_that_do_something_else_meanwhile():
-    factor = [2.0]
+    factor = np.array([2.0])
 
     def f(x: Any) -> Any:
-        y = x * factor[0]
+        y = x * float(factor[0])
         return y + 1 if y.sum() > 0 else y
 
     run = torch.compile(f)

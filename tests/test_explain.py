@@ -65,9 +65,9 @@ def test_explain_tells_guards():
     for _ in range(3):
         run(torch.ones(3))
     first, second = run.explain().kinds
-    assert first.guards == ("outside tensor 0 is f32[3] and requires grad",
-                            "the .grad of outside tensor 0 is None")
-    assert "the .grad of outside tensor 0 is f32[3]" in second.reasons[0]
+    assert first.guards == ("w is f32[3] and requires grad",
+                            "the .grad of w is None")
+    assert "the .grad of w is f32[3]" in second.reasons[0]
 
 
 def test_explain_tells_calls():

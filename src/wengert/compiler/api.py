@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from ..core import dtypes
 from ..core.handle import Handle
 from ..core.levels import here, modes
-from ..core.primitive import Rule
-from ..core.pytrees import flatten
+from ..core.pytrees import Spec, flatten
 from ..interpreters.views import refresh
-from ..primitives.layout import alias
+from .inlets import Inlets
 from .record import MISSED, Recorder
+from .state import equal, reached
 
 if TYPE_CHECKING:
     from .explain import Explanation
@@ -50,12 +50,13 @@ class Compiled:
                 return self.fn(*args, **kwargs)
         key = _key(leaves, spec, tensors)
         for case in self.cases.get(key, ()):
-            if case.suits(tensors):
-                result = case.run(tensors, lambda: self.fn(*args, **kwargs))
+            given = case.suits(tensors)
+            if given is not None:
+                result = case.run(given, lambda: self.fn(*args, **kwargs))
                 if result is not MISSED:
                     return result
-                return self._record(key, case, leaves, spec)
-        return self._record(key, None, leaves, spec)
+                return self._record(key, case, given.values, (args, kwargs), leaves, spec)
+        return self._record(key, None, (), (args, kwargs), leaves, spec)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -74,34 +75,47 @@ class Compiled:
 
     # --- recording ------------------------------------------------------------------------------
 
-    def _record(self, key: Any, case: Any, leaves: Sequence[Any], spec: Any) -> Any:
-        """Runs the function itself, and notes what it does."""
-        from .case import Case  # which needs llvmlite
+    def _record(self, key: Any, case: Any, before: Sequence[Any], arguments: Any,
+                leaves: Sequence[Any], spec: Spec) -> Any:
+        """Runs the function itself, and notes what it does.
 
-        leaves = [_inlet(x) if isinstance(x, Handle) else x for x in leaves]
-        args, kwargs = spec.unflatten(leaves)
-        run = Recorder([x for x in leaves if isinstance(x, Handle)])
+        Args:
+            key: the kind of its arguments.
+            case: the case that missed; None for a new one.
+            before: what is at the case's places.
+            arguments: the function's arguments: args, kwargs.
+            leaves: those without their structure, `spec`.
+        """
+        from .case import Case, Given  # which need llvmlite
+
+        if case is None:
+            state, before = reached([self.fn, *(x for x in leaves if not isinstance(x, Handle))])
+            tensors = [x for x in leaves if isinstance(x, Handle)]
+            case = Case(state, Given(tensors, before), self.fastmath)
+        inlets = Inlets(arguments, leaves, spec)
+        run = Recorder([x for x in inlets.leaves if isinstance(x, Handle)])
         with modes(recorder=run):
+            args, kwargs = inlets.arguments
             result = self.fn(*args, **kwargs)
-            found = self._ending(run, result, leaves, (args, kwargs))
+            found = self._ending(run, result, inlets, case.state, before)
+        result = inlets.restored(result)
         if found is None:
             self._give_up(run.failed)
             return result
         with self._lock:
-            self._learn(key, case or Case(self.fastmath), run, *found)
+            self._learn(key, case, run, *found)
         return result
 
-    def _ending(self, run: Recorder, result: Any, leaves: Sequence[Any],
-                given: Any) -> tuple[Any, Any] | None:
+    def _ending(self, run: Recorder, result: Any, inlets: Inlets, state: Any,
+                before: Sequence[Any]) -> tuple[Any, Any] | None:
         from .ending import Ending
         from .outer import Pullback
 
-        after, _ = flatten(given)
-        if len(after) != len(leaves) or any(a is not b for a, b in zip(after, leaves, strict=True)):
+        if inlets.changed:
             run.fail("it changes a container that it is given")
         if run.failed:
             return None
-        ending = Ending(run, flatten(result), leaves)
+        ending = Ending(run, result, inlets.leaves, state, before)
         way = None
         if not run.failed and here.grad and ending.differentiable:
             way = Pullback(run, ending)
@@ -120,7 +134,10 @@ class Compiled:
         if case not in cases:
             cases.append(case)
         if sum(map(len, self.cases.values())) > self.MOST_CASES:
-            self._give_up(f"it was called with more than {self.MOST_CASES} kinds of arguments")
+            news = case.state.news(other.state for other in cases[:-1]) if cases[:-1] else ()
+            self._give_up(f"it was called with more than {self.MOST_CASES} kinds of arguments, or "
+                          f"of what it reaches outside{': now ' if news else ''}"
+                          f"{', '.join(news)}")
         elif len(case.endings) > self.MOST_ENDINGS:
             self._give_up(f"numbers that it looks at gave it more than {self.MOST_ENDINGS} ways "
                           f"to go, at {case.widest}")
@@ -213,23 +230,4 @@ class _Static:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Static):
             return False
-        a, b = self.value, other.value
-        if a is b:
-            return True
-        if type(a) is not type(b) or not isinstance(a, (bool, int, float, complex, str, bytes)):
-            return False
-        return bool(a == b) and repr(a) == repr(b)  # 0.0 is not -0.0
-
-
-def _inlet(x: Any) -> Any:
-    """An argument as the recorded function gets it: history ends where the function begins."""
-    return x if x.node is None or x.node.leaf else _arrival(x)
-
-
-def _past_the_arrival(g: Any) -> Any:
-    if here.recorder is not None:
-        here.recorder.fail("its backward goes on into the history of an argument")
-    return g
-
-
-_arrival = alias.named("AliasBackward0", vjp=(Rule(_past_the_arrival),))
+        return self.value is other.value or equal(self.value, other.value)

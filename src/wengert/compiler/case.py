@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,20 +22,45 @@ from .passes import simplify
 from .program import Line, Program
 from .record import MISSED, Recorder, Source, draw
 from .schedule import schedule
+from .state import State, where
 from .traces import Traces
+
+
+class Given(NamedTuple):
+    """What a run is given.
+
+    Attributes:
+        tensors: the arguments that are tensors.
+        values: what is at the places that the function reaches.
+        handles: the tensors that the program's inputs are.
+    """
+
+    tensors: Sequence[Any]
+    values: Sequence[Any]
+    handles: Sequence[Any] = ()
 
 
 class Case:
     """See the text of the module.
+
+    Args:
+        state: what the function reaches besides its arguments.
+        given: what the first run was given.
+        fastmath: see `compile`.
 
     Attributes:
         traces: the recorded runs.
         endings: by number, what a run leaves behind.
         plan: of the native code; None before the first compilation.
         fresh: how many runs were recorded since.
+        outside: inputs that are no arguments, with what they must be.
+        grads: leaves whose `.grad` is used, with what it must be.
     """
 
-    def __init__(self, fastmath: bool) -> None:
+    def __init__(self, state: State, given: Given, fastmath: bool) -> None:
+        self.state = state
+        self._same = [(place, i) for i, x in enumerate(given.tensors)
+                      if (place := where(given.values, x)) is not None]
         self.traces = Traces()
         self.endings: list[_End] = []
         self.plan: Any = None
@@ -44,7 +69,8 @@ class Case:
         self._executable: Executable | None = None
         self._order: list[int] = []
         self._generators: list[Any] = []
-        self._guards: dict[Any, tuple[Source, Any]] = {}
+        self.outside: dict[Source, Any] = {}
+        self.grads: dict[Source, Any] = {}
 
     # --- what it knows --------------------------------------------------------------------------
 
@@ -65,7 +91,7 @@ class Case:
             self._guard(known[names.get(source.value, source.value)], source)
         for source, aval in ending.before:
             known_source = known[names.get(source.value, source.value)]
-            self._guards[known_source, "grad"] = (known_source, aval)
+            self.grads[known_source] = aval
         for note in run.notes:
             if isinstance(note, Line) and note.primitive is draw:
                 generator = note.params["generator"]
@@ -81,27 +107,37 @@ class Case:
 
     def _guard(self, source: Source, seen: Source) -> None:
         if source.argument is None and source.owner is None:
-            self._guards[source] = (source, _state(seen.handle))
+            self.outside[source] = _state(seen.handle)
 
-    def suits(self, tensors: Sequence[Any]) -> bool:
-        """Whether tensors from outside are what they were when the runs were recorded."""
-        for key, (source, expected) in self._guards.items():
-            handle = self.find(source, tensors)
-            if type(key) is tuple:
-                grad = None if handle.extra is None else handle.extra.grad
-                if (None if grad is None else grad.aval) is not expected:
-                    return False
-            elif _state(handle) != expected:
-                return False
-        return True
+    def suits(self, tensors: Sequence[Any]) -> Given | None:
+        """What a run is given, if all that is reached from outside is what it was when the runs
+        were recorded."""
+        values = self.state.read()
+        if values is None or any(values[place] is not tensors[i] for place, i in self._same):
+            return None
+        given = Given(tensors, values)
+        for source, expected in self.outside.items():
+            if _state(self.find(source, given)) != expected:
+                return None
+        for source, aval in self.grads.items():
+            extra = self.find(source, given).extra
+            grad = None if extra is None else extra.grad
+            if (None if grad is None else grad.aval) is not aval:
+                return None
+        handles = [self.find(s, given) for s in self.traces.sources]
+        if values and len(set(map(id, handles))) < len(handles):
+            return None  # what were two tensors is one
+        return given._replace(handles=handles)
 
     @staticmethod
-    def find(source: Source, tensors: Sequence[Any]) -> Any:
-        """The tensor that an input is in this run, given the arguments that are tensors."""
+    def find(source: Source, given: Given) -> Any:
+        """The tensor that an input is in this run."""
         if source.argument is not None:
-            return tensors[source.argument]
+            return given.tensors[source.argument]
+        if source.place is not None:
+            return given.values[source.place]
         if source.owner is not None:
-            return Case.find(source.owner, tensors).extra.grad
+            return Case.find(source.owner, given).extra.grad
         return source.handle
 
     # --- compiling ------------------------------------------------------------------------------
@@ -135,17 +171,17 @@ class Case:
 
     # --- running --------------------------------------------------------------------------------
 
-    def run(self, tensors: Sequence[Any], again: Any) -> Any:
-        """What the function returns for these arguments; `MISSED` if that isn't known.
+    def run(self, given: Given, again: Any) -> Any:
+        """What the function returns in a run that suits; `MISSED` if that isn't known.
 
         Args:
-            tensors: the arguments that are tensors.
+            given: what `suits` gave.
             again: runs the function itself, recorded on the tape, for second derivatives.
         """
         executable = self._executable
         if executable is None:
             return MISSED
-        handles = [self.find(s, tensors) for s in self.traces.sources]
+        handles = given.handles
         inputs = [_dense(handle.value) for handle in handles]
         outputs = self._outputs(inputs, handles)
         states = [g.get_state() for g in self._generators]
@@ -158,9 +194,10 @@ class Case:
                 generator.set_state(state)
             return MISSED
         return self.endings[self._order[code]].leave(
-            functools.partial(self.find, tensors=tensors), outputs, again)
+            functools.partial(self.find, given=given),
+            lambda place, value: self.state.put(place, given.values, value), outputs, again)
 
-    def _outputs(self, inputs: list[np.ndarray], handles: list[Any]) -> list[np.ndarray]:
+    def _outputs(self, inputs: list[np.ndarray], handles: Sequence[Any]) -> list[np.ndarray]:
         found = [np.empty(aval.shape, aval.numpy) for aval in self.traces.slots]
         for output, number in self.plan.donated.items():
             if inputs[number] is handles[number].value:  # and no copy, laid out densely
@@ -183,10 +220,10 @@ class _End:
         self._runner: Runner | None = None
         ending.tensors = []
 
-    def leave(self, find: Any, outputs: Sequence[np.ndarray], again: Any) -> Any:
+    def leave(self, find: Any, keep: Any, outputs: Sequence[np.ndarray], again: Any) -> Any:
         """Leaves behind what the ending says; returns what the function returns."""
         if self.way is None or not here.grad:
-            return self.ending.leave(find, outputs, self.places, None)
+            return self.ending.leave(find, keep, outputs, self.places, None)
         node = self._node(self.way, find, outputs, again)
         spots = {number: place for place, number in enumerate(self.way.results)}
 
@@ -194,7 +231,7 @@ class _End:
             if number in spots:
                 node.attach(spots[number], out)
 
-        return self.ending.leave(find, outputs, self.places, history)
+        return self.ending.leave(find, keep, outputs, self.places, history)
 
     def _node(self, way: Pullback, find: Any, outputs: Sequence[np.ndarray],
               again: Any) -> CompiledFunctionBackward:
@@ -204,7 +241,7 @@ class _End:
         inputs = [find(s) for s in way.sources]
 
         def anew() -> Any:
-            if self.ending.written or self.ending.grads:
+            if self.ending.written or self.ending.grads or self.ending.kept:
                 raise RuntimeError("the derivative of a derivative goes through a compiled "
                                    "function that writes to tensors from outside; call it "
                                    "uncompiled")

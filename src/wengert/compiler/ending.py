@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.aval import Size
-from ..core.dtypes import dtype
 from ..core.handle import Alias, Handle, storage_of, version_of, wrap
 from ..core.levels import unrecorded
 from ..core.pytrees import Spec, flatten
@@ -20,10 +18,13 @@ from ..interpreters.tape import AccumulateGrad, leaf_node
 from ..interpreters.views import follow
 from .program import Value
 from .record import Recorder, Source
+from .state import PLAIN, ChangedError, State, Structure, where
 
 Arrays = Sequence[np.ndarray]
 Find = Callable[[Source], Any]
 """Gives the tensor that an input is in this run."""
+Keep = Callable[[int, Any], None]
+"""Puts a value in a place of a function's state."""
 
 
 class Fresh(NamedTuple):
@@ -70,8 +71,8 @@ class Ending:
 
     Attributes:
         values: the values that leave the program, which outputs are numbers of.
-        spec: the structure of what was returned.
-        returned: its leaves: numbers of results, or what is no tensor as it is.
+        returned: what was returned.
+        kept: places of the function's `State` where it left something else than it had found.
         results: the tensors that come out, each once.
         written: the inputs that were written to.
         grads: leaves, and the result that is their `.grad` now (None for none).
@@ -80,34 +81,58 @@ class Ending:
         tensors: the results as the run made them, until it is all known.
     """
 
-    def __init__(self, run: Recorder, returned: Any, known: Sequence[Any]) -> None:
+    def __init__(self, run: Recorder, returned: Any, leaves: Sequence[Any], state: State,
+                 before: Sequence[Any]) -> None:
+        """
+        Args:
+            run: the run that is over.
+            returned: what the function returned.
+            leaves: the leaves of what it was given.
+            state: what it reaches besides.
+            before: what was there when the run began.
+        """
         self._run = run
         self.values: list[Value] = []
         self.results: list[Result] = []
         self._numbers: dict[int, int] = {}
         self._sources = {id(s.handle): s for s in run.sources}
         self.tensors: list[Any] = []
-        leaves: Sequence[Any]
-        self.spec: Spec
-        leaves, self.spec = returned
         self._roots: dict[int, int] = {}
-        for x in sorted((x for x in leaves if isinstance(x, Handle)), key=_size):
+        self._given = {id(x) for x in (*leaves, *before)}
+        for source in run.sources:
+            source.place = None if source.argument is not None else where(before, source.handle)
+        changed = self._changed(state, before)
+        out = [flatten(x) for x in (returned, *changed.values())]
+        for x in sorted((x for xs, _ in out for x in xs if isinstance(x, Handle)), key=_size):
             self._number(x)  # those first in whose memory others may lie
         self.before, self.grads = self._leaves()
-        given = {id(x) for x in known}
-        for x in leaves:
-            if not isinstance(x, (Handle, *_PLAIN)) and id(x) not in given:
-                run.fail(f"it returns an object that is no tensor: a {type(x).__name__}")
-        self.returned: list[tuple[bool, Any]] = [
-            (True, self._number(x)) if isinstance(x, Handle) else (False, x) for x in leaves]
+        self.returned, *kept = [self._structure(*parts) for parts in out]
+        self.kept = list(zip(changed, kept, strict=True))
         self.written = self._written()
         self.differentiable = [
             i for i, result in enumerate(self.results) if isinstance(result, Fresh)
             and not result.leaf and self.tensors[i].node is not None]
         self._check()
-        del self._run, self._sources
+        del self._run, self._sources, self._given
 
     # --- looking at a run that is over ----------------------------------------------------------
+
+    def _changed(self, state: State, before: Sequence[Any]) -> dict[int, Any]:
+        """The places that hold something else than before."""
+        try:
+            return dict(state.changes(before))
+        except ChangedError as error:
+            self._run.fail(str(error))
+            return {}
+
+    def _structure(self, leaves: Sequence[Any], spec: Spec) -> Structure:
+        """A value, with the numbers of the tensors in it."""
+        for x in leaves:
+            if not isinstance(x, (Handle, *PLAIN)) and id(x) not in self._given:
+                self._run.fail("it returns or keeps an object that it makes and that is no "
+                               f"tensor: a {type(x).__name__}")
+        return Structure(spec, [(True, self._number(x)) if isinstance(x, Handle) else (False, x)
+                                for x in leaves])
 
     def _number(self, x: Any) -> int:
         """The number of a tensor among the results."""
@@ -195,7 +220,7 @@ class Ending:
     def found(self, returned: Any, numbers: Sequence[int]) -> list[Any]:
         """The results of these numbers in what another run returned."""
         found: dict[int, Any] = {}
-        for x, (tensor, number) in zip(flatten(returned)[0], self.returned, strict=True):
+        for x, (tensor, number) in zip(flatten(returned)[0], self.returned.leaves, strict=True):
             if tensor:
                 result = self.results[number]
                 found[number] = x
@@ -205,12 +230,13 @@ class Ending:
 
     # --- doing the same again -------------------------------------------------------------------
 
-    def leave(self, find: Find, arrays: Arrays, places: Sequence[int],
+    def leave(self, find: Find, keep: Keep, arrays: Arrays, places: Sequence[int],
               history: Callable[[int, Any], None] | None) -> Any:
         """Leaves behind what the run did; returns what it returned.
 
         Args:
             find: gives inputs.
+            keep: puts something in a place of the function's state.
             arrays: the program's outputs.
             places: which of them holds each of `values`.
             history: gives a fresh result, by its number, its node.
@@ -228,15 +254,13 @@ class Ending:
             made.append(out)
         for source, number in self.grads:
             leaf_node(find(source)).grad = None if number is None else made[number]
-        return self.spec.unflatten([made[x] if tensor else x for tensor, x in self.returned])
+        for place, structure in self.kept:
+            keep(place, structure.of(made))
+        return self.returned.of(made)
 
 
 def _size(x: Any) -> tuple[int, bool]:
     return -int(x.aval.numel), x.node is None
-
-
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, dtype, Size)
-"""What a function may return besides tensors: it is the same in every run of one kind."""
 
 
 def _made(result: Result, find: Find, arrays: Arrays, places: Sequence[int],

@@ -30,6 +30,7 @@ from .nest import (
     Store,
 )
 from .program import aval_text
+from .record import Source
 from .traces import Fork, Traces
 
 _WIDEST = 60  # letters of a value that is no tensor
@@ -170,7 +171,7 @@ def _began(case: Any, before: Sequence[Kind]) -> str:
     """Why a case was begun though there were others for such arguments."""
     known = {guard for kind in before for guard in kind.guards}
     new = [guard for guard in _guards(case) if guard not in known]
-    return f"tensors from outside had changed: {'; '.join(new) or 'see what is asked of them'}"
+    return f"what it reaches from outside had changed: {'; '.join(new) or 'an object'}"
 
 
 def _kind(key: Any, case: Any, began: str) -> Kind:
@@ -221,19 +222,23 @@ def _modes(key: Any) -> str:
 
 
 def _guards(case: Any) -> Iterator[str]:
-    """What must hold of tensors that were met on the way, as `Case.suits` asks."""
-    outside = (s for s in case.traces.sources if s.argument is None and s.owner is None)
-    names = {source: f"outside tensor {number}" for number, source in enumerate(outside)}
-    names.update((s, f"argument {s.argument}") for s in case.traces.sources
-                 if s.argument is not None)
-    for key, (source, expected) in case._guards.items():
-        if key is source:
-            aval, plain, _ = expected
-            yield (f"{names[source]} is {aval_text(aval)} and "
-                   f"{'does not require' if plain else 'requires'} grad")
-        else:
-            found = "None" if expected is None else aval_text(expected)
-            yield f"the .grad of {names[source]} is {found}"
+    """What must hold of what is reached from outside, as `Case.suits` asks."""
+    yield from case.state.demands()
+    for source, (aval, plain, _) in case.outside.items():
+        yield (f"{_source(case, source)} is {aval_text(aval)} and "
+               f"{'does not require' if plain else 'requires'} grad")
+    for source, expected in case.grads.items():
+        found = "None" if expected is None else aval_text(expected)
+        yield f"the .grad of {_source(case, source)} is {found}"
+
+
+def _source(case: Any, source: Source) -> str:
+    """An input as a user would call it."""
+    if source.argument is not None:
+        return f"argument {source.argument}"
+    if source.place is not None:
+        return str(case.state.name(source.place))
+    return "the .grad of a leaf" if source.owner is not None else "a tensor from outside"
 
 
 # --- what was recorded --------------------------------------------------------------------------

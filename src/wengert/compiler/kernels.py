@@ -1,14 +1,14 @@
-"""Kernels for eager work on large arrays: one operation, or one derivative rule, as one loop nest.
+"""Kernels for eager work on large arrays: one operation, or one derivative rule, as native loops.
 
 A function of tensors is recorded and goes the way of any program: expanded, simplified, scheduled.
-What comes of it must be one nest. There are two sorts of kernels:
+What comes of it must be loops alone, which need little memory of their own. There are two sorts:
 
-    of elements    recorded on arrays of a nominal length; the code reads the length when it runs,
-                   so that one kernel serves arrays of all sizes
+    of elements    one nest, recorded on arrays of a nominal length; the code reads the length when
+                   it runs, so that one kernel serves arrays of all sizes
     of arrays      (softmax, its rule) planned for each shape, in milliseconds; but the code is the
                    same for all shapes that are planned alike
 
-Where there is none (no llvmlite, several nests, nothing gained), eager evaluation does as ever.
+Where there is none (no llvmlite, nothing gained), eager evaluation does as ever.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import ctypes
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,12 +26,19 @@ from ..core.blocks import Kernel, Native, get_num_threads, is_array, is_uniform
 from ..core.dtypes import of
 from ..primitives.layout import expand as repeated
 
+if TYPE_CHECKING:
+    from .nest import Nest
+
 LENGTH = (1 << 24) + 4099
 """The nominal length: no other number in a kernel of elements is equal to it."""
 
 _MOST = 1024
+_ROOM = 1 << 20
+"""The bytes that a kernel of arrays may need beside them."""
+
 _KINDS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
-_PARAMETERS = frozenset({bool, int, float, type(None)})
+_READ = _KINDS | {np.dtype(np.bool_), np.dtype(np.int64)}
+_PARAMETERS = frozenset({bool, int, float, str, type(None)})
 _kernels: dict[Any, Kernel | None] = {}
 _lock = threading.RLock()
 
@@ -75,7 +82,7 @@ def _kind(value: Any) -> Any:
     """What a kernel depends on in an argument: of an array its dtype and whether it is uniform,
     else the value. None if there are no kernels for such an argument."""
     if is_array(value):
-        usable = (value.dtype in _KINDS or value.dtype.kind == "b") and value.flags.aligned
+        usable = value.dtype in _READ and value.flags.aligned
         return (value.dtype, is_uniform(value)) if usable else None
     if type(value) is tuple:
         found = tuple(map(_kind, value))
@@ -112,14 +119,14 @@ def _sweep(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, A
 
     avals = [aval(() if is_uniform(a) else (LENGTH,), of(a.dtype))
              for a in arguments if is_array(a)]
-    nest = _nest(recorded, avals, result.with_shape((LENGTH,)))
-    if nest is None or not _pays(nest, getattr(fn, "ufunc", None)):
+    nests = _nests(recorded, avals, result.with_shape((LENGTH,)))
+    if len(nests) != 1 or not _pays(nests, getattr(fn, "ufunc", None)):
         return None
-    code = _Code(nest, "cols")
+    code = _Code(nests[0], "cols")
     assert set(code.numbers) <= {LENGTH}
 
-    def kernel(target: np.ndarray, operands: list[np.ndarray]) -> None:
-        code.run(target, operands, [target.size] * len(code.numbers), get_num_threads())
+    def kernel(target: np.ndarray, operands: list[np.ndarray]) -> bool:
+        return code.run(target, operands, [target.size] * len(code.numbers), get_num_threads())
 
     return kernel
 
@@ -136,18 +143,17 @@ def _rows(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, An
         return fn(*_placed(arguments, whole), **params)
 
     avals = [aval(() if is_uniform(a) else a.shape, of(a.dtype)) for a in arrays]
-    nest = _nest(recorded, avals, result)
-    if nest is None or not _pays(nest, None):
+    nests = _nests(recorded, avals, result)
+    if not _pays(nests, None):
         return None
-    share = Share(nest, get_num_threads(), 0)
-    if len(share.tasks) != 1:
-        return None
-    (task,) = share.tasks
-    code = _Code(task.nest, task.split)
+    shares = [Share(nest, get_num_threads(), _ROOM) for nest in nests]
+    parts = [(_Code(task.nest, task.split), task.pieces) for s in shares for task in s.tasks]
+    room = max(share.end for share in shares)
 
-    def kernel(target: np.ndarray, operands: list[np.ndarray]) -> None:
-        scratch = np.empty(share.end, np.uint8)
-        code.run(target, operands, code.numbers, task.pieces, scratch)
+    def kernel(target: np.ndarray, operands: list[np.ndarray]) -> bool:
+        memory = np.empty(room, np.uint8)
+        return all(code.run(target, operands, code.numbers, pieces, memory)
+                   for code, pieces in parts)
 
     return kernel
 
@@ -158,8 +164,8 @@ def _placed(arguments: Sequence[Any], tensors: Sequence[Any]) -> list[Any]:
     return [next(given) if is_array(a) else a for a in arguments]
 
 
-def _nest(fn: Callable[..., Any], avals: Sequence[Aval], result: Aval) -> Any:
-    """The loops of a function with one result; None if they are not one nest."""
+def _nests(fn: Callable[..., Any], avals: Sequence[Aval], result: Aval) -> Sequence[Nest]:
+    """The loops of a function with one result; none if they are not all there is to it."""
     from .expand import expand
     from .nest import Nest
     from .passes import simplify
@@ -170,20 +176,20 @@ def _nest(fn: Callable[..., Any], avals: Sequence[Aval], result: Aval) -> Any:
     values = list(map(Value, avals))
     lines, (found,) = record(fn, values)
     if found is None or found.aval is not result:
-        return None
+        return ()
     plan = schedule(simplify(expand(straight(values, lines, [found]))))
-    steps = plan.body.steps
-    return steps[0] if len(steps) == 1 and isinstance(steps[0], Nest) and not plan.arena else None
+    steps = [step for step in plan.body.steps if isinstance(step, Nest)]
+    return steps if len(steps) == len(plan.body.steps) and plan.arena <= _ROOM else ()
 
 
-def _pays(nest: Any, ufunc: Any) -> bool:
-    """Whether a nest saves time: where it computes something, and does more than a ufunc whose
-    time goes into moving memory."""
+def _pays(nests: Sequence[Nest], ufunc: Any) -> bool:
+    """Whether loops save time: where they compute something, and do more than a ufunc whose time
+    goes into moving memory."""
     from .native.emit_sweep import ELEMENTARY, weight
-    from .nest import Op
+    from .nest import Op, Reduce
 
-    weights = [weight(s) for stage in nest.stages if stage.sweep for s in stage.statements
-               if isinstance(s, Op)]
+    weights = [weight(s) for nest in nests for stage in nest.stages if stage.sweep
+               for s in stage.statements if isinstance(s, (Op, Reduce))]
     return sum(weights) >= ELEMENTARY or (bool(weights) and ufunc is None)
 
 
@@ -207,21 +213,21 @@ class _Code:
         text = "\n".join([function.text("@nest"), *definitions.texts.values()])
         self.numbers = function.memory.numbers
         self._buffers = list(function.memory.buffers)
-        if function.code.fails or any(b.kind in ("constant", "parts") for b in self._buffers):
-            raise NotImplementedError("loops that fail, or read constants")
         self._library = engine.compile_module(text)
         self._address = self._library.address("nest")
 
     def run(self, target: np.ndarray, operands: Sequence[np.ndarray], numbers: Sequence[int],
-            pieces: int, scratch: np.ndarray | None = None) -> None:
-        """Runs the nest in so many pieces, on as many threads."""
+            pieces: int, memory: np.ndarray | None = None) -> bool:
+        """Runs the nest in so many pieces, on as many threads; says whether nothing failed."""
         context = [0]
         for buffer in self._buffers:
-            memory: Any = (target if buffer.kind == "output" else
-                           operands[buffer.number] if buffer.kind == "input" else scratch)
-            context.append(memory.ctypes.data + max(buffer.offset, 0))
+            array: Any = (target if buffer.kind == "output" else
+                          operands[buffer.number] if buffer.kind == "input" else
+                          memory if buffer.array is None else buffer.array)
+            context.append(array.ctypes.data + max(buffer.offset, 0))
         words = np.array([*context, *numbers], np.int64)
         _parallel()(self._address, words.ctypes.data, pieces)
+        return not words[0]
 
 
 @functools.cache

@@ -2,9 +2,10 @@
 
     plan      = buffer* block
     block     = step* end
-    step      = nest | product | call
+    step      = nest | product | call | repeat
     end       = leave n | branch buffer: (answer -> block)*
 
+    repeat    = for t < count: plan
     nest      = for r0 < rows[0], r1 < rows[1], ...:  stage*
     stage     = statement*                                  (once per row)
               | for c < cols: statement*                    (a sweep over the row)
@@ -196,6 +197,24 @@ class Product:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Contraction:
+    """out += a * b in every turn of loops, in any order; out is cleared first, unless it is to
+    `accumulate`. A product of windows of an array, say, which are no matrices in memory.
+
+    Attributes:
+        sizes: of the loops.
+        a, b, out: where their elements lie, by loop. What out doesn't move along is summed over;
+            only if it accumulates, different turns of other loops may meet the same element.
+    """
+
+    sizes: tuple[int, ...]
+    a: Access
+    b: Access
+    out: Access
+    accumulate: bool = False
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class Call:
     """A primitive that has no loops, evaluated by Python: operands are dense, so are results."""
 
@@ -205,7 +224,58 @@ class Call:
     results: tuple[Buffer, ...]
 
 
-Step = Nest | Product | Call
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Stretch:
+    """Where an input or output of a loop's body lies: in turn t, from element offset + t * step of
+    the buffer on."""
+
+    buffer: Buffer
+    offset: int = 0
+    step: int = 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Carry:
+    """What a turn hands on to the next: after the first turn, the body's input number `input`
+    lies where its output number `output` was put in the turn before.
+
+    Attributes:
+        spare: where the output is put in every other turn, the last not being one of them; None
+            if it is put in its own place in all turns, which then moves (`Stretch.step`) or may
+            be read while it is written (`Plan.donated`).
+    """
+
+    input: int
+    output: int
+    spare: Buffer | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Repeat:
+    """A plan gone through `count` times, turn after turn; one that fails ends the whole.
+
+    Attributes:
+        body: a plan without looks.
+        count: how many turns there are, at least one.
+        inputs, outputs: where the body's lie; of an input that is carried, in the first turn.
+        carried: what turns hand on.
+        arena: the memory of the body's temporaries.
+    """
+
+    body: Plan
+    count: int
+    inputs: tuple[Stretch, ...]
+    outputs: tuple[Stretch, ...]
+    carried: tuple[Carry, ...]
+    arena: Buffer
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What a turn does."""
+        return self.body.body.steps
+
+
+Step = Nest | Product | Call | Repeat
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

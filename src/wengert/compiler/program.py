@@ -213,6 +213,9 @@ def _verify_known(value: Value, known: set[Value], where: Any) -> None:
 def _verify_line(line: Line, known: set[Value]) -> None:
     for value in line.operands:
         _verify_known(value, known, line.primitive)
+    for param in line.params.values():
+        if isinstance(param, Program):
+            verify(param)
     found: Any = line.primitive.abstract(*(v.aval for v in line.operands), **line.params)
     avals = tuple(found) if line.primitive.multiple else (found,)
     if avals != tuple(v.aval for v in line.results):

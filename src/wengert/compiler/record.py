@@ -41,22 +41,25 @@ class Source:
         value: what stands for it.
         argument: its place among the arguments that are tensors; None for others.
         owner: where the leaf comes from whose `.grad` it was; None for others.
+        place: the number of the place in the function's `State` where it was found; None for
+            others.
         node: what its cotangents were handed to, at first.
         version: of its memory, at first.
     """
 
-    __slots__ = ("argument", "array", "handle", "node", "owner", "value", "version")
+    __slots__ = ("argument", "array", "handle", "node", "owner", "place", "value", "version")
 
     def __init__(self, handle: Any, argument: int | None = None) -> None:
         self.handle, self.array, self.argument = handle, handle.value, argument
         self.value, self.node = Value(handle.aval.plain), handle.node
         self.owner: Source | None = None
+        self.place: int | None = None
         self.version = version_of(handle)
 
     def release(self) -> None:
         """Lets go of what belongs to one run alone."""
         self.array = None
-        if self.argument is not None or self.owner is not None:
+        if self.argument is not None or self.owner is not None or self.place is not None:
             self.handle = self.node = None
 
 

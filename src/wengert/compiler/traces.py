@@ -202,7 +202,9 @@ def _identity(source: Source) -> Any:
     """What makes two sources the same input."""
     if source.argument is not None:
         return source.argument
-    return id(source.handle) if source.owner is None else (_identity(source.owner), "grad")
+    if source.owner is not None:
+        return _identity(source.owner), "grad"
+    return id(source.handle) if source.place is None else ("place", source.place)
 
 
 def _alike(a: Any, b: Any) -> bool:

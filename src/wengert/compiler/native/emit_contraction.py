@@ -1,0 +1,550 @@
+"""Sums of products by tiles of the result, each of which stays in registers while it is summed.
+
+A contraction's loops are of four kinds, by what moves along them:
+
+    batch   a, b and out        rows   a and out
+    sums    a and b             cols   b and out
+
+A tile is a few turns of one of the rows' loops by a few of one of the cols'; for each turn of the
+sums' loops, so many numbers of a meet so many of b, and each is loaded once for all that it meets:
+
+    spread   a vector of b, along which out is dense, times one number of a after the other
+    packed   the same, of a copy of what b needs for these columns, which serves all rows
+    dots     vectors along a loop of the sums where a and b are dense, added up in the end
+
+So whatever has strides is multiplied where it lies: windows of images, transposes. Sizes and
+strides are part of the text: what is an unlike product is other code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from ..nest import Contraction
+from ..regions import Region, distinct
+from .emit_code import F32, F64, KINDS, Code, Kind
+from .emit_elementary import Definitions
+
+ENOUGH = 64
+"""Into so many units, at least, the work of several threads is cut, if it can be."""
+
+_DEEP = 256  # turns of a sum that a packed copy has, at most
+_FAR = 256  # bytes from one turn of a sum to the next, from which on b is packed
+_OFTEN = 4  # tiles that a packed copy must serve
+_LONG = 64  # vectors that a sum must have to be worth adding up their lanes
+_UNROLLED = 8  # turns of a loop up to which it is written out
+
+
+class Loop(NamedTuple):
+    """A loop, and how far a, b and out move with each turn."""
+
+    size: int
+    a: int
+    b: int
+    out: int
+
+    @property
+    def turned(self) -> Loop:
+        """With the roles of a and b exchanged."""
+        return Loop(self.size, self.b, self.a, self.out)
+
+
+class Cut(NamedTuple):
+    """A loop in pieces of `step` turns, the last of which may have fewer."""
+
+    loop: Loop
+    step: int
+
+    @property
+    def count(self) -> int:
+        return -(-self.loop.size // self.step)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tiling:
+    """How a contraction is done.
+
+    Attributes:
+        form: "spread", "packed" or "dots".
+        turned: whether a and b have exchanged their roles.
+        rows, cols: the loops that tiles are cut from.
+        sums: the loops of the sums; of "dots", the last one runs along the vectors.
+        batch, across, down: the other loops: batch ones, cols, rows.
+        lanes: how many numbers a vector has.
+    """
+
+    form: str
+    turned: bool
+    rows: Cut
+    cols: Cut
+    sums: tuple[Loop, ...]
+    batch: tuple[Loop, ...]
+    across: tuple[Loop, ...]
+    down: tuple[Loop, ...]
+    lanes: int
+
+
+def loops_of(c: Contraction) -> list[Loop]:
+    """The loops of a contraction, joined where that makes no difference."""
+    found: list[Loop] = []
+    for loop in map(Loop, c.sizes, c.a.strides, c.b.strides, c.out.strides):
+        if loop.size == 1:
+            continue
+        last = found[-1] if found else None
+        if last and all(x == loop.size * y for x, y in zip(last[1:], loop[1:], strict=True)):
+            found[-1] = Loop(last.size * loop.size, *loop[1:])
+        else:
+            found.append(loop)
+    return found
+
+
+def tiling(c: Contraction, bits: int) -> Tiling | None:
+    """How to do a contraction on a machine with vectors of `bits`; None if not by tiles."""
+    kind = KINDS[c.out.buffer.dtype]
+    if kind not in (F32, F64):
+        return None
+    loops = loops_of(c)
+    dense = next((x for x in loops if x.out == 1 and (x.a == 0) != (x.b == 0)), None)
+    if dense is not None and dense.b == 0:
+        return _tiling([x.turned for x in loops], dense.turned, kind, bits, turned=True)
+    return _tiling(loops, dense, kind, bits, turned=False)
+
+
+def _tiling(loops: Sequence[Loop], dense: Loop | None, kind: Kind, bits: int,
+            turned: bool) -> Tiling | None:
+    lanes, registers = bits // kind.bits, 32 if bits == 512 else 16
+    rows = [x for x in loops if x.out and x.a and not x.b]
+    cols = [x for x in loops if x.out and x.b and not x.a]
+    sums = [x for x in loops if not x.out]
+    if not rows or not sums or not (cols or dense) or any(x.out and not (x.a or x.b)
+                                                          for x in loops):
+        return None
+    long = next((x for x in sums if x.a == x.b == 1), None)
+    row = max(rows, key=lambda x: x.size)
+    if long is not None and math.prod(x.size for x in sums) >= _LONG * lanes and (
+            dense is None or dense.size < lanes):
+        form, col = "dots", max(cols, key=lambda x: x.size)
+        sums = [*(x for x in sums if x is not long), long]
+        height, width = _square(row.size, col.size, registers)
+    elif dense is None:
+        return None
+    else:
+        col = dense
+        vectors = min(2, -(-col.size // lanes))
+        height, width = _even(row.size, (registers - 3) // vectors), vectors * lanes
+        form = "spread"
+        if len(sums) == 1 and (col.b != 1 or abs(sums[0].b) * kind.size >= _FAR):
+            form = "packed" if row.size >= _OFTEN * height or col.b != 1 else "spread"
+        elif col.b != 1:
+            return None
+    batch = tuple(x for x in loops if x.out and x.a and x.b)
+    return Tiling(form, turned, Cut(row, height), Cut(col, width), tuple(sums), batch,
+                  tuple(x for x in cols if x is not col), tuple(x for x in rows if x is not row),
+                  lanes)
+
+
+def _even(size: int, most: int) -> int:
+    """The largest of about equal pieces, none of them above `most`."""
+    return -(-size // -(-size // most))
+
+
+def _square(rows: int, cols: int, registers: int) -> tuple[int, int]:
+    """The tile that makes the most of registers: its sums, its rows' vectors and one of b."""
+    def wasted(shape: tuple[int, int]) -> tuple[int, int]:
+        tiles = math.prod(-(-n // step) for n, step in zip((rows, cols), shape, strict=True))
+        height, width = shape
+        return tiles * (height * width + height + width), -height * width
+
+    shapes = [((registers - 1) // (width + 1), width) for width in range(1, 7)]
+    return min(((_even(rows, h), _even(cols, w)) for h, w in shapes), key=wasted)
+
+
+class ContractionFunction:
+    """A contraction as text: a function for the pool, whose context holds a, b and out.
+
+    Args:
+        c: the contraction.
+        t: how it is done.
+        threads: whether its work is shared.
+
+    Attributes:
+        units: the pieces that its work can be cut into.
+    """
+
+    def __init__(self, c: Contraction, t: Tiling, threads: bool) -> None:
+        self.t, self.kind = t, KINDS[c.out.buffer.dtype]
+        self.definitions = Definitions()
+        self.code = Code(self.definitions)
+        self.vector = f"<{t.lanes} x {self.kind.text}>"
+        self.accumulate, self.threads = c.accumulate, threads
+        levels: list[Loop | Cut] = [*t.batch, *t.across, t.cols, *t.down, t.rows]
+        self.shared = self._shared(levels) if threads else 0
+        self.levels = levels
+        self.units = math.prod(_count(level) for level in levels[:self.shared])
+        self.panel = ""
+        if t.form == "packed":
+            self.panel = self.code.variable(self.kind.text,
+                                            min(_DEEP, t.sums[0].size) * t.cols.step)
+        self._run()
+
+    def text(self) -> str:
+        """The module."""
+        head = "define void @contraction(i64 %piece, i64 %pieces, ptr %context) nounwind {"
+        code = self.code
+        return "\n".join([head, "entry:", *code.top, "br label %start", "start:", *code.lines,
+                          "ret void", "}", "", *self.definitions.texts.values()])
+
+    def _shared(self, levels: Sequence[Loop | Cut]) -> int:
+        """How many of the outer loops are shared among threads: their turns must be apart."""
+        loops = [level.loop if isinstance(level, Cut) else level for level in levels]
+        whole = distinct(Region(tuple(x.size for x in loops), tuple(x.out for x in loops)))
+        count, units = 0, 1
+        for i, level in enumerate(levels):
+            inner = sum(abs(x.out) * (x.size - 1) for x in loops[i + 1:])
+            if units >= ENOUGH or not (whole or (isinstance(level, Loop)
+                                                 and abs(level.out) > inner)):
+                break
+            count, units = count + 1, units * _count(level)
+        return count
+
+    # --- loops --------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        let = self.code.let
+        pointers = []
+        for i in (1, 2, 3):
+            place = let(f"getelementptr i64, ptr %context, i64 {i}")
+            pointers.append(let(f"load ptr, ptr {place}"))
+        if self.t.turned:
+            pointers[:2] = pointers[1::-1]
+        at = Pointers(*pointers)
+        if not self.shared:
+            self._level(0, at, [])
+            return
+        following = let("add i64 %piece, 1")
+        parts = [let(f"mul i64 {self.units}, {n}") for n in ("%piece", following)]
+        first, stop = (let(f"udiv i64 {part}, %pieces") for part in parts)
+        with self.code.loop(first, stop) as unit:
+            self._level(0, at, self._unravel(unit))
+
+    def _unravel(self, unit: str) -> list[str]:
+        """The turns of the shared loops that a unit stands for."""
+        found = []
+        for level in reversed(self.levels[:self.shared]):
+            found.append(self.code.let(f"urem i64 {unit}, {_count(level)}"))
+            unit = self.code.let(f"udiv i64 {unit}, {_count(level)}")
+        return found[::-1]
+
+    def _level(self, i: int, at: Pointers, turns: Sequence[str], width: int = 0,
+               height: int = 0) -> None:
+        """The i-th level and all below it; the shared ones' turns are given."""
+        packs = self.panel and width and not isinstance(self.levels[i - 1], Loop) and not height
+        if i == len(self.levels):
+            self._tile(at, height, width)
+        elif packs and (i == 0 or self.levels[i - 1] is self.t.cols):
+            self._blocks(i, at, turns, width)
+        else:
+            self._turns(i, at, turns, width, height)
+
+    def _turns(self, i: int, at: Pointers, turns: Sequence[str], width: int, height: int) -> None:
+        level = self.levels[i]
+        if isinstance(level, Loop):
+            with self._each(level.size, turns, i) as turn:
+                self._level(i + 1, self._moved(at, level, turn), turns, width, height)
+            return
+        for size, turn in self._pieces(level, turns, i):
+            sizes = (size, height) if level is self.t.cols else (width, size)
+            moved = self._moved(at, level.loop, self._times(turn, level.step))
+            self._level(i + 1, moved, turns, *sizes)
+
+    def _each(self, size: int, turns: Sequence[str], i: int) -> Turns:
+        return Turns(self.code, size, turns[i] if i < len(turns) else None)
+
+    def _pieces(self, cut: Cut, turns: Sequence[str], i: int) -> Iterator[tuple[int, str]]:
+        """The whole pieces in a loop, and then the last one if it is smaller; or the one whose
+        number is given."""
+        whole, rest = divmod(cut.loop.size, cut.step)
+        if i >= len(turns):
+            if whole:
+                with self._each(whole, (), 0) as turn:
+                    yield cut.step, turn
+            if rest:
+                yield rest, str(whole)
+            return
+        code, turn = self.code, turns[i]
+        if not (whole and rest):
+            yield cut.step if whole else rest, turn
+            return
+        after, small = code.name(), code.let(f"icmp eq i64 {turn}, {whole}")
+        labels = code.name(), code.name()
+        code.do(f"br i1 {small}, label {labels[1]}, label {labels[0]}")
+        for size, label in zip((cut.step, rest), labels, strict=True):
+            code.label(label)
+            yield size, turn
+            code.do(f"br label {after}")
+        code.label(after)
+
+    def _times(self, turn: str, step: int) -> str:
+        if turn.isdigit():
+            return str(int(turn) * step)
+        return self.code.let(f"mul i64 {turn}, {step}")
+
+    def _moved(self, at: Pointers, loop: Loop, turn: str) -> Pointers:
+        found = [self._at(p, stride, turn) for p, stride in zip(at[:3], loop[1:], strict=True)]
+        return at._replace(a=found[0], b=found[1], out=found[2])
+
+    def _at(self, pointer: str, stride: int, turn: str = "1") -> str:
+        """Where a number lies so many strides behind another."""
+        skip = self._times(turn, stride)
+        if skip == "0" or stride == 0:
+            return pointer
+        return self.code.let(f"getelementptr {self.kind.text}, ptr {pointer}, i64 {skip}")
+
+    # --- packing ------------------------------------------------------------------------------
+
+    def _blocks(self, i: int, at: Pointers, turns: Sequence[str], width: int) -> None:
+        """The levels below with a copy of some turns of the sum at a time."""
+        (sum_,) = self.t.sums
+        blocks = -(-sum_.size // _DEEP)
+        deep = -(-sum_.size // blocks // 4) * 4 if blocks > 1 else sum_.size
+        for size, turn in self._pieces(Cut(sum_, deep), (), 0):
+            start = self._moved(at, sum_, self._times(turn, deep))
+            self._pack(start.b, size, width)
+            more = "" if blocks == 1 else self.code.let(f"icmp ne i64 {turn}, 0")
+            self._turns(i, start._replace(b=self.panel, depth=size, more=more), turns, width, 0)
+
+    def _pack(self, b: str, depth: int, width: int) -> None:
+        """Copies b's numbers of a block: the columns' one after the other, turn by turn."""
+        (sum_,), col, step = self.t.sums, self.t.cols.loop, self.t.cols.step
+        if col.b == 1:
+            with Turns(self.code, depth) as k:
+                source, target = self._at(b, sum_.b, k), self._at(self.panel, step, k)
+                for v, lanes in self._vectors(width):
+                    self._put(self._get(self._at(source, v), lanes), self._at(target, v))
+            return
+        whole = depth - depth % self.t.lanes if sum_.b == 1 else 0
+        for v, lanes in self._vectors(width):
+            source, target = self._at(b, v * col.b), self._at(self.panel, v)
+            if whole:
+                with Turns(self.code, whole // self.t.lanes) as block:
+                    k = self._times(block, self.t.lanes)
+                    self._turn(self._at(source, 1, k), self._at(target, step, k), lanes)
+            if depth > whole:
+                with Turns(self.code, depth - whole) as k:
+                    k = self.code.let(f"add i64 {k}, {whole}")
+                    self._collect(self._at(source, sum_.b, k), self._at(target, step, k), lanes)
+
+    def _turn(self, source: str, target: str, lanes: int) -> None:
+        """Copies so many rows of a square of numbers as its columns."""
+        code, col, n = self.code, self.t.cols.loop, self.t.lanes
+        rows = [self._get(self._at(source, r * col.b), n) if r < lanes else "zeroinitializer"
+                for r in range(n)]
+        low = ", ".join(f"i32 {i // 2 + n * (i % 2)}" for i in range(n))
+        high = ", ".join(f"i32 {n // 2 + i // 2 + n * (i % 2)}" for i in range(n))
+        for _ in range(n.bit_length() - 1):
+            pairs = list(zip(rows[:n // 2], rows[n // 2:], strict=True))
+            rows = [code.let(f"shufflevector {self.vector} {x}, {self.vector} {y}, "
+                             f"<{n} x i32> <{half}>") for x, y in pairs for half in (low, high)]
+        for r, row in enumerate(rows):
+            self._put(row, self._at(target, r * self.t.cols.step))
+
+    def _collect(self, source: str, target: str, lanes: int) -> None:
+        """Copies numbers that lie apart next to each other."""
+        found = "zeroinitializer"
+        for lane in range(lanes):
+            place = self._at(source, lane * self.t.cols.loop.b)
+            value = self.code.let(f"load {self.kind.text}, ptr {place}")
+            found = self.code.let(f"insertelement {self.vector} {found}, {self.kind.text} {value},"
+                                  f" i32 {lane}")
+        self._put(found, target)
+
+    # --- tiles --------------------------------------------------------------------------------
+
+    def _tile(self, at: Pointers, height: int, width: int) -> None:
+        """One tile: its sums, and what becomes of them."""
+        dots = self.t.form == "dots"
+        columns = [(j, self.t.lanes) for j in range(width)] if dots else self._vectors(width)
+        sums = [[self.code.variable(self.vector) for _ in columns] for _ in range(height)]
+        for total in (total for row in sums for total in row):
+            self.code.do(f"store {self.vector} zeroinitializer, ptr {total}")
+        if dots:
+            self._sum_dots(at, sums)
+        else:
+            self._sum_spread(at, sums, columns)
+        out = [self._at(at.out, self.t.rows.loop.out * r) for r in range(height)]
+        if not (at.more or self.accumulate):
+            self._leave(out, sums, columns, more=False)
+        elif self.accumulate or at.more == "true":
+            self._leave(out, sums, columns, more=True)
+        else:
+            labels = [self.code.name() for _ in range(3)]
+            self.code.do(f"br i1 {at.more}, label {labels[1]}, label {labels[0]}")
+            for more, label in enumerate(labels[:2]):
+                self.code.label(label)
+                self._leave(out, sums, columns, more=bool(more))
+                self.code.do(f"br label {labels[2]}")
+            self.code.label(labels[2])
+
+    def _sum_spread(self, at: Pointers, sums: Sequence[Sequence[str]],
+                    columns: Sequence[tuple[int, int]]) -> None:
+        def turn(a: str, b: str) -> None:
+            vectors = [self._get(self._at(b, v), self.t.lanes if self.panel else lanes)
+                       for v, lanes in columns]
+            for r, row in enumerate(sums):
+                number = self._spread(self._at(a, self.t.rows.loop.a * r))
+                for total, vector in zip(row, vectors, strict=True):
+                    self._add(total, number, vector)
+
+        loops = self.t.sums
+        if self.panel:
+            loops = (Loop(at.depth, loops[0].a, self.t.cols.step, 0),)
+        self._sum(loops, at.a, at.b, turn)
+
+    def _sum_dots(self, at: Pointers, sums: Sequence[Sequence[str]]) -> None:
+        *outer, along = self.t.sums
+        whole, rest = divmod(along.size, self.t.lanes)
+
+        def turn(a: str, b: str) -> None:
+            if whole:
+                piece = Loop(whole, self.t.lanes, self.t.lanes, 0)
+                self._sum((piece,), a, b, lambda a, b: step(a, b, self.t.lanes))
+            if rest:
+                done = whole * self.t.lanes
+                step(self._at(a, done), self._at(b, done), rest)
+
+        def step(a: str, b: str, lanes: int) -> None:
+            mine = [self._get(self._at(a, self.t.rows.loop.a * r), lanes)
+                    for r in range(len(sums))]
+            for j in range(len(sums[0])):
+                other = self._get(self._at(b, self.t.cols.loop.b * j), lanes)
+                for row, vector in zip(sums, mine, strict=True):
+                    self._add(row[j], vector, other)
+
+        self._sum(outer, at.a, at.b, turn)
+
+    def _sum(self, loops: Sequence[Loop], a: str, b: str,
+             turn: Callable[[str, str], None]) -> None:
+        """Turns of the sums' loops, of which the innermost is written out in part."""
+        if not loops:
+            turn(a, b)
+            return
+        loop, *inner = loops
+        step = 1 if inner else next(n for n in (*range(_UNROLLED, 0, -1), 1) if (
+            loop.size % n == 0 and (n <= _UNROLLED // 2 or n == loop.size)))
+        with Turns(self.code, loop.size // step) as i:
+            i = self._times(i, step)
+            first = self._at(a, loop.a, i), self._at(b, loop.b, i)
+            for n in range(step):
+                self._sum(inner, self._at(first[0], n * loop.a), self._at(first[1], n * loop.b),
+                          turn)
+
+    def _leave(self, out: Sequence[str], sums: Sequence[Sequence[str]],
+               columns: Sequence[tuple[int, int]], more: bool) -> None:
+        """Stores what a tile has come to; adds what is there if there is `more`."""
+        for place, row in zip(out, sums, strict=True):
+            for (v, lanes), total in zip(columns, row, strict=True):
+                value = self.code.let(f"load {self.vector}, ptr {total}")
+                if self.t.form == "dots":
+                    self._leave_total(value, self._at(place, v * self.t.cols.loop.out), more)
+                else:
+                    self._leave_lanes(value, self._at(place, v), lanes, more)
+
+    def _leave_total(self, value: str, place: str, more: bool) -> None:
+        let, kind = self.code.let, self.kind.text
+        name = f"llvm.vector.reduce.fadd.v{self.t.lanes}f{self.kind.bits}"
+        add = self.definitions.declare(name, kind, f"{kind}, {self.vector}")
+        total = let(f"call reassoc {kind} {add}({kind} -0.0, {self.vector} {value})")
+        if more:
+            there = let(f"load {kind}, ptr {place}")
+            total = let(f"fadd {kind} {there}, {total}")
+        self.code.do(f"store {kind} {total}, ptr {place}")
+
+    def _leave_lanes(self, value: str, place: str, lanes: int, more: bool) -> None:
+        """Stores lanes by the largest vectors that they fill: there is no store that is as quick
+        and leaves some out."""
+        let, number, done = self.code.let, self.kind.text, 0
+        while done < lanes:
+            size = 1 << (lanes - done).bit_length() - 1
+            picked = ", ".join(f"i32 {i}" for i in range(done, done + size))
+            type, at = f"<{size} x {number}>", self._at(place, done)
+            part = let(f"shufflevector {self.vector} {value}, {self.vector} poison, "
+                       f"<{size} x i32> <{picked}>")
+            if more:
+                there = let(f"load {type}, ptr {at}, align {self.kind.size}")
+                part = let(f"fadd {type} {there}, {part}")
+            self.code.do(f"store {type} {part}, ptr {at}, align {self.kind.size}")
+            done += size
+
+    # --- vectors ------------------------------------------------------------------------------
+
+    def _vectors(self, width: int) -> list[tuple[int, int]]:
+        """The vectors that so many columns take: where each begins, and how many lanes count."""
+        lanes = self.t.lanes
+        return [(v, min(lanes, width - v)) for v in range(0, width, lanes)]
+
+    def _get(self, place: str, lanes: int) -> str:
+        """A vector from memory, whose lanes are 0 beyond those that count."""
+        n, size = self.t.lanes, self.kind.size
+        if lanes == n:
+            return self.code.let(f"load {self.vector}, ptr {place}, align {size}")
+        load = self.definitions.declare(f"llvm.masked.load.v{n}f{self.kind.bits}.p0", self.vector,
+                                        f"ptr, i32, <{n} x i1>, {self.vector}")
+        mask = ", ".join(f"i1 {'true' if i < lanes else 'false'}" for i in range(n))
+        return self.code.let(f"call {self.vector} {load}(ptr {place}, i32 {size}, "
+                             f"<{n} x i1> <{mask}>, {self.vector} zeroinitializer)")
+
+    def _put(self, value: str, place: str) -> None:
+        self.code.do(f"store {self.vector} {value}, ptr {place}, align {self.kind.size}")
+
+    def _spread(self, place: str) -> str:
+        """A number from memory in all lanes."""
+        let, kind, n = self.code.let, self.kind.text, self.t.lanes
+        number = let(f"load {kind}, ptr {place}")
+        first = let(f"insertelement {self.vector} poison, {kind} {number}, i32 0")
+        return let(f"shufflevector {self.vector} {first}, {self.vector} poison, "
+                   f"<{n} x i32> zeroinitializer")
+
+    def _add(self, total: str, x: str, y: str) -> None:
+        v = self.vector
+        fused = self.definitions.declare(f"llvm.fmuladd.v{self.t.lanes}f{self.kind.bits}", v,
+                                         f"{v}, {v}, {v}")
+        old = self.code.let(f"load {v}, ptr {total}")
+        new = self.code.let(f"call {v} {fused}({v} {x}, {v} {y}, {v} {old})")
+        self.code.do(f"store {v} {new}, ptr {total}")
+
+
+class Pointers(NamedTuple):
+    """Where the numbers of this turn lie.
+
+    Attributes:
+        depth: how many turns of the sum b's copy has.
+        more: whether out has part of the sum already: "", "true" or a register.
+    """
+
+    a: str
+    b: str
+    out: str
+    depth: int = 0
+    more: str = ""
+
+
+class Turns:
+    """`with Turns(code, size) as turn`: a loop, or its only turn, or the turn that is given."""
+
+    def __init__(self, code: Code, size: int, given: str | None = None) -> None:
+        self._given = given if given is not None else "0" if size == 1 else None
+        self._loop = code.loop("0", str(size))
+
+    def __enter__(self) -> str:
+        return self._given if self._given is not None else self._loop.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        if self._given is None:
+            self._loop.__exit__(None, None, None)
+
+
+def _count(level: Loop | Cut) -> int:
+    return level.count if isinstance(level, Cut) else level.size
