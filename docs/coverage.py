@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-import wengert  # noqa: F401 - fills the table
+import wengert.nn.functional  # noqa: F401 - fills the table
 from wengert.core import dtypes
 from wengert.core.aval import Aval, aval
 from wengert.core.primitive import TABLE, Primitive, Rule
@@ -135,7 +135,7 @@ def row(primitive: Primitive) -> tuple[str, ...]:
     node = f"`{primitive.node_name}`" if primitive.differentiable else ""
     return (f"`{primitive.name}`", node, family(primitive), gradients(primitive),
             yes(primitive.vjp and again(primitive)), forward(primitive), batching(primitive),
-            yes(primitive.lower))
+            yes(primitive.lower or primitive.decompose))
 
 
 def table() -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+import wengert.nn.functional  # noqa: F401 - so that its primitives are in the table
 from wengert.core import dtypes
 from wengert.core.aval import aval_of
 from wengert.core.primitive import TABLE, Primitive
@@ -111,6 +112,7 @@ SHAPES: dict[int, list[tuple[tuple[int, ...], ...]]] = {
     1: [((2, 3),), ((),), ((0, 2),)],
     2: [((2, 3), (2, 3)), ((2, 1), (1, 3)), ((), (3,)), ((3,), ()), ((), ()), ((0, 3), (1, 3))],
     3: [((3,), (3,), (3,)), ((2, 1), (3,), ()), ((1,), (2, 1), (1, 3)), ((), (), ())],
+    4: [((3,), (3,), (3,), (3,)), ((2, 3), (3,), (2, 1), ()), ((), (), (), ())],
 }
 
 
@@ -409,8 +411,47 @@ REDUCTIONS = [
     *_along("cumsum", np.cumsum, kinds=(r, c)),
 ]
 
+
+
+def _normal(x: Array, y: Array, z: Array) -> Array:
+    dims = tuple(range(x.ndim - y.ndim, x.ndim))
+    centred = x - x.mean(dims, keepdims=True)
+    return centred / np.sqrt(x.var(dims, keepdims=True) + 0.25) * y + z
+
+
+def _labelled(reduction: str, ignore: int, scores: Callable[[Array], Array]
+              ) -> Callable[..., Array]:
+    """A loss by its definition, row after row."""
+    def reference(x: Array, y: Array, z: Array) -> Array:
+        losses = [0.0 if t == ignore else -z[t] * row[t]
+                  for row, t in zip(scores(x), y, strict=True)]
+        counted = sum(z[t] for t in y if t != ignore)
+        return np.asarray({"none": losses, "sum": sum(losses), "mean": sum(losses) / counted}[
+            reduction])
+    return reference
+
+
+def _losses() -> Iterator[Sample]:
+    for reduction in ("none", "sum", "mean"):
+        how = {"ignore": 1, "reduction": reduction}
+        for name, scores in (("nll_loss", lambda x: x),
+                             ("cross_entropy", lambda x: scipy.special.log_softmax(x, 1))):
+            yield S(name, r(4, 3), ints(2, 1, 0, 2), np.array([0.5, 1.5, 2.0]),
+                    ref=_labelled(reduction, 1, scores), **how)
+        yield S("mse_loss", r(2, 3), r(2, 3), reduction=reduction,
+                ref=lambda x, y, total=reduction: {"none": lambda a: a, "sum": np.sum,
+                                                   "mean": np.mean}[total]((x - y) ** 2))
+
+
+NETWORK = [
+    S("layer_norm", r(2, 3, 4), r(4), r(4), eps=0.25, ref=_normal),
+    S("layer_norm", r(2, 3, 2), r(3, 2), r(3, 2), eps=0.25, ref=_normal),
+    S("layer_norm", r(3), r(3), r(3), eps=0.25, ref=_normal),
+    *_losses(),
+]
+
 OTHERS: dict[str, list[Sample]] = {}
-for _sample in (*LAYOUT, *INDEXING, *PRODUCTS, *REDUCTIONS):
+for _sample in (*LAYOUT, *INDEXING, *PRODUCTS, *REDUCTIONS, *NETWORK):
     OTHERS.setdefault(_sample.name, []).append(_sample)
 
 

@@ -240,6 +240,10 @@ from .ops.shapes import (
     unflatten as unflatten,
     unsqueeze as unsqueeze,
 )
+from .ops.updates import (
+    addcdiv as addcdiv,
+    addcmul as addcmul,
+)
 from .printing import (
     get_printoptions as get_printoptions,
     set_printoptions as set_printoptions,
@@ -261,8 +265,8 @@ inf, nan, pi, e, newaxis = _math.inf, _math.nan, _math.pi, _math.e, None
 
 
 def __getattr__(name: str) -> _Any:
-    """`wengert.show` and `wengert.solvers`, imported when they are first used."""
-    if name in ("show", "solvers"):
+    """`wengert.nn`, `wengert.show` and `wengert.solvers`, imported when they are first used."""
+    if name in ("nn", "show", "solvers"):
         return _import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -35,6 +35,7 @@ from .ops import (
     random,
     reduce,
     shapes,
+    updates,
 )
 from .ops.arguments import LOOKS, wrapped_dim
 from .primitives import layout
@@ -356,6 +357,8 @@ class Tensor(Handle):
     def _version(self) -> int:
         if self.is_inference():
             raise RuntimeError("Inference tensors do not track version counter.")
+        if here.recorder is not None:
+            here.recorder.fail("it asks how often a tensor was written")
         return version_of(self)
 
     def _is_view(self) -> bool:
@@ -713,6 +716,7 @@ class Tensor(Handle):
     fix = trunc
     maximum, minimum, hypot = pointwise.maximum, pointwise.minimum, pointwise.hypot
     logaddexp, lerp = pointwise.logaddexp, choices.lerp
+    addcmul, addcdiv = updates.addcmul, updates.addcdiv
     clamp = clip = choices.clamp
     masked_fill = choices.masked_fill
     isnan, isinf, isfinite = pointwise.isnan, pointwise.isinf, pointwise.isfinite
@@ -734,6 +738,7 @@ class Tensor(Handle):
     # --- in place -----------------------------------------------------------------------------
 
     add_, sub_, mul_, div_ = inplace.add_, inplace.sub_, inplace.mul_, inplace.div_
+    addcmul_, addcdiv_, lerp_ = updates.addcmul_, updates.addcdiv_, choices.lerp_
     pow_, remainder_ = inplace.pow_, inplace.remainder_
     floor_divide_ = inplace.floor_divide_
     exp_, exp2_, expm1_ = inplace.exp_, inplace.exp2_, inplace.expm1_

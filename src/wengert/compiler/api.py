@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from ..core import dtypes
 from ..core.handle import Handle
@@ -17,6 +20,7 @@ from ..interpreters.views import refresh
 from .inlets import Inlets
 from .record import MISSED, Recorder
 from .state import equal, reached
+from .usual import Usual
 
 if TYPE_CHECKING:
     from .explain import Explanation
@@ -25,20 +29,40 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Compiled:
-    """A function that runs as native code where it has run before; see `compile`."""
+class Compiled(Generic[P, R]):
+    """A function that runs as native code where it has run before; see `compile`.
+
+    Attributes:
+        fn: the function itself.
+        cases: by kind of arguments, what the function has become for them.
+        eager: why it runs as Python from now on; "" if it doesn't.
+        seconds: the time that compiling has taken.
+    """
 
     MOST_CASES = 32
     MOST_ENDINGS = 64
 
-    def __init__(self, fn: Callable[..., Any], fastmath: bool) -> None:
+    def __init__(self, fn: Callable[P, R], *, fastmath: bool = False,
+                 fullgraph: bool = False) -> None:
         functools.update_wrapper(self, fn)
-        self.fn, self.fastmath = fn, fastmath
+        self.fn, self.fastmath, self.fullgraph = fn, fastmath, fullgraph
         self.cases: dict[Any, list[Any]] = {}
         self.eager, self.seconds = "", 0.0
+        self._usual: Usual | None = None
         self._lock = threading.RLock()
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        usual = self._usual
+        if usual is not None and not kwargs:
+            tensors = usual.tensors(args)
+            given = None if tensors is None else usual.case.suits(tensors)
+            if given is not None:
+                result: R = usual.case.run(given, lambda: self.fn(*args, **kwargs))
+                if result is not MISSED:
+                    return result
+        return self._call(args, kwargs)
+
+    def _call(self, args: Any, kwargs: Any) -> Any:
         if self.eager or here.recorder is not None or here.levels or here.anomaly or here.hooks:
             return self.fn(*args, **kwargs)
         leaves, spec = flatten((args, kwargs))
@@ -53,13 +77,27 @@ class Compiled:
             given = case.suits(tensors)
             if given is not None:
                 result = case.run(given, lambda: self.fn(*args, **kwargs))
-                if result is not MISSED:
-                    return result
-                return self._record(key, case, given.values, (args, kwargs), leaves, spec)
+                if result is MISSED:
+                    return self._record(key, case, given.values, (args, kwargs), leaves, spec)
+                self._usual = Usual.of(args, kwargs, leaves, case)
+                return result
         return self._record(key, None, (), (args, kwargs), leaves, spec)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        return self if instance is None else MethodType(self, instance)
+
+    def __deepcopy__(self, memo: Any) -> Compiled[P, R]:
+        return Compiled(copy.deepcopy(self.fn, memo), fastmath=self.fastmath,
+                        fullgraph=self.fullgraph)
+
+    def __reduce__(self) -> Any:
+        name = getattr(self, "__qualname__", "")
+        found: Any = sys.modules.get(getattr(self, "__module__", ""))
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is self:
+            return name  # it has taken the function's place: pickle finds it there
+        return _restored, (self.fn, self.fastmath, self.fullgraph)
 
     def __repr__(self) -> str:
         return f"<compiled {getattr(self.fn, '__qualname__', self.fn)!r}>"
@@ -86,12 +124,12 @@ class Compiled:
             arguments: the function's arguments: args, kwargs.
             leaves: those without their structure, `spec`.
         """
-        from .case import Case, Given  # which need llvmlite
+        from .case import Case  # which needs llvmlite
 
         if case is None:
             state, before = reached([self.fn, *(x for x in leaves if not isinstance(x, Handle))])
             tensors = [x for x in leaves if isinstance(x, Handle)]
-            case = Case(state, Given(tensors, before), self.fastmath)
+            case = Case(state, tensors, before, self.fastmath)
         inlets = Inlets(arguments, leaves, spec)
         run = Recorder([x for x in inlets.leaves if isinstance(x, Handle)])
         with modes(recorder=run):
@@ -147,41 +185,65 @@ class Compiled:
             self.seconds += time.perf_counter() - start
 
     def _give_up(self, why: str) -> None:
-        """Runs the function as it is from now on, and says so once."""
+        """Runs the function as it is from now on, and says so once.
+
+        Raises:
+            RuntimeError: if it was to be compiled as a whole, `fullgraph`.
+        """
+        if self.fullgraph:
+            raise RuntimeError(f"{self!r} can't be compiled: {why}")
         with self._lock:
             if self.eager:
                 return
-            self.eager = why
+            self.eager, self._usual = why, None
             self.cases.clear()
-        warnings.warn(f"{self!r} runs uncompiled from now on: {why}", UserWarning, stacklevel=4)
+        warnings.warn(f"{self!r} runs uncompiled from now on: {why}", UserWarning, stacklevel=5)
+
+
+def _restored(fn: Any, fastmath: bool, fullgraph: bool) -> Any:
+    return Compiled(fn, fastmath=fastmath, fullgraph=fullgraph)
 
 
 @overload
-def compile(fn: Callable[P, R], *, fastmath: bool = False) -> Callable[P, R]: ...
+def compile(model: Callable[P, R], *, fullgraph: bool = False, dynamic: bool | None = None,
+            backend: Any = "inductor", mode: str | None = None,
+            options: dict[str, Any] | None = None, disable: bool = False,
+            fastmath: bool = False) -> Compiled[P, R]: ...
 @overload
-def compile(fn: None = None, *, fastmath: bool = False
-            ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def compile(model: None = None, *, fullgraph: bool = False, dynamic: bool | None = None,
+            backend: Any = "inductor", mode: str | None = None,
+            options: dict[str, Any] | None = None, disable: bool = False,
+            fastmath: bool = False) -> Callable[[Callable[P, R]], Compiled[P, R]]: ...
 
 
-def compile(fn: Any = None, *, fastmath: bool = False, **ignored: Any) -> Any:
+def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None,
+            backend: Any = "inductor", mode: str | None = None,
+            options: dict[str, Any] | None = None, disable: bool = False,
+            fastmath: bool = False) -> Any:
     """A function of tensors as native code: the same results, sooner.
 
     The first call runs the function as it is and notes what it does, derivatives, in-place writes
     and steps of an optimiser included; later calls with arguments of the same kind (shapes,
     dtypes, values of what is no tensor) run native code. Where Python looks at a number
     (`if x.sum() > 0`, `while`, `item()`), the code compares with what was seen; what was not seen
-    before runs as Python and becomes one more branch. Tensors that the function reaches by closures
-    and attributes are read, and written, where they are. What else Python code does besides
-    (printing, appending to lists) happens only in the calls that run as Python.
+    before runs as Python and becomes one more branch.
+
+    Tensors that the function reaches by closures, globals and attributes are read, and written,
+    where they are. Other values that it reaches there are compared with what they were, and what
+    the function leaves there it leaves there each time. What else Python code does (printing,
+    writing files) happens only in the calls that run as Python.
 
     Args:
-        fn: the function; None to use `compile` as a decorator with arguments.
+        model: the function; None to use `compile` as a decorator with arguments.
+        fullgraph: whether to raise an error where the function would have to run as Python.
+        dynamic, backend, mode, options: `torch.compile`'s, which make no difference here.
+        disable: whether to give the function back as it is.
         fastmath: whether identities may be used that hold for real numbers but not for every
             float (0 times infinity, the sign of zero).
-        ignored: `torch.compile`'s other arguments (mode, backend, ...).
 
     Raises:
         ImportError: on the first call, if llvmlite is not installed.
+        TypeError: if `model` can't be called.
 
     Example:
         >>> import wengert as torch
@@ -193,19 +255,21 @@ def compile(fn: Any = None, *, fastmath: bool = False, **ignored: Any) -> Any:
         >>> f(torch.tensor([3., 4.]))
         tensor([ 768., 1024.])
     """
-    if fn is None:
-        return functools.partial(compile, fastmath=fastmath)
-    if isinstance(fn, Compiled):
-        return fn
-    if not callable(fn):
-        raise TypeError(f"compile() needs a function, not {type(fn).__name__}")
-    return Compiled(fn, fastmath)
+    if model is None:
+        return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend,
+                                 mode=mode, options=options, disable=disable, fastmath=fastmath)
+    if disable or isinstance(model, Compiled):
+        return model
+    if not callable(model):
+        raise TypeError(f"compile() needs a function, not {type(model).__name__}")
+    return Compiled(model, fastmath=fastmath, fullgraph=fullgraph)
 
 
 def _key(leaves: Sequence[Any], spec: Any, tensors: Sequence[Any]) -> Any:
     """What arguments must have in common to be of one kind."""
     places = {id(x): i for i, x in reversed(list(enumerate(tensors)))}
-    kinds = tuple((x.aval, places[id(x)], x.node is not None, x.value.strides)
+    kinds = tuple((x.aval, places[id(x)], x.node is not None, x.value.strides,
+                   x.alias is not None and x.alias.storage.inference)
                   if isinstance(x, Handle)
                   else _Static(x) for x in leaves)
     return (spec, kinds, here.grad, here.inference, dtypes.get_default_dtype())

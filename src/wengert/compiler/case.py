@@ -7,37 +7,52 @@ gather the inputs' arrays, call the code, and leave behind what the ending that 
 from __future__ import annotations
 
 import functools
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core import buffers
+from ..core.aval import Aval
+from ..core.handle import wrap
 from ..core.levels import here
 from .ending import Ending
-from .executable import Executable
+from .executable import Executable, dense
 from .expand import expand
-from .outer import CompiledFunctionBackward, Pullback
+from .inputs import Given, Inputs
+from .outer import Again, CompiledFunctionBackward, Pullback
 from .passes import simplify
-from .program import Line, Program
-from .record import MISSED, Recorder, Source, draw
+from .program import Line
+from .record import MISSED, Recorder, draw
 from .schedule import schedule
-from .state import State, where
+from .state import State
 from .traces import Traces
 
+_Maker = tuple[Any, tuple[int, ...], np.dtype[Any]]
 
-class Given(NamedTuple):
-    """What a run is given.
+
+def _makers(avals: Iterable[Aval]) -> list[_Maker]:
+    """What makes arrays for outputs: large ones in memory that was used before."""
+    return [(np.empty if aval.numel * aval.numpy.itemsize < buffers.SMALLEST else buffers.empty,
+             tuple(aval.shape), aval.numpy) for aval in avals]
+
+
+class _Native(NamedTuple):
+    """What a case has been compiled to, all of it at once.
 
     Attributes:
-        tensors: the arguments that are tensors.
-        values: what is at the places that the function reaches.
-        handles: the tensors that the program's inputs are.
+        executable: the code.
+        donated: outputs that may be in an input's memory.
+        count: how many inputs it has.
+        makers: what makes its outputs.
+        endings: by the number that the code returns.
     """
 
-    tensors: Sequence[Any]
-    values: Sequence[Any]
-    handles: Sequence[Any] = ()
+    executable: Executable
+    donated: Mapping[int, int]
+    count: int
+    makers: list[_Maker]
+    endings: list[_End]
 
 
 class Case:
@@ -45,7 +60,8 @@ class Case:
 
     Args:
         state: what the function reaches besides its arguments.
-        given: what the first run was given.
+        tensors: the arguments that are tensors, in the first run.
+        values: what was at the state's places then.
         fastmath: see `compile`.
 
     Attributes:
@@ -53,24 +69,21 @@ class Case:
         endings: by number, what a run leaves behind.
         plan: of the native code; None before the first compilation.
         fresh: how many runs were recorded since.
-        outside: inputs that are no arguments, with what they must be.
-        grads: leaves whose `.grad` is used, with what it must be.
+        inputs: what a run is given.
     """
 
-    def __init__(self, state: State, given: Given, fastmath: bool) -> None:
+    def __init__(self, state: State, tensors: Sequence[Any], values: Sequence[Any],
+                 fastmath: bool) -> None:
         self.state = state
-        self._same = [(place, i) for i, x in enumerate(given.tensors)
-                      if (place := where(given.values, x)) is not None]
+        self.inputs = Inputs(state, tensors, values)
+        self.suits = self.inputs.find
         self.traces = Traces()
         self.endings: list[_End] = []
         self.plan: Any = None
         self.fresh = 0
         self.fastmath = fastmath
-        self._executable: Executable | None = None
-        self._order: list[int] = []
+        self._native: _Native | None = None
         self._generators: list[Any] = []
-        self.outside: dict[Source, Any] = {}
-        self.grads: dict[Source, Any] = {}
 
     # --- what it knows --------------------------------------------------------------------------
 
@@ -87,11 +100,9 @@ class Case:
             return  # it was recorded before, but not compiled
         self.endings.append(_End(ending, way, self.traces.placed[number]))
         known = {s.value: s for s in self.traces.sources}
-        for source in run.sources:
-            self._guard(known[names.get(source.value, source.value)], source)
-        for source, aval in ending.before:
-            known_source = known[names.get(source.value, source.value)]
-            self.grads[known_source] = aval
+        self.inputs.add(run, self.traces.sources,
+                        {s: known[names.get(s.value, s.value)] for s in run.sources},
+                        ending.before, [w.source for w in ending.written])
         for note in run.notes:
             if isinstance(note, Line) and note.primitive is draw:
                 generator = note.params["generator"]
@@ -105,41 +116,6 @@ class Case:
         """The user's line whose looks gave the most answers."""
         return max(self.traces.forks(), key=lambda fork: len(fork.cases)).place
 
-    def _guard(self, source: Source, seen: Source) -> None:
-        if source.argument is None and source.owner is None:
-            self.outside[source] = _state(seen.handle)
-
-    def suits(self, tensors: Sequence[Any]) -> Given | None:
-        """What a run is given, if all that is reached from outside is what it was when the runs
-        were recorded."""
-        values = self.state.read()
-        if values is None or any(values[place] is not tensors[i] for place, i in self._same):
-            return None
-        given = Given(tensors, values)
-        for source, expected in self.outside.items():
-            if _state(self.find(source, given)) != expected:
-                return None
-        for source, aval in self.grads.items():
-            extra = self.find(source, given).extra
-            grad = None if extra is None else extra.grad
-            if (None if grad is None else grad.aval) is not aval:
-                return None
-        handles = [self.find(s, given) for s in self.traces.sources]
-        if values and len(set(map(id, handles))) < len(handles):
-            return None  # what were two tensors is one
-        return given._replace(handles=handles)
-
-    @staticmethod
-    def find(source: Source, given: Given) -> Any:
-        """The tensor that an input is in this run."""
-        if source.argument is not None:
-            return given.tensors[source.argument]
-        if source.place is not None:
-            return given.values[source.place]
-        if source.owner is not None:
-            return Case.find(source.owner, given).extra.grad
-        return source.handle
-
     # --- compiling ------------------------------------------------------------------------------
 
     @property
@@ -151,9 +127,10 @@ class Case:
         """Makes native code of all that was recorded."""
         donated = self._donated()
         plan = schedule(simplify(expand(self.traces.program()), self.fastmath), donated)
-        self._executable, self.plan = Executable(plan), plan
-        self._order = self.traces.order()
-        self.fresh = 0
+        self._native = _Native(Executable(plan), plan.donated, len(plan.inputs),
+                               _makers(self.traces.slots),
+                               [self.endings[i] for i in self.traces.order()])
+        self.plan, self.fresh = plan, 0
 
     def _donated(self) -> dict[int, int]:
         """Outputs that may be computed in an input's memory, which the run overwrites.
@@ -178,107 +155,80 @@ class Case:
             given: what `suits` gave.
             again: runs the function itself, recorded on the tape, for second derivatives.
         """
-        executable = self._executable
-        if executable is None:
+        native = self._native
+        if native is None:
             return MISSED
-        handles = given.handles
-        inputs = [_dense(handle.value) for handle in handles]
-        outputs = self._outputs(inputs, handles)
-        states = [g.get_state() for g in self._generators]
+        handles = given.handles[:native.count]
+        inputs = [dense(handle.value) for handle in handles]
+        outputs = [make(shape, dtype) for make, shape, dtype in native.makers]
+        if native.donated:
+            for output, number in native.donated.items():
+                if inputs[number] is handles[number].value:  # and no copy
+                    outputs[output] = inputs[number]
+        states = [g.get_state() for g in self._generators] if self._generators else ()
         try:
-            code = executable(inputs, outputs)
+            code = native.executable(inputs, outputs)
         except Exception:  # noqa: BLE001 - the function itself will raise it, at the user's line
             code = -1
         if code < 0:
             for generator, state in zip(self._generators, states, strict=True):
                 generator.set_state(state)
             return MISSED
-        return self.endings[self._order[code]].leave(
-            functools.partial(self.find, given=given),
+        end = native.endings[code]
+        if end.single is not None and (end.way is None or not here.grad):
+            return wrap(outputs[end.single])
+        places = self.inputs.places
+        if end.way is not None:
+            again = Again(again, given.handles, self._generators, states)
+        return end.leave(
+            lambda source: handles[places[source]],
             lambda place, value: self.state.put(place, given.values, value), outputs, again)
-
-    def _outputs(self, inputs: list[np.ndarray], handles: Sequence[Any]) -> list[np.ndarray]:
-        found = [np.empty(aval.shape, aval.numpy) for aval in self.traces.slots]
-        for output, number in self.plan.donated.items():
-            if inputs[number] is handles[number].value:  # and no copy, laid out densely
-                found[output] = inputs[number]
-        return found
-
-
-def _state(handle: Any) -> Any:
-    """What must be as it was of a tensor from outside."""
-    return handle.aval, handle.node is None, handle.value.strides
 
 
 class _End:
-    """An ending with what its program's outputs are, and the way back through it."""
+    """An ending with what its program's outputs are, and the way back through it.
+
+    Attributes:
+        single: the output that is all there is to it, returned as a tensor; None if there is more.
+    """
 
     def __init__(self, ending: Ending, way: Pullback | None, places: Sequence[int]) -> None:
         self.ending, self.way = ending, way
         self.places = places[:len(ending.values)]
         self.saved = places[len(ending.values):]
-        self._runner: Runner | None = None
+        self.single = self.places[0] if ending.simple else None
         ending.tensors = []
 
     def leave(self, find: Any, keep: Any, outputs: Sequence[np.ndarray], again: Any) -> Any:
         """Leaves behind what the ending says; returns what the function returns."""
-        if self.way is None or not here.grad:
+        way = self.way
+        if way is None or not here.grad:
             return self.ending.leave(find, keep, outputs, self.places, None)
-        node = self._node(self.way, find, outputs, again)
-        spots = {number: place for place, number in enumerate(self.way.results)}
+        inputs = [find(s) for s in way.sources]
+        node = CompiledFunctionBackward.of(way, functools.partial(self._anew, again, inputs),
+                                           inputs)
+        kept = [*(outputs[i] for i in self.saved),
+                *(None if isinstance(home, int) else find(home) for _, home in way.there)]
+        spots = {number: place for place, number in enumerate(way.results)}
+        homes = {home: len(self.saved) + i for i, (_, home) in enumerate(way.there)
+                 if isinstance(home, int)}
 
         def history(number: int, out: Any) -> None:
             if number in spots:
                 node.attach(spots[number], out)
+            if number in homes:
+                kept[homes[number]] = out
 
-        return self.ending.leave(find, keep, outputs, self.places, history)
+        result = self.ending.leave(find, keep, outputs, self.places, history)
+        node.keep(kept, set(homes.values()))
+        return result
 
-    def _node(self, way: Pullback, find: Any, outputs: Sequence[np.ndarray],
-              again: Any) -> CompiledFunctionBackward:
-        if self._runner is None:
-            self._runner = Runner(way.program())
-        kept = [*(outputs[i] for i in self.saved), *map(find, way.inputs)]
-        inputs = [find(s) for s in way.sources]
-
-        def anew() -> Any:
-            if self.ending.written or self.ending.grads or self.ending.kept:
-                raise RuntimeError("the derivative of a derivative goes through a compiled "
-                                   "function that writes to tensors from outside; call it "
-                                   "uncompiled")
-            return inputs, self.ending.found(again(), way.results)
-
-        return CompiledFunctionBackward.of(
-            way, self._runner, anew, kept, inputs, [v.aval for v in way.cotangents])
-
-
-class Runner:
-    """A program without looks, compiled when it is first run."""
-
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self._executable: Executable | None = None
-        self._lock = threading.Lock()
-
-    def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The program's outputs.
-
-        Raises:
-            RuntimeError: if an index in it is out of range.
-        """
-        with self._lock:
-            if self._executable is None:
-                self._executable = Executable(schedule(simplify(expand(self._program))))
-        end: Any = self._program.body.end
-        outputs = [np.empty(v.aval.shape, v.aval.numpy) for v in end.outputs]
-        if self._executable([_dense(a) for a in arrays], outputs) < 0:
-            raise RuntimeError("index out of range in a compiled function's derivative")
-        return outputs
-
-
-def _dense(array: np.ndarray) -> np.ndarray:
-    """The array as native code reads it: itself, or a copy that is laid out densely."""
-    flags = array.flags
-    return array if flags.c_contiguous and flags.aligned else np.ascontiguousarray(array)
+    def _anew(self, again: Any, inputs: Sequence[Any]) -> tuple[Sequence[Any], list[Any]]:
+        if self.ending.written or self.ending.grads or self.ending.kept:
+            raise RuntimeError("the derivative of a derivative goes through a compiled function "
+                               "that writes to what it reaches from outside; call it uncompiled")
+        assert self.way is not None
+        return inputs, self.ending.found(again(), self.way.results)
 
 
 def _can_fail(lines: Sequence[Line]) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.handle import Alias, Handle, storage_of, version_of, wrap
+from ..core.handle import Alias, Handle, Storage, storage_of, version_of, wrap
 from ..core.levels import unrecorded
 from ..core.pytrees import Spec, flatten
 from ..interpreters.tape import AccumulateGrad, leaf_node
@@ -28,11 +28,19 @@ Keep = Callable[[int, Any], None]
 
 
 class Fresh(NamedTuple):
-    """A new tensor: the number of the output it holds, and whether it is a leaf to be asked for
-    its gradient."""
+    """A new tensor.
+
+    Attributes:
+        output: the number of the output that it holds.
+        order: its dimensions, as they lie in memory; None for the usual order.
+        leaf: whether it is a leaf to be asked for its gradient.
+        inference: whether it was made in inference mode.
+    """
 
     output: int
+    order: tuple[int, ...] | None
     leaf: bool
+    inference: bool
 
 
 class View(NamedTuple):
@@ -154,9 +162,31 @@ class Ending:
             self._run.fail("it returns a tensor of a transform that is in force outside")
         alias = x.alias
         if alias is not None and alias.base is not None and alias.origin in _ORIGINS:
-            return View(self._number(alias.base), alias.chain, alias.origin != "no_grad")
-        return self._sharing(x.value) or Fresh(
-            self._output(self._run.value(x, (x,))), isinstance(x.node, AccumulateGrad))
+            base, chain = self._origin(alias)
+            if base is not None:
+                return View(self._number(base), chain, alias.origin != "no_grad")
+        return self._sharing(x.value) or self._fresh(x)
+
+    def _origin(self, alias: Alias) -> tuple[Any, tuple[Any, ...]]:
+        """What a view was taken from, and how: its base, or an input that is a view of it."""
+        views = [s.handle for s in self._run.sources if s.handle.alias is not None
+                 and s.handle.alias.base is alias.base
+                 and s.handle.alias.chain == alias.chain[:len(s.handle.alias.chain)]]
+        if views:
+            nearest = max(views, key=lambda x: len(x.alias.chain))
+            return nearest, alias.chain[len(nearest.alias.chain):]
+        base = alias.base
+        if id(base) in self._sources or self._run.knows(base):
+            return base, alias.chain
+        if alias.origin != "no_grad" and base is not None and base.node is not None:
+            self._run.fail("it returns a view of a tensor that it doesn't reach")
+        return None, ()
+
+    def _fresh(self, x: Any) -> Fresh:
+        """A tensor in memory of its own, its dimensions in the order in which they lie there."""
+        value, order = self._run.laid_out(x)
+        return Fresh(self._output(value), order, isinstance(x.node, AccumulateGrad),
+                     x.alias is not None and x.alias.storage.inference)
 
     def _sharing(self, array: np.ndarray) -> Sharing | None:
         """Where in the memory of an input, or of a result before it, a result lies."""
@@ -228,6 +258,12 @@ class Ending:
                     found.setdefault(result.of, x._base)
         return [found[number] for number in numbers]
 
+    @property
+    def simple(self) -> bool:
+        """Whether one new tensor is all that is left behind."""
+        return self.results == [Fresh(0, None, leaf=False, inference=False)] and not (
+            self.written or self.grads or self.kept) and self.returned.leaf
+
     # --- doing the same again -------------------------------------------------------------------
 
     def leave(self, find: Find, keep: Keep, arrays: Arrays, places: Sequence[int],
@@ -267,9 +303,12 @@ def _made(result: Result, find: Find, arrays: Arrays, places: Sequence[int],
           made: list[Any]) -> Any:
     """A result as a tensor."""
     if isinstance(result, Fresh):
-        out = wrap(arrays[places[result.output]])
+        array = arrays[places[result.output]]
+        out = wrap(array if result.order is None else array.transpose(np.argsort(result.order)))
         if result.leaf:
             out.node = leaf_node(out)
+        if result.inference:
+            out.alias = Alias(Storage(inference=True))
         return out
     if isinstance(result, View):
         if result.recorded:

@@ -79,6 +79,15 @@ class Executable:
         return self._calls.error()
 
 
+def dense(array: np.ndarray) -> np.ndarray:
+    """An array as native code reads it: itself, or a copy that is laid out densely."""
+    return array if array.flags.num & _DENSE == _DENSE else np.ascontiguousarray(array)
+
+
+_DENSE = 0x1 | 0x100
+"""NumPy's flags C_CONTIGUOUS and ALIGNED."""
+
+
 class _Calls:
     """What native code calls back for: primitives that Python evaluates.
 

@@ -69,7 +69,7 @@ def template(primitive: Primitive, avals: tuple[Aval, ...],
              params: Mapping[str, Any]) -> Template | None:
     """The expansion of an application; None if it stays as it is."""
     try:
-        key = (primitive, avals, *map(_key, params.items()))
+        key = (primitive, avals, *map(params_key, params.items()))
         return _templates[key]
     except KeyError:
         if len(_templates) >= _MOST:
@@ -80,14 +80,14 @@ def template(primitive: Primitive, avals: tuple[Aval, ...],
         return _expansion(primitive, avals, params)
 
 
-def _key(item: tuple[str, Any]) -> Any:
+def params_key(item: tuple[str, Any]) -> Any:
     """A parameter so that equal keys mean the same: 0.0 isn't -0.0, and chains of views may be
     equal without being identical."""
     name, value = item
     if type(value) is float:
         return name, repr(value)
     if type(value) is tuple and value and type(value[0]) is Step:
-        return name, *((s.primitive, *map(_key, s.params.items()), s.index) for s in value)
+        return name, *((s.primitive, *map(params_key, s.params.items()), s.index) for s in value)
     return name, type(value), value
 
 

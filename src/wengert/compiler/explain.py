@@ -18,6 +18,7 @@ from .nest import (
     Branch,
     Buffer,
     Call,
+    Contraction,
     Load,
     Nest,
     Op,
@@ -205,7 +206,7 @@ def _arguments(key: Any) -> str:
 
 
 def _tensor(kind: Any, places: Sequence[int]) -> str:
-    aval, place, history, _ = kind
+    aval, place, history, *_ = kind
     same = f" #{place}" if places.count(place) > 1 else ""  # one tensor, given several times
     return aval_text(aval) + same + " that requires grad" * history
 
@@ -222,12 +223,12 @@ def _modes(key: Any) -> str:
 
 
 def _guards(case: Any) -> Iterator[str]:
-    """What must hold of what is reached from outside, as `Case.suits` asks."""
+    """What must hold of what is reached from outside, as `Inputs.find` asks."""
     yield from case.state.demands()
-    for source, (aval, plain, _) in case.outside.items():
+    for source, (aval, plain, _) in case.inputs.outside.items():
         yield (f"{_source(case, source)} is {aval_text(aval)} and "
                f"{'does not require' if plain else 'requires'} grad")
-    for source, expected in case.grads.items():
+    for source, expected in case.inputs.grads.items():
         found = "None" if expected is None else aval_text(expected)
         yield f"the .grad of {_source(case, source)} is {found}"
 
@@ -323,6 +324,8 @@ def _native(step: Step) -> Native:
         return _nest(step)
     if isinstance(step, Product):
         return _product(step)
+    if isinstance(step, Contraction):
+        return _contraction(step)
     return _call(step)
 
 
@@ -375,6 +378,12 @@ def _product(p: Product) -> Native:
     out = size * p.m * p.n
     return Native("product", f"of {count}{p.m} x {p.k} x {p.n}",
                   size * (p.m * p.k + p.k * p.n) + out * p.accumulate, out)
+
+
+def _contraction(c: Contraction) -> Native:
+    a, b, out = (_extent(at, c.sizes, ()) for at in (c.a, c.b, c.out))
+    return Native("contraction", f"of {' x '.join(map(str, c.sizes))}",
+                  a + b + out * c.accumulate, out)
 
 
 def _call(call: Call) -> Native:

@@ -275,7 +275,7 @@ class Repeat:
         return self.body.body.steps
 
 
-Step = Nest | Product | Call | Repeat
+Step = Nest | Product | Contraction | Call | Repeat
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -329,3 +329,31 @@ class Plan:
     body: PlanBlock
     arena: int
     donated: Mapping[int, int]
+
+
+Buffers = dict[Buffer, None]
+"""A set of buffers in the order in which they were met: plans must not depend on addresses."""
+
+
+def touched(step: Step) -> tuple[Buffers, Buffers]:
+    """The memory that a step reads and writes; what is added to is read, too."""
+    if isinstance(step, Call):
+        return dict.fromkeys(step.operands), dict.fromkeys(step.results)
+    if isinstance(step, (Product, Contraction)):
+        out = dict.fromkeys((step.out.buffer,))
+        return dict.fromkeys((step.a.buffer, step.b.buffer)) | (out if step.accumulate else {}), out
+    if isinstance(step, Repeat):
+        spare = [carry.spare for carry in step.carried if carry.spare is not None]
+        return (dict.fromkeys(each.buffer for each in step.inputs),
+                dict.fromkeys([*(each.buffer for each in step.outputs), *spare, step.arena]))
+    reads: Buffers = {}
+    writes: Buffers = {}
+    for stage in step.stages:
+        for statement in stage.statements:
+            if isinstance(statement, Load):
+                reads[statement.at.buffer] = None
+            elif isinstance(statement, Store):
+                writes[statement.at.buffer] = None
+                if statement.how or statement.indirect:
+                    reads[statement.at.buffer] = None
+    return reads, writes

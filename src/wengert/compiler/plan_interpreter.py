@@ -19,6 +19,7 @@ from .nest import (
     Branch,
     Buffer,
     Call,
+    Contraction,
     Index,
     Load,
     Matrix,
@@ -29,10 +30,12 @@ from .nest import (
     PlanBlock,
     Product,
     Reduce,
+    Repeat,
     Stage,
     Statement,
     Step,
     Store,
+    Stretch,
 )
 
 _GARBAGE = 0xC7
@@ -110,8 +113,49 @@ class _Run:
             self._nest(step)
         elif isinstance(step, Product):
             self._product(step)
+        elif isinstance(step, Contraction):
+            self._contraction(step)
+        elif isinstance(step, Repeat):
+            self._repeat(step)
         else:
             self._call(step)
+
+    def _repeat(self, repeat: Repeat) -> None:
+        body = repeat.body
+        inputs = [self._stretch(s, own, 0) for s, own in zip(repeat.inputs, body.inputs,
+                                                             strict=True)]
+        spare = {c.output: c.spare for c in repeat.carried if c.spare is not None}
+        for turn in range(repeat.count):
+            own = self.at(repeat.arena)
+            own[...] = _GARBAGE
+            for i, stretch in enumerate(repeat.inputs):
+                if i not in {c.input for c in repeat.carried}:
+                    inputs[i] = self._stretch(stretch, body.inputs[i], turn)
+            outputs = [self._stretch(s, b, turn) for s, b in zip(repeat.outputs, body.outputs,
+                                                                 strict=True)]
+            if (repeat.count - turn) % 2 == 0:
+                for o, buffer in spare.items():
+                    outputs[o] = self.at(buffer)
+            inner = _Run.within(body, own, [*inputs, *outputs])
+            inner.run()
+            for carry in repeat.carried:
+                inputs[carry.input] = outputs[carry.output]
+
+    def _stretch(self, stretch: Stretch, own: Buffer, turn: int) -> np.ndarray:
+        """The elements of a loop's input or output in a turn."""
+        start = stretch.offset + stretch.step * turn
+        found = self.at(stretch.buffer)[start:start + own.size]
+        if start < 0 or found.size != own.size:
+            raise AssertionError(f"{stretch} leaves its memory in turn {turn}")
+        return found
+
+    @classmethod
+    def within(cls, body: Plan, arena: np.ndarray, arrays: Sequence[np.ndarray]) -> _Run:
+        """A turn of a loop, in memory that is given."""
+        run = cls.__new__(cls)
+        run.plan, run.arena = body, arena
+        run.memory = dict(zip((*body.inputs, *body.outputs), arrays, strict=True))
+        return run
 
     def _call(self, call: Call) -> None:
         operands = [self.at(b).reshape(b.shape) for b in call.operands]
@@ -125,6 +169,13 @@ class _Run:
             a, b = self._matrix(p.a, i, p.m, p.k), self._matrix(p.b, i, p.k, p.n)
             out = self._matrix(p.out, i, p.m, p.n)
             out[...] = a @ b + (out if p.accumulate else 0)
+
+    def _contraction(self, c: Contraction) -> None:
+        turns = np.indices(c.sizes).reshape(len(c.sizes), -1)
+        a, b, out = (np.asarray(x.strides) @ turns + x.offset for x in (c.a, c.b, c.out))
+        if not c.accumulate:
+            self.at(c.out.buffer)[out] = 0
+        np.add.at(self.at(c.out.buffer), out, self.at(c.a.buffer)[a] * self.at(c.b.buffer)[b])
 
     def _matrix(self, m: Matrix, i: int, rows: int, cols: int) -> np.ndarray:
         if not ((m.row == 1 or rows == 1) or (m.col == 1 or cols == 1)):

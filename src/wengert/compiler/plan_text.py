@@ -18,6 +18,7 @@ from .nest import (
     Access,
     Branch,
     Buffer,
+    Contraction,
     Index,
     Load,
     Matrix,
@@ -28,9 +29,11 @@ from .nest import (
     PlanBlock,
     Product,
     Reduce,
+    Repeat,
     Statement,
     Step,
     Store,
+    Stretch,
 )
 from .program import SHORT
 
@@ -42,6 +45,7 @@ class _Names:
         self.buffers: dict[Buffer, str] = {}
         self.counts: dict[str, int] = {}
         self.statements: dict[int, str] = {}
+        self.loops = 0
 
     def buffer(self, buffer: Buffer) -> str:
         found = self.buffers.get(buffer)
@@ -101,10 +105,39 @@ def _step(step: Step, names: _Names, indent: str) -> Iterator[str]:
         sign = "+=" if step.accumulate else "="
         yield (f"{indent}product {_matrix(step.out, names)} {sign} {_matrix(step.a, names)} @ "
                f"{_matrix(step.b, names)}, {count}{step.m} x {step.k} x {step.n}")
+    elif isinstance(step, Contraction):
+        sign = "+=" if step.accumulate else "="
+        a, b, out = (_at(each, (), names) for each in (step.a, step.b, step.out))
+        yield f"{indent}contraction {out} {sign} {a} * {b}, {' x '.join(map(str, step.sizes))}"
+    elif isinstance(step, Repeat):
+        yield from _repeat(step, names, indent)
     else:
         results = ", ".join(map(names.buffer, step.results))
         operands = ", ".join(map(names.buffer, step.operands))
         yield f"{indent}{results} = call {step.primitive.name}({operands})"
+
+
+def _repeat(repeat: Repeat, names: _Names, indent: str) -> Iterator[str]:
+    """A loop; what its body is given and gives is named after the loop."""
+    name = f"loop{names.loops}."
+    names.loops += 1
+    body, carried = repeat.body, {c.input: c for c in repeat.carried}
+    for kind, buffers in (("in", body.inputs), ("out", body.outputs)):
+        names.buffers.update((b, f"{name}{kind}{i}") for i, b in enumerate(buffers))
+    yield f"{indent}repeat {repeat.count} turns; arena {names.buffer(repeat.arena)}"
+    for i, (own, stretch) in enumerate(zip(body.inputs, repeat.inputs, strict=True)):
+        then = f", then {names.buffer(body.outputs[carried[i].output])}" if i in carried else ""
+        yield f"{indent}  {_buffer(own, names)} is {_stretch(stretch, names)}{then}"
+    spare = {c.output: c.spare for c in repeat.carried if c.spare is not None}
+    for o, (own, stretch) in enumerate(zip(body.outputs, repeat.outputs, strict=True)):
+        other = f" and {names.buffer(spare[o])} in turn" if o in spare else ""
+        yield f"{indent}  {_buffer(own, names)} is {_stretch(stretch, names)}{other}"
+    for step in repeat.steps:
+        yield from _step(step, names, indent + "  ")
+
+
+def _stretch(stretch: Stretch, names: _Names) -> str:
+    return f"{names.buffer(stretch.buffer)}[{stretch.offset} + {stretch.step} turn]"
 
 
 def _matrix(m: Matrix, names: _Names) -> str:

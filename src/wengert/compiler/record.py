@@ -12,7 +12,7 @@ that lie there are read from it anew when they are next used.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -132,6 +132,7 @@ class Recorder:
         sources: what was there before, in the order in which it was met.
         failed: why the run can't be said in lines; "" if it can.
         leaves: leaves whose `.grad` was used, with what it was at first.
+        arrivals: the nodes of leaves at which gradients arrived.
     """
 
     def __init__(self, arguments: Sequence[Any]) -> None:
@@ -139,6 +140,7 @@ class Recorder:
         self.sources: list[Source] = []
         self.failed = ""
         self.leaves: dict[int, tuple[Any, Any]] = {}
+        self.arrivals: set[Any] = set()
         self._known: dict[int, _Known] = {}
         self._memories: dict[int, _Memory] = {}
         self._roots: dict[int, _Root] = {}
@@ -216,6 +218,12 @@ class Recorder:
         """Notes that a leaf's `.grad` is about to be read or replaced."""
         self.leaves.setdefault(id(x), (x, None if x.extra is None else x.extra.grad))
 
+    def arrive(self, nodes: Iterable[Any]) -> None:
+        """Notes that gradients have arrived at leaves."""
+        self.arrivals.update(nodes)
+        if any(s.node in self.arrivals and s.node.hooked for s in self.sources):
+            self.fail("it computes the gradient of a tensor from outside that has hooks")
+
     def fail(self, why: str) -> None:
         """Gives up: the run goes on, but no program can stand for it."""
         self.failed = self.failed or why
@@ -234,6 +242,13 @@ class Recorder:
         """The input in whose memory an array lies; None if it lies in none."""
         root = self.root(array)
         return next((s for s in self.sources if s.array is root), None)
+
+    def laid_out(self, x: Any) -> tuple[Value, tuple[int, ...] | None]:
+        """What stands for a tensor, with its dimensions as they lie in memory, and their order;
+        None for the usual order, and where memory has gaps."""
+        value, array = self.value(x, (x,)), x.value
+        memory = _Memory(array, value)
+        return (self._permuted(value, memory), memory.order) if memory.moved else (value, None)
 
     def region(self, array: np.ndarray, root: np.ndarray) -> dict[str, Any] | None:
         """Where an array lies in another that is laid out densely; None if that can't be said."""
@@ -309,9 +324,6 @@ class Recorder:
         source = Source(handle, argument)
         if argument is None and not (handle.node is None or handle.node.leaf):
             self.fail("a tensor from outside that has a history is used in it")
-        node = handle.node
-        if node is not None and node.leaf and node.post_accumulate:
-            self.fail("a tensor from outside has a hook for when its gradient is there")
         self.sources.append(source)
         owner = _owner(source.array)
         root = self._roots.get(id(owner))

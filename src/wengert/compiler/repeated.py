@@ -17,7 +17,7 @@ kept ones (with a dimension in front, over the turns), and the last of the other
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,10 +78,9 @@ def _abstract(*avals: Aval, body: Program, count: int, carried: int, windows: tu
     found = [value.aval for value in outputs_of(body)]
     inner = parts([value.aval for value in body.inputs], found, params)
     outer = parts(avals, found, params)
-    if list(outer.carried) != list(inner.carried) or outer.carried != tuple(found[:carried]) and (
-            list(outer.carried) != found[:carried]):
+    if not tuple(outer.carried) == tuple(inner.carried) == tuple(inner.following):
         raise TypeError("what a loop carries changes its shape or dtype")
-    if list(outer.same) != list(inner.same):
+    if tuple(outer.same) != tuple(inner.same):
         raise TypeError("a loop's body is given another shape or dtype than it takes")
     for window, whole, part in zip(windows, outer.along, inner.along, strict=True):
         if part is not whole.with_shape((window.size,)) or not window.fits(whole.numel, count):
@@ -119,7 +118,3 @@ def loop(body: Program, count: int, operands: Sequence[Value], *, carried: int,
     avals: Any = repeated.abstract(*(v.aval for v in operands), **params)
     return Line(repeated, operands, params, tuple(map(Value, avals)))
 
-
-def bodies(line: Line) -> Iterator[Program]:
-    """The programs among a line's parameters."""
-    return (value for value in line.params.values() if isinstance(value, Program))

@@ -79,7 +79,9 @@ class State:
             if value is not expected and not _alike(value, expected):
                 return None
             found.append(value)
-        return found if all(found[i] is found[j] for i, j in self.ties) else None
+        if self.ties and not all(found[i] is found[j] for i, j in self.ties):
+            return None
+        return found
 
     def changes(self, before: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         """The places that hold something else than before, with what they hold now.
@@ -175,6 +177,11 @@ class Structure(NamedTuple):
 
     spec: Spec
     leaves: list[tuple[bool, Any]]
+
+    @property
+    def leaf(self) -> bool:
+        """Whether it is one tensor, in no container."""
+        return self.spec.kind is None and self.leaves[0][0]
 
     def of(self, results: Sequence[Any]) -> Any:
         """The value with these results."""

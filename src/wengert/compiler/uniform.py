@@ -20,6 +20,12 @@ def element(array: np.ndarray) -> Any:
     return array[(0,) * array.ndim + (...,)]
 
 
+def is_zero(value: Value) -> bool:
+    """Whether a value is a constant 0 (of positive sign), spread."""
+    return isinstance(value, Constant) and is_uniform(value.array) and not any(
+        element(value.array).tobytes())
+
+
 def spread(array: np.ndarray, shape: tuple[int, ...]) -> Constant:
     """The element of a uniform array in another shape."""
     return Constant(np.broadcast_to(element(array), shape))

@@ -1,7 +1,7 @@
 """Views and layout: all that moves elements, said in two primitives.
 
-`strided` reads a region of an array, `put_strided` replaces one; see `regions` for what a region
-is. They are the compiler's own and not in the table: users have no operation that they stand for.
+`strided` reads a region of an array, `put_strided` replaces one, `unstrided` adds at one; see
+`regions` for what a region is. They are the compiler's own and not in the table: users have no operation that they stand for.
 Every view primitive becomes a `strided` by asking NumPy; how the others that place elements (cat,
 stack, tril ...) come apart is said here, and not in their records, because it is said in these.
 """
@@ -56,6 +56,13 @@ def _put_strided(x: np.ndarray, y: np.ndarray, strides: Ints, offset: int) -> np
     return out
 
 
+def _unstrided(x: np.ndarray, shape: Ints, strides: Ints, offset: int) -> np.ndarray:
+    out = np.zeros(shape, x.dtype)
+    turns = np.indices(x.shape).reshape(x.ndim, -1)
+    np.add.at(out.reshape(-1), offset + np.asarray(strides, int) @ turns, x.reshape(-1))
+    return out
+
+
 def _iota(shape: Ints, dim: int, dtype: dtypes.dtype) -> np.ndarray:
     index = np.arange(shape[dim], dtype=dtype.numpy)
     return np.broadcast_to(index.reshape((-1,) + (1,) * (len(shape) - dim - 1)), shape)
@@ -67,6 +74,10 @@ strided = Primitive("strided", _strided, linear=True,
 put_strided = Primitive("put_strided", _put_strided, linear=True,
                         abstract=lambda x, y, strides, offset: x)
 """x with y at a region of its shape, in which no two elements lie at one place."""
+unstrided = Primitive("unstrided", _unstrided, linear=True,
+                      abstract=lambda x, shape, strides, offset: x.with_shape(shape))
+"""Zeros of a shape, to which x is added at a region of its own shape, where several elements may
+lie at one place: what takes the gradient of `strided` back."""
 iota = Primitive("iota", _iota, abstract=lambda shape, dim, dtype: aval(tuple(shape), dtype))
 """The index along a dimension."""
 

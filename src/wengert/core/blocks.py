@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 Order = Literal["C", "F"]
-Kernel = Callable[[np.ndarray, list[np.ndarray]], None]
-"""Stores in an array what it computes from others, uniform ones given by one element. A kernel of
-elements takes flat arrays."""
+Kernel = Callable[[np.ndarray, list[np.ndarray]], bool]
+"""Stores in an array what it computes from others, uniform ones given by one element; False if
+that failed. A kernel of elements takes flat arrays."""
 
 BLOCK = 1 << 15
 """Elements per block: 128 KiB of float32, so that a few operands fit a second-level cache."""
@@ -116,7 +116,7 @@ def evaluate(primitive: Any, values: Sequence[Any], result: Aval, params: dict[s
     """A primitive with a large result; None where it has neither kernel nor ufunc."""
     if primitive.elementwise:
         found = _by_kernel(primitive, values, result, params, out)
-    elif out is None and primitive.lower is not None and not primitive.view:
+    elif out is None and not (primitive.view or primitive.multiple):
         found = by_arrays(primitive, values, result, params)
     else:
         found = None
@@ -192,21 +192,21 @@ def _by_kernel(fn: Callable[..., Any], arguments: Sequence[Any], result: Aval,
         return None
     if out is None:
         out = _result(arrays, result, order)
-    kernel(_flat(out, order), [_flat(array, order) for array in arrays])
-    return out
+    done = kernel(_flat(out, order), [_flat(array, order) for array in arrays])
+    return out if done else None
 
 
 def by_arrays(fn: Callable[..., Any], arguments: Sequence[Any], result: Aval,
               params: dict[str, Any]) -> np.ndarray | None:
     """What a kernel of whole arrays computes; None if there is none."""
-    if Native.of_arrays is None or result.numel < WORTH:
+    arrays = list(map(np.asarray, filter(is_array, arguments)))
+    if Native.of_arrays is None or max([result.numel, *(a.size for a in arrays)]) < WORTH:
         return None
     kernel = Native.of_arrays(fn, arguments, params, result)
     if kernel is None:
         return None
     out = buffers.empty(result.shape, result.numpy)
-    kernel(out, list(map(np.asarray, filter(is_array, arguments))))
-    return out
+    return out if kernel(out, arrays) else None
 
 
 def is_array(value: Any) -> bool:

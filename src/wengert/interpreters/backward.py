@@ -36,7 +36,7 @@ _delivery = threading.Lock()
 
 def run(roots: Sequence[tuple[Any, Any]], *, retain: bool, create: bool,
         wanted: Sequence[Any] | None = None, accumulate: bool = True,
-        below: bool = False) -> dict[Any, Any]:
+        below: bool = False, bare: bool = False) -> dict[Any, Any]:
     """Differentiates: carries cotangents from root nodes back to leaves, or to wanted nodes.
 
     Args:
@@ -46,12 +46,13 @@ def run(roots: Sequence[tuple[Any, Any]], *, retain: bool, create: bool,
         wanted: the nodes whose cotangents are asked for; None: those of all leaves.
         accumulate: add to the `.grad` of leaves (only of those wanted, if any are named).
         below: the graph is a transform's tape, whose rules work on whatever lies below.
+        bare: leave the hooks of wanted nodes to who carries their cotangents on.
 
     Returns:
         The cotangents of the wanted nodes that were reached.
     """
     watched = here.recorder is not None
-    this = _Pass(retain, create, create or below or watched, wanted)
+    this = _Pass(retain, create, create or below or watched, wanted, bare)
     if below:
         with np.errstate(all="ignore"):
             this.carry(roots)
@@ -59,6 +60,8 @@ def run(roots: Sequence[tuple[Any, Any]], *, retain: bool, create: bool,
         roots = [(node, g if isinstance(g, Handle) else made(wrap(g))) for node, g in roots]
         with modes(grad=create):
             this.carry(roots)
+            if watched and not bare:
+                here.recorder.arrive(this.arrived)
             if accumulate:
                 this.deliver()
     else:
@@ -77,12 +80,12 @@ class _Pass:
         tensors: whether cotangents are tensors, so that someone sees what is done with them.
     """
 
-    __slots__ = ("arrived", "captured", "create", "heap", "needed", "pending", "pull", "retain",
-                 "retained", "tensors", "wanted")
+    __slots__ = ("arrived", "bare", "captured", "create", "heap", "needed", "pending", "pull",
+                 "retain", "retained", "tensors", "wanted")
 
     def __init__(self, retain: bool, create: bool, tensors: bool,
-                 wanted: Iterable[Any] | None) -> None:
-        self.retain, self.create, self.tensors = retain, create, tensors
+                 wanted: Iterable[Any] | None, bare: bool) -> None:
+        self.retain, self.create, self.tensors, self.bare = retain, create, tensors, bare
         self.wanted = None if wanted is None else set(wanted)
         self.heap: list[tuple[int, Any]] = []
         self.pending: dict[Any, Any] = {}  # node -> sum of the cotangents that came so far
@@ -169,7 +172,7 @@ class _Pass:
     def _before(self, node: Any, g: Any) -> Any:
         """Runs the hooks on a complete cotangent, and keeps it if it is to be retained."""
         extra = node.extra
-        if extra is None:
+        if extra is None or (self.bare and self.wanted is not None and node in self.wanted):
             return g
         if extra.hooks:
             with modes(grad=self.create):

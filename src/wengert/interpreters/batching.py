@@ -63,12 +63,12 @@ class Batch(Level):
                   params: dict[str, Any]) -> Any:
         self._check_alive(primitive)
         values, batched, avals = self._unpack(operands)
+        result = primitive.abstract(*avals, **params)  # refuses what does not fit, per example
         if primitive.batch is None and not primitive.elementwise and any(
                 name not in SHIFTS for name in params):
             if primitive.decompose is None:
                 raise NotImplementedError(f"vmap: {primitive.name} has no batching rule")
             return primitive.decompose(*operands, **params)
-        result = primitive.abstract(*avals, **params)  # refuses what does not fit, per example
         found = self._apply(primitive, values, batched, avals, params)
         if not primitive.multiple:
             out = wrap(found, result.at(self))

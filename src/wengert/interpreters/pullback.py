@@ -144,12 +144,18 @@ def _general(node: Node, rule: Rule, i: int, g: Any, create: bool) -> Any:
     primitive = node.primitive
     conjugate = primitive.conjugate and not primitive.multiple and node.out.is_complex
     arguments = [_argument(node, name, i, get, conjugate) for name in rule.reads]
-    if (type(g) is np.ndarray and not primitive.multiple and node.out.numel >= LARGE
+    if (type(g) is np.ndarray and not primitive.multiple and _is_large(node)
             and not conjugate and not any(isinstance(a, Handle) for a in arguments)):
         cotangent = _large(node, rule, i, g, arguments)
         if cotangent is not None:
             return cotangent
     return rule.fn(g, *arguments)
+
+
+def _is_large(node: Node) -> bool:
+    """Whether a node with one result has a large result or operand."""
+    return node.out.numel >= LARGE or (node.ins is not None and any(
+        aval is not None and aval.numel >= LARGE for aval in node.ins))
 
 
 def _large(node: Node, rule: Rule, i: int, g: np.ndarray, arguments: list[Any]) -> Any:
@@ -158,7 +164,7 @@ def _large(node: Node, rule: Rule, i: int, g: np.ndarray, arguments: list[Any]) 
     if primitive.elementwise:
         target = out if node.ins is None else out.with_dtype(node.ins[i].dtype)
         return blocks.map_rule(rule.fn, g, arguments, target)
-    if primitive.lower is None or primitive.view:
+    if primitive.view:
         return None
     return blocks.by_arrays(rule.fn, [g, *arguments], out if node.ins is None else node.ins[i], {})
 

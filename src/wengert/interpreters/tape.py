@@ -217,6 +217,13 @@ class AccumulateGrad(Node):
         self._alias = alias
 
     @property
+    def hooked(self) -> bool:
+        """Whether anything of the user's is to be called when a gradient arrives."""
+        extra = self.extra
+        return bool(self.post_accumulate or (
+            extra is not None and (extra.hooks or extra.prehooks or extra.posthooks)))
+
+    @property
     def asked(self) -> bool:
         """Whether the leaf (if it is still there) still asks for a gradient."""
         leaf = self._leaf()

@@ -92,16 +92,28 @@ def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
         >>> torch.lerp(torch.zeros(2), torch.ones(2), 0.5)
         tensor([0.5000, 0.5000])
     """
-    need_tensor("lerp", input)
+    apply, end, weight = _lerping(input, end, weight)
+    return apply(input, end, weight)
+
+
+def lerp_(self: Tensor, end: Any, weight: Any) -> Tensor:
+    """self + weight * (end - self), in place."""
+    apply, end, weight = _lerping(self, end, weight)
+    return write(apply, self, end, weight)
+
+
+def _lerping(x: Any, end: Any, weight: Any) -> tuple[Primitive, Any, Any]:
+    """The primitive, the end and the weight, in x's dtype."""
+    need_tensor("lerp", x)
     need_tensor("lerp", end, "end", 2)
-    if input.aval.dtype is not end.aval.dtype:
-        raise RuntimeError(f"expected dtype {_lower(input)} for `end` but got dtype {_lower(end)}")
-    if isinstance(weight, Handle):
-        if weight.aval.dtype is not input.aval.dtype:
-            raise RuntimeError(f"expected dtype {_lower(input)} for `weight` but got dtype "
-                               f"{_lower(weight)}")
-        return _lerp_tensor(input, end, weight)
-    return e.lerp(input, end, operators.number_array(weight, input.aval.dtype))
+    if x.aval.dtype is not end.aval.dtype:
+        raise RuntimeError(f"expected dtype {_lower(x)} for `end` but got dtype {_lower(end)}")
+    if not isinstance(weight, Handle):
+        return e.lerp, end, operators.number_array(weight, x.aval.dtype)
+    if weight.aval.dtype is not x.aval.dtype:
+        raise RuntimeError(f"expected dtype {_lower(x)} for `weight` but got dtype "
+                           f"{_lower(weight)}")
+    return _lerp_tensor, end, weight
 
 
 _lerp_tensor = e.lerp.named("LerpBackward1")

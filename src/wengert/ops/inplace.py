@@ -13,7 +13,7 @@ from ..interpreters.inplace import check_fits, check_kind, write, written
 from ..primitives import elementwise as e
 from . import choices, pointwise, shapes
 from .arguments import need_tensor
-from .operators import inplace_binary, is_number, promoted
+from .operators import inplace_binary, is_number, promoted, write_promoted
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -160,12 +160,19 @@ _ipower = inplace_binary(e.power.named("PowBackward1", ufunc=None))
 
 def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """self += alpha * other, in place."""
-    return _or_type_error("add_", other, iadd_operator(self, pointwise._alpha(other, alpha)))
+    if pointwise.scales(other, alpha):
+        return write_promoted(e.add_scaled, self, *pointwise.scaled(self, other, alpha))
+    found = iadd_operator(self, other if alpha == 1 else other * alpha)
+    return _or_type_error("add_", other, found)
 
 
 def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """self -= alpha * other, in place."""
-    return _or_type_error("sub_", other, isub_operator(self, pointwise._alpha(other, alpha)))
+    if pointwise.scales(other, alpha):
+        pointwise._check_no_bool(self, other)
+        return write_promoted(e.sub_scaled, self, *pointwise.scaled(self, other, alpha, -1))
+    found = isub_operator(self, other if alpha == 1 else other * alpha)
+    return _or_type_error("sub_", other, found)
 
 
 def _or_type_error(name: str, other: Any, found: Any) -> Any:

@@ -274,17 +274,16 @@ def inplace_binary(primitive: Primitive, *,
         check = CHECKS.get(primitive.name)
         if check is not None:
             check(self, other)
-        x, y = promoted((self, other), floats=floats)
-        if x is self:
-            return write(primitive, self, y)
-        check_kind(self.aval, x.aval)
-        return _write_back(primitive, self, x, y)
+        return write_promoted(primitive, self, *promoted((self, other), floats=floats))
 
     return function
 
 
-def _write_back(primitive: Primitive, self: Any, x: Any, y: Any) -> Any:
-    """In place where the work is done in another dtype than self's, and converted at the end."""
-    result = primitive(x, y)
+def write_promoted(primitive: Primitive, self: Any, x: Any, *others: Any) -> Any:
+    """Stores primitive(x, *others) in self, where x is self or that in another dtype."""
+    if x is self:
+        return write(primitive, self, *others)
+    check_kind(self.aval, x.aval)
+    result = primitive(x, *others)
     check_fits(self.aval, result.aval)
     return write(copy, self, result)

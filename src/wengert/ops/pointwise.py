@@ -348,8 +348,29 @@ def rpow_operator(x: Any, y: Any) -> Tensor:
     return e.power_of_scalar(y, x)
 
 
-def _alpha(other: Any, alpha: Any) -> Any:
-    return other if alpha == 1 else other * alpha
+def scaled(x: Any, y: Any, alpha: Any, sign: int = 1) -> tuple[Any, Any, Any]:
+    """x, y and alpha in one dtype, for x + alpha * y; `sign` is alpha's.
+
+    Raises:
+        RuntimeError: if alpha is of a kind of number that the tensors are not.
+    """
+    alpha = alpha if is_number(alpha) else alpha.item()
+    x, y = promoted((x, y))
+    kind = x.aval.dtype
+    if isinstance(alpha, builtins.bool) and kind is not dtypes.bool_:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if isinstance(alpha, (float, complex)) and not kind.differentiable:
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating "
+                           "point number.")
+    if isinstance(alpha, complex) and not kind.is_complex:
+        raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex "
+                           "number.")
+    return x, y, operators.number_array(alpha if sign > 0 else -alpha, kind)
+
+
+def scales(other: Any, alpha: Any) -> builtins.bool:
+    """Whether alpha is a factor of a whole tensor, and not 1."""
+    return isinstance(other, (Handle, np.ndarray)) and alpha != 1
 
 
 def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -360,12 +381,17 @@ def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
         >>> torch.add(torch.ones(2), 2, alpha=3)
         tensor([7., 7.])
     """
-    return _add_function(input, _alpha(other, alpha))
+    if scales(other, alpha):
+        return e.add_scaled(*scaled(input, other, alpha))
+    return _add_function(input, other if alpha == 1 else other * alpha)
 
 
 def sub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """input - alpha * other."""
-    return _sub_function(input, _alpha(other, alpha))
+    if scales(other, alpha):
+        _check_no_bool(input, other)
+        return e.sub_scaled(*scaled(input, other, alpha, -1))
+    return _sub_function(input, other if alpha == 1 else other * alpha)
 
 
 _add_function = _binary("add", _add, "")

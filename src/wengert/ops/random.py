@@ -51,14 +51,33 @@ class Generator(generator.Generator):
     def device(self, value: Any) -> None:
         check_device(value)
 
+    def manual_seed(self, seed: int) -> Generator:
+        """Begins anew from a seed; returns the generator."""
+        _restarts()
+        super().manual_seed(seed)
+        return self
+
+    def seed(self) -> int:
+        """Begins anew from a seed that nobody knows before; returns the seed."""
+        _restarts()
+        return super().seed()
+
     def get_state(self) -> Any:
         """The state as a uint8 tensor, for `set_state`."""
         return wrap(super().get_state())
 
     def set_state(self, new_state: Any) -> None:
         """Goes back to a state that `get_state` gave."""
-        super().set_state(np.asarray(new_state.value if isinstance(new_state, Handle)
-                                     else new_state))
+        state = np.asarray(new_state.value if isinstance(new_state, Handle) else new_state)
+        if here.recorder is not None and not np.array_equal(state, super().get_state()):
+            _restarts()
+        super().set_state(state)
+
+
+def _restarts() -> None:
+    """Tells who records that random numbers begin anew, which native code doesn't do."""
+    if here.recorder is not None:
+        here.recorder.fail("it seeds the random numbers")
 
 
 default_generator = Generator()
@@ -73,8 +92,6 @@ def manual_seed(seed: int) -> Generator:
         >>> _ = torch.manual_seed(0); torch.rand(1)
         tensor([0.4963])
     """
-    if here.recorder is not None:
-        here.recorder.fail("it seeds the random numbers")
     default_generator.manual_seed(int(seed))
     return default_generator
 

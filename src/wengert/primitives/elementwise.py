@@ -22,6 +22,7 @@ from .layout import cast, conj, expand, real, reshape, sum_to
 
 NO_COMPLEX_CLAMP = {"c": "clamp is not supported for complex types"}
 LN2, LN10, TWO_OVER_SQRT_PI = math.log(2), math.log(10), 2 / math.sqrt(math.pi)
+SQRT_HALF = math.sqrt(0.5)
 
 
 def special(name: str) -> Any:
@@ -98,6 +99,27 @@ trunc_quotient = elementwise("trunc_quotient", _trunc_quotient, lambda g: zero(g
 """x / y rounded towards zero."""
 reciprocal = elementwise("reciprocal", np.reciprocal, lambda g, out: -g * out * out)
 positive = elementwise("positive", np.positive, lambda g: g)
+
+
+
+def _less_quotient(g: Any, y: Any, z: Any, w: Any) -> Any:
+    return -g * (w * (y / z) / z)
+
+
+# Updates of one operand by others. A scale is an operand, so that kernels serve all of its values.
+add_scaled = elementwise("add_scaled", lambda x, y, z: x + y * z, lambda g: g, lambda g, z: g * z,
+                         lambda g, y: g * y, node="AddBackward0",
+                         lower=lambda x, y, z: x + y * z)
+sub_scaled = add_scaled.named("SubBackward0")
+addcmul = elementwise("addcmul", lambda x, y, z, w: x + w * (y * z), lambda g: g,
+                      lambda g, z, w: g * (z * w), lambda g, y, w: g * (y * w),
+                      lambda g, y, z: g * (y * z), refuses={"b": "addcmul_cpu_out"},
+                      lower=lambda x, y, z, w: x + w * (y * z))
+"""x + w y z."""
+addcdiv = elementwise("addcdiv", lambda x, y, z, w: x + w * (y / z), lambda g: g,
+                      lambda g, z, w: g * (w / z), _less_quotient, lambda g, y, z: g * (y / z),
+                      lower=lambda x, y, z, w: x + w * (y / z))
+"""x + w y / z."""
 
 # --- powers -----------------------------------------------------------------------------------
 
@@ -276,6 +298,39 @@ erf = elementwise("erf", special("erf"), lambda g, x: g * (TWO_OVER_SQRT_PI * ga
 erfc = elementwise("erfc", _erfc, lambda g, x: g * (-TWO_OVER_SQRT_PI * gauss(x)),
                    refuses={"c": "erfc_vml_cpu"})
 gauss = elementwise("gauss", _gauss, lambda g, x, out: -2 * g * where(out == 0, 0, x * out))
+
+# --- gates: x times a probability -------------------------------------------------------------
+
+
+def _gelu(x: Any) -> Any:
+    """x times the share of the normal distribution that is below x."""
+    return x * (0.5 * erfc(x * -SQRT_HALF))
+
+
+def _gelu_slope(g: Any, x: Any) -> Any:
+    density = (SQRT_HALF / math.sqrt(math.pi)) * gauss(x * SQRT_HALF)
+    return g * (0.5 * erfc(x * -SQRT_HALF) + x * density)
+
+
+def _gelu_tanh(x: Any) -> Any:
+    """`gelu` by a formula: 0.5 x (1 + tanh(u / 2)), which is x sigmoid(u)."""
+    return x * sigmoid(_CUBIC[0] * x + _CUBIC[1] * (x * x * x))
+
+
+def _gelu_tanh_slope(g: Any, x: Any) -> Any:
+    squared = x * x
+    u = x * (_CUBIC[0] + _CUBIC[1] * squared)
+    slope = x * (_CUBIC[0] + 3 * _CUBIC[1] * squared)
+    return g * (sigmoid(u) * (1 + slope * sigmoid(-u)))
+
+
+_CUBIC = 2 * math.sqrt(2 / math.pi), 2 * math.sqrt(2 / math.pi) * 0.044715
+gelu = elementwise("gelu", _gelu, _gelu_slope, lower=_gelu, refuses={"bic": "GeluKernelImpl"})
+gelu_tanh = elementwise("gelu_tanh", _gelu_tanh, _gelu_tanh_slope, node="GeluBackward0",
+                        lower=_gelu_tanh, refuses={"bic": "GeluKernelImpl"})
+silu = elementwise("silu", lambda x: x * sigmoid(x),
+                   lambda g, x: g * (sigmoid(x) * (1 + x * sigmoid(-x))),
+                   lower=lambda x: x * sigmoid(x), refuses={"bi": "silu_cpu"})
 
 # --- pieces: kinks and ties as PyTorch has them ----------------------------------------------
 

@@ -286,8 +286,8 @@ class _Refill:
                 f"{_WORDS}the function saved more tensors for backward in the second run than the "
                 f"{i} of the first. {_REMEDY}")
         self.count += i < len(frame.holders)
-        if frame.early_stop and self.count == len(frame.holders):
-            raise _Stop
+        if frame.early_stop and self.count == len(frame.holders) and here.recorder is None:
+            raise _Stop  # the compiler hears of an operation when it is done
         return held
 
     def _fill(self, i: int, held: Any) -> None:

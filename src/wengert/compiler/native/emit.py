@@ -26,20 +26,25 @@ from ..nest import (
     Branch,
     Buffer,
     Call,
+    Contraction,
     Leave,
-    Load,
     Matrix,
     Nest,
     Plan,
     PlanBlock,
     Product,
+    Repeat,
     Step,
+    Stretch,
+    touched,
 )
+from ..tiling import Tiling
 from . import blas, engine, entry, pool
 from .emit_code import KINDS, Code, literal
+from .emit_contraction import ContractionFunction
 from .emit_elementary import Definitions
 from .emit_nest import NestFunction
-from .emit_product import arguments, nest_of, parts, routine
+from .emit_product import PARALLEL, arguments, nest_of, nests_of, parts, routine, tiled
 from .emit_share import Share, Task, work_of
 from .emit_straight import LEVEL, cut, is_long
 
@@ -93,6 +98,7 @@ class _Emitter:
         code: of the plan's blocks.
         begin: of the addresses that they need.
         functions: of small nests: their names by their text, so that equal ones are one.
+        places: by temporary of a loop's body, the memory that it lies in.
         end: where the arena ends.
     """
 
@@ -107,6 +113,7 @@ class _Emitter:
         self.libraries: list[engine.Library] = []
         self.calls: list[Call] = []
         self.pointers: dict[Buffer, str] = {}
+        self.places: dict[Buffer, Buffer] = {}
         self.level = engine.LEVEL
         self.table = _large_constants(plan)
         self.header = _aligned(8 * (1 + len(self.table)))
@@ -128,7 +135,7 @@ class _Emitter:
     def _entry(self) -> list[str]:
         """The text of the entry: reads its arguments' addresses, does the plan, and leaves."""
         begin, end = self._alone()
-        if sum(_work(step) for block in _all_blocks(self.plan) for step in block.steps) > LONG:
+        if sum(map(_work, _steps(self.plan))) > LONG:
             begin.append(f"%state = call ptr {self._external('PyEval_SaveThread', 'ptr', '')}()")
             end.append(f"call void {self._external('PyEval_RestoreThread', 'void', 'ptr')}"
                        "(ptr %state)")
@@ -148,7 +155,7 @@ class _Emitter:
         """What has the BLAS do without threads of its own while the plan runs. Who finds it so
         leaves it so: another thread that runs a plan will give them back."""
         products = any(isinstance(step, Product) and routine(step)
-                       for block in _all_blocks(self.plan) for step in block.steps)
+                       for step in _all_steps(self.plan))
         if not products or not blas.thread_functions():
             return [], []
         get, change = (self._external(name, *types) for name, types in (
@@ -198,6 +205,9 @@ class _Emitter:
                            f"{name} = load ptr, ptr {name}.at"]
         else:
             place = buffer.offset + self.header
+            around = self.places.get(buffer)
+            while around is not None:
+                place, around = place + around.offset, self.places.get(around)
             self.begin.append(f"{name} = getelementptr i8, ptr %arena, i64 {place}")
         return name
 
@@ -264,12 +274,65 @@ class _Emitter:
     # --- steps --------------------------------------------------------------------------------
 
     def _step(self, step: Step) -> None:
+        found = None if isinstance(step, (Nest, Call, Repeat)) else tiled(step, self.bits)
         if isinstance(step, Call):
             self._call(step)
+        elif isinstance(step, Repeat):
+            self._repeat(step)
+        elif found:
+            self._contraction(*found)
         elif isinstance(step, Product) and routine(step):
             self._product(step)
         else:
-            self._nest(step if isinstance(step, Nest) else nest_of(step))
+            nests = [step] if isinstance(step, Nest) else (
+                [nest_of(step)] if isinstance(step, Product) else nests_of(step))
+            for nest in nests:
+                self._nest(nest)
+
+    def _repeat(self, repeat: Repeat) -> None:
+        """A loop. Variables hold where carried inputs lie in a turn, and where outputs with spare
+        memory go in this turn and the next."""
+        body, carried = repeat.body, {c.input: c for c in repeat.carried}
+        spare = {c.output: c.spare for c in repeat.carried if c.spare is not None}
+        for buffer in _temporaries(body):
+            self.places[buffer] = repeat.arena
+        sources = {i: self._variable(self.pointer(repeat.inputs[i].buffer)) for i in carried}
+        targets = {}
+        for o, buffer in spare.items():
+            both = [self.pointer(repeat.outputs[o].buffer), self.pointer(buffer)]
+            targets[o] = [self._variable(p) for p in both[::1 if repeat.count % 2 else -1]]
+        with self.code.loop("0", str(repeat.count)) as turn:
+            for i, (own, stretch) in enumerate(zip(body.inputs, repeat.inputs, strict=True)):
+                self.pointers[own] = self.code.let(f"load ptr, ptr {sources[i]}") if (
+                    i in sources) else self._stretch(stretch, turn)
+            for o, (own, stretch) in enumerate(zip(body.outputs, repeat.outputs, strict=True)):
+                self.pointers[own] = self.code.let(f"load ptr, ptr {targets[o][0]}") if (
+                    o in targets) else self._stretch(stretch, turn)
+            for step in repeat.steps:
+                self._step(step)
+            for i, carry in carried.items():
+                given = self.pointers[body.outputs[carry.output]]
+                self.code.do(f"store ptr {given}, ptr {sources[i]}")
+            for o, (now, then) in targets.items():
+                other = self.code.let(f"load ptr, ptr {then}")
+                self.code.do(f"store ptr {other}, ptr {now}")
+                self.code.do(f"store ptr {self.pointers[body.outputs[o]]}, ptr {then}")
+
+    def _variable(self, pointer: str) -> str:
+        """A variable that holds an address."""
+        variable = self.code.variable("ptr")
+        self.code.do(f"store ptr {pointer}, ptr {variable}")
+        return variable
+
+    def _stretch(self, stretch: Stretch, turn: str) -> str:
+        """Where a loop's input or output lies in a turn."""
+        pointer = self.pointer(stretch.buffer)
+        if not (stretch.step or stretch.offset):
+            return pointer
+        far = self.code.let(f"mul nsw i64 {turn}, {stretch.step}")
+        place = self.code.let(f"add nsw i64 {far}, {stretch.offset}")
+        type = KINDS[stretch.buffer.dtype].memory
+        return self.code.let(f"getelementptr {type}, ptr {pointer}, i64 {place}")
 
     def _nest(self, nest: Nest) -> None:
         if is_long(nest):
@@ -302,11 +365,7 @@ class _Emitter:
         name = self._shared(function.text("@nest"), definitions)
         context = self._context([self.pointer(b) for b in function.memory.buffers],
                                 function.memory.numbers)
-        if task.pieces > 1:
-            parallel = self._external("wengert_parallel", "void", "ptr, ptr, i64")
-            self.code.do(f"call void {parallel}(ptr {name}, ptr {context}, i64 {task.pieces})")
-        else:
-            self.code.do(f"call void {name}(i64 0, i64 1, ptr {context})")
+        self._turn_over(name, context, task.pieces)
         if function.code.fails:
             status = self.code.let(f"load i64, ptr {context}")
             self._leave_if(self.code.let(f"icmp ne i64 {status}, 0"), status)
@@ -328,6 +387,23 @@ class _Emitter:
             place = self.code.let(f"getelementptr i64, ptr {context}, i64 {i}")
             self.code.do(f"store {value}, ptr {place}")
         return context
+
+    def _contraction(self, c: Contraction, how: Tiling) -> None:
+        """A contraction by tiles, on several threads if it is large."""
+        threads = self.workers > 1 and math.prod(c.sizes) >= PARALLEL
+        function = ContractionFunction(c, how, threads)
+        name = self._shared(function.text("@nest"), function.definitions)
+        context = self._context([_place(self.code, at.buffer, self.pointer(at.buffer), at.offset)
+                                 for at in (c.a, c.b, c.out)], ())
+        self._turn_over(name, context, min(self.workers, function.units) if threads else 1)
+
+    def _turn_over(self, name: str, context: str, pieces: int) -> None:
+        """Calls a function that can be done in pieces."""
+        if pieces > 1:
+            parallel = self._external("wengert_parallel", "void", "ptr, ptr, i64")
+            self.code.do(f"call void {parallel}(ptr {name}, ptr {context}, i64 {pieces})")
+        else:
+            self.code.do(f"call void {name}(i64 0, i64 1, ptr {context})")
 
     def _product(self, product: Product) -> None:
         """A product by the BLAS: here and now, or in parts on several threads."""
@@ -368,7 +444,7 @@ class _Emitter:
                      for number in (1, int(product.accumulate)))
         own = dict(zip(_operands(product), pointers, strict=True))
         with code.loop("0", str(product.count)) as i:
-            a, b, c = (_place(code, x, own[x.buffer], i)
+            a, b, c = (_matrix_at(code, x, own[x.buffer], i)
                        for x in (given.first, given.second, given.out))
             if name.endswith("gemv") and not product.accumulate:
                 size = product.m * product.n * kind.size
@@ -394,12 +470,15 @@ def _operands(product: Product) -> tuple[Buffer, Buffer, Buffer]:
     return product.a.buffer, product.b.buffer, product.out.buffer
 
 
-def _place(code: Code, matrix: Matrix, pointer: str, number: str) -> str:
+def _matrix_at(code: Code, matrix: Matrix, pointer: str, number: str) -> str:
     """The address of one of several matrices."""
     skip = code.let(f"mul i64 {number}, {matrix.batch}")
-    place = code.let(f"add i64 {skip}, {matrix.offset}")
-    type = KINDS[matrix.buffer.dtype].memory
-    return code.let(f"getelementptr {type}, ptr {pointer}, i64 {place}")
+    return _place(code, matrix.buffer, pointer, code.let(f"add i64 {skip}, {matrix.offset}"))
+
+
+def _place(code: Code, buffer: Buffer, pointer: str, place: str | int) -> str:
+    """The address of one of a buffer's numbers."""
+    return code.let(f"getelementptr {KINDS[buffer.dtype].memory}, ptr {pointer}, i64 {place}")
 
 
 def elements(nest: Nest) -> int:
@@ -410,37 +489,47 @@ def elements(nest: Nest) -> int:
 def _work(step: Step) -> int:
     if isinstance(step, Nest):
         return work_of(step)
+    if isinstance(step, Repeat):
+        return step.count * sum(map(_work, step.steps))
+    if isinstance(step, Contraction):
+        return math.prod(step.sizes) // 4
     return LONG if isinstance(step, Call) else step.count * step.m * step.k * step.n // 4
 
 
-def _all_blocks(plan: Plan) -> Iterator[PlanBlock]:
+def _steps(plan: Plan) -> Iterator[Step]:
+    """The steps of all blocks."""
     todo = [plan.body]
     while todo:
         block = todo.pop()
-        yield block
+        yield from block.steps
         if isinstance(block.end, Branch):
             todo.extend(block.end.cases.values())
 
 
+def _all_steps(plan: Plan) -> Iterator[Step]:
+    """The same, and those of loops' bodies."""
+    for step in _steps(plan):
+        yield step
+        if isinstance(step, Repeat):
+            yield from _all_steps(step.body)
+
+
 def _large_constants(plan: Plan) -> list[Buffer]:
     """Constants that are too large for the text."""
-    found: dict[Buffer, None] = {}
-    for block in _all_blocks(plan):
-        for step in block.steps:
-            found.update(dict.fromkeys(
-                b for b in _buffers(step) if b.kind == "constant" and b.array is not None
-                and b.array.nbytes > _INLINE_CONSTANT))
-    return list(found)
+    return list(dict.fromkeys(
+        b for step in _all_steps(plan) for b in _buffers(step) if b.kind == "constant"
+        and b.array is not None and b.array.nbytes > _INLINE_CONSTANT))
+
+
+def _temporaries(plan: Plan) -> list[Buffer]:
+    """The temporaries of a loop's body, but for those of loops in it."""
+    return [b for step in _steps(plan) for each in touched(step) for b in each
+            if b.kind == "temporary"]
 
 
 def _buffers(step: Step) -> Iterator[Buffer]:
-    if isinstance(step, Call):
-        yield from step.operands
-    elif isinstance(step, Product):
-        yield from (step.a.buffer, step.b.buffer)
-    else:
-        yield from (s.at.buffer for stage in step.stages for s in stage.statements
-                    if isinstance(s, Load))
+    """The memory that a step reads."""
+    return iter(touched(step)[0])
 
 
 def _bytes_text(data: np.ndarray | bytes) -> str:

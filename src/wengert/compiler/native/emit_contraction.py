@@ -1,165 +1,27 @@
-"""Sums of products by tiles of the result, each of which stays in registers while it is summed.
+"""Contractions by tiles (`tiling.py`) as native functions.
 
-A contraction's loops are of four kinds, by what moves along them:
-
-    batch   a, b and out        rows   a and out
-    sums    a and b             cols   b and out
-
-A tile is a few turns of one of the rows' loops by a few of one of the cols'; for each turn of the
-sums' loops, so many numbers of a meet so many of b, and each is loaded once for all that it meets:
-
-    spread   a vector of b, along which out is dense, times one number of a after the other
-    packed   the same, of a copy of what b needs for these columns, which serves all rows
-    dots     vectors along a loop of the sums where a and b are dense, added up in the end
-
-So whatever has strides is multiplied where it lies: windows of images, transposes. Sizes and
-strides are part of the text: what is an unlike product is other code.
+Loops over batches, columns and rows, of which the outermost are shared among threads; in each turn
+a tile, whose sums LLVM keeps in registers. Sizes and strides are part of the text: what is an
+unlike product is other code.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..nest import Contraction
 from ..regions import Region, distinct
-from .emit_code import F32, F64, KINDS, Code, Kind
+from ..tiling import Cut, Loop, Tiling
+from .emit_code import KINDS, Code
 from .emit_elementary import Definitions
 
 ENOUGH = 64
 """Into so many units, at least, the work of several threads is cut, if it can be."""
 
 _DEEP = 256  # turns of a sum that a packed copy has, at most
-_FAR = 256  # bytes from one turn of a sum to the next, from which on b is packed
-_OFTEN = 4  # tiles that a packed copy must serve
-_LONG = 64  # vectors that a sum must have to be worth adding up their lanes
 _UNROLLED = 8  # turns of a loop up to which it is written out
-
-
-class Loop(NamedTuple):
-    """A loop, and how far a, b and out move with each turn."""
-
-    size: int
-    a: int
-    b: int
-    out: int
-
-    @property
-    def turned(self) -> Loop:
-        """With the roles of a and b exchanged."""
-        return Loop(self.size, self.b, self.a, self.out)
-
-
-class Cut(NamedTuple):
-    """A loop in pieces of `step` turns, the last of which may have fewer."""
-
-    loop: Loop
-    step: int
-
-    @property
-    def count(self) -> int:
-        return -(-self.loop.size // self.step)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Tiling:
-    """How a contraction is done.
-
-    Attributes:
-        form: "spread", "packed" or "dots".
-        turned: whether a and b have exchanged their roles.
-        rows, cols: the loops that tiles are cut from.
-        sums: the loops of the sums; of "dots", the last one runs along the vectors.
-        batch, across, down: the other loops: batch ones, cols, rows.
-        lanes: how many numbers a vector has.
-    """
-
-    form: str
-    turned: bool
-    rows: Cut
-    cols: Cut
-    sums: tuple[Loop, ...]
-    batch: tuple[Loop, ...]
-    across: tuple[Loop, ...]
-    down: tuple[Loop, ...]
-    lanes: int
-
-
-def loops_of(c: Contraction) -> list[Loop]:
-    """The loops of a contraction, joined where that makes no difference."""
-    found: list[Loop] = []
-    for loop in map(Loop, c.sizes, c.a.strides, c.b.strides, c.out.strides):
-        if loop.size == 1:
-            continue
-        last = found[-1] if found else None
-        if last and all(x == loop.size * y for x, y in zip(last[1:], loop[1:], strict=True)):
-            found[-1] = Loop(last.size * loop.size, *loop[1:])
-        else:
-            found.append(loop)
-    return found
-
-
-def tiling(c: Contraction, bits: int) -> Tiling | None:
-    """How to do a contraction on a machine with vectors of `bits`; None if not by tiles."""
-    kind = KINDS[c.out.buffer.dtype]
-    if kind not in (F32, F64):
-        return None
-    loops = loops_of(c)
-    dense = next((x for x in loops if x.out == 1 and (x.a == 0) != (x.b == 0)), None)
-    if dense is not None and dense.b == 0:
-        return _tiling([x.turned for x in loops], dense.turned, kind, bits, turned=True)
-    return _tiling(loops, dense, kind, bits, turned=False)
-
-
-def _tiling(loops: Sequence[Loop], dense: Loop | None, kind: Kind, bits: int,
-            turned: bool) -> Tiling | None:
-    lanes, registers = bits // kind.bits, 32 if bits == 512 else 16
-    rows = [x for x in loops if x.out and x.a and not x.b]
-    cols = [x for x in loops if x.out and x.b and not x.a]
-    sums = [x for x in loops if not x.out]
-    if not rows or not sums or not (cols or dense) or any(x.out and not (x.a or x.b)
-                                                          for x in loops):
-        return None
-    long = next((x for x in sums if x.a == x.b == 1), None)
-    row = max(rows, key=lambda x: x.size)
-    if long is not None and math.prod(x.size for x in sums) >= _LONG * lanes and (
-            dense is None or dense.size < lanes):
-        form, col = "dots", max(cols, key=lambda x: x.size)
-        sums = [*(x for x in sums if x is not long), long]
-        height, width = _square(row.size, col.size, registers)
-    elif dense is None:
-        return None
-    else:
-        col = dense
-        vectors = min(2, -(-col.size // lanes))
-        height, width = _even(row.size, (registers - 3) // vectors), vectors * lanes
-        form = "spread"
-        if len(sums) == 1 and (col.b != 1 or abs(sums[0].b) * kind.size >= _FAR):
-            form = "packed" if row.size >= _OFTEN * height or col.b != 1 else "spread"
-        elif col.b != 1:
-            return None
-    batch = tuple(x for x in loops if x.out and x.a and x.b)
-    return Tiling(form, turned, Cut(row, height), Cut(col, width), tuple(sums), batch,
-                  tuple(x for x in cols if x is not col), tuple(x for x in rows if x is not row),
-                  lanes)
-
-
-def _even(size: int, most: int) -> int:
-    """The largest of about equal pieces, none of them above `most`."""
-    return -(-size // -(-size // most))
-
-
-def _square(rows: int, cols: int, registers: int) -> tuple[int, int]:
-    """The tile that makes the most of registers: its sums, its rows' vectors and one of b."""
-    def wasted(shape: tuple[int, int]) -> tuple[int, int]:
-        tiles = math.prod(-(-n // step) for n, step in zip((rows, cols), shape, strict=True))
-        height, width = shape
-        return tiles * (height * width + height + width), -height * width
-
-    shapes = [((registers - 1) // (width + 1), width) for width in range(1, 7)]
-    return min(((_even(rows, h), _even(cols, w)) for h, w in shapes), key=wasted)
 
 
 class ContractionFunction:
@@ -190,15 +52,16 @@ class ContractionFunction:
                                             min(_DEEP, t.sums[0].size) * t.cols.step)
         self._run()
 
-    def text(self) -> str:
-        """The module."""
-        head = "define void @contraction(i64 %piece, i64 %pieces, ptr %context) nounwind {"
+    def text(self, name: str) -> str:
+        """The function's definition; `name` begins with @."""
+        head = f"define void {name}(i64 %piece, i64 %pieces, ptr %context) nounwind {{"
         code = self.code
         return "\n".join([head, "entry:", *code.top, "br label %start", "start:", *code.lines,
-                          "ret void", "}", "", *self.definitions.texts.values()])
+                          "ret void", "}", ""])
 
     def _shared(self, levels: Sequence[Loop | Cut]) -> int:
-        """How many of the outer loops are shared among threads: their turns must be apart."""
+        """How many of the outer loops are shared among threads: their turns must be apart, and
+        a packed copy is for all that lies within."""
         loops = [level.loop if isinstance(level, Cut) else level for level in levels]
         whole = distinct(Region(tuple(x.size for x in loops), tuple(x.out for x in loops)))
         count, units = 0, 1
@@ -206,6 +69,8 @@ class ContractionFunction:
             inner = sum(abs(x.out) * (x.size - 1) for x in loops[i + 1:])
             if units >= ENOUGH or not (whole or (isinstance(level, Loop)
                                                  and abs(level.out) > inner)):
+                break
+            if self.t.form == "packed" and i and levels[i - 1] is self.t.cols:
                 break
             count, units = count + 1, units * _count(level)
         return count
@@ -241,10 +106,9 @@ class ContractionFunction:
     def _level(self, i: int, at: Pointers, turns: Sequence[str], width: int = 0,
                height: int = 0) -> None:
         """The i-th level and all below it; the shared ones' turns are given."""
-        packs = self.panel and width and not isinstance(self.levels[i - 1], Loop) and not height
         if i == len(self.levels):
             self._tile(at, height, width)
-        elif packs and (i == 0 or self.levels[i - 1] is self.t.cols):
+        elif self.panel and i and self.levels[i - 1] is self.t.cols:
             self._blocks(i, at, turns, width)
         else:
             self._turns(i, at, turns, width, height)
@@ -390,56 +254,65 @@ class ContractionFunction:
 
     def _sum_spread(self, at: Pointers, sums: Sequence[Sequence[str]],
                     columns: Sequence[tuple[int, int]]) -> None:
-        def turn(a: str, b: str) -> None:
+        def turn(a: str, b: str, known: list[list[str]]) -> None:
             vectors = [self._get(self._at(b, v), self.t.lanes if self.panel else lanes)
                        for v, lanes in columns]
-            for r, row in enumerate(sums):
+            for r, row in enumerate(known):
                 number = self._spread(self._at(a, self.t.rows.loop.a * r))
-                for total, vector in zip(row, vectors, strict=True):
-                    self._add(total, number, vector)
+                row[:] = [self._add(total, number, vector)
+                          for total, vector in zip(row, vectors, strict=True)]
 
         loops = self.t.sums
         if self.panel:
             loops = (Loop(at.depth, loops[0].a, self.t.cols.step, 0),)
-        self._sum(loops, at.a, at.b, turn)
+        self._sum(loops, at.a, at.b, sums, turn)
 
     def _sum_dots(self, at: Pointers, sums: Sequence[Sequence[str]]) -> None:
         *outer, along = self.t.sums
-        whole, rest = divmod(along.size, self.t.lanes)
+        lanes = self.t.lanes
+        whole, rest = divmod(along.size, lanes)
 
-        def turn(a: str, b: str) -> None:
-            if whole:
-                piece = Loop(whole, self.t.lanes, self.t.lanes, 0)
-                self._sum((piece,), a, b, lambda a, b: step(a, b, self.t.lanes))
-            if rest:
-                done = whole * self.t.lanes
-                step(self._at(a, done), self._at(b, done), rest)
+        def turn(a: str, b: str, known: list[list[str]], count: int = lanes) -> None:
+            mine = [self._get(self._at(a, self.t.rows.loop.a * r), count)
+                    for r in range(len(known))]
+            for j in range(len(known[0])):
+                other = self._get(self._at(b, self.t.cols.loop.b * j), count)
+                for row, vector in zip(known, mine, strict=True):
+                    row[j] = self._add(row[j], vector, other)
 
-        def step(a: str, b: str, lanes: int) -> None:
-            mine = [self._get(self._at(a, self.t.rows.loop.a * r), lanes)
-                    for r in range(len(sums))]
-            for j in range(len(sums[0])):
-                other = self._get(self._at(b, self.t.cols.loop.b * j), lanes)
-                for row, vector in zip(sums, mine, strict=True):
-                    self._add(row[j], vector, other)
+        def turns(a: str, b: str, known: list[list[str]]) -> None:
+            for v, count in self._vectors(along.size):
+                turn(self._at(a, v), self._at(b, v), known, count)
 
-        self._sum(outer, at.a, at.b, turn)
-
-    def _sum(self, loops: Sequence[Loop], a: str, b: str,
-             turn: Callable[[str, str], None]) -> None:
-        """Turns of the sums' loops, of which the innermost is written out in part."""
-        if not loops:
-            turn(a, b)
+        if whole < _UNROLLED:
+            self._sum(outer, at.a, at.b, sums, turns)
             return
-        loop, *inner = loops
-        step = 1 if inner else next(n for n in (*range(_UNROLLED, 0, -1), 1) if (
-            loop.size % n == 0 and (n <= _UNROLLED // 2 or n == loop.size)))
+        self._sum((*outer, Loop(whole, lanes, lanes, 0)), at.a, at.b, sums, turn)
+        if rest:
+            done = whole * lanes
+            self._sum(outer, self._at(at.a, done), self._at(at.b, done), sums,
+                      lambda a, b, known: turn(a, b, known, rest))
+
+    def _sum(self, loops: Sequence[Loop], a: str, b: str, sums: Sequence[Sequence[str]],
+             turn: Turn) -> None:
+        """Turns of the sums' loops, of which the innermost is written out in part."""
+        if len(loops) > 1:
+            with Turns(self.code, loops[0].size) as i:
+                self._sum(loops[1:], self._at(a, loops[0].a, i), self._at(b, loops[0].b, i),
+                          sums, turn)
+            return
+        loop = loops[0] if loops else Loop(1, 0, 0, 0)
+        step = _written_out(loop.size)
         with Turns(self.code, loop.size // step) as i:
             i = self._times(i, step)
-            first = self._at(a, loop.a, i), self._at(b, loop.b, i)
+            a, b = self._at(a, loop.a, i), self._at(b, loop.b, i)
+            known = [[self.code.let(f"load {self.vector}, ptr {total}") for total in row]
+                     for row in sums]
             for n in range(step):
-                self._sum(inner, self._at(first[0], n * loop.a), self._at(first[1], n * loop.b),
-                          turn)
+                turn(self._at(a, n * loop.a), self._at(b, n * loop.b), known)
+            for row, found in zip(sums, known, strict=True):
+                for total, value in zip(row, found, strict=True):
+                    self.code.do(f"store {self.vector} {value}, ptr {total}")
 
     def _leave(self, out: Sequence[str], sums: Sequence[Sequence[str]],
                columns: Sequence[tuple[int, int]], more: bool) -> None:
@@ -507,13 +380,15 @@ class ContractionFunction:
         return let(f"shufflevector {self.vector} {first}, {self.vector} poison, "
                    f"<{n} x i32> zeroinitializer")
 
-    def _add(self, total: str, x: str, y: str) -> None:
+    def _add(self, total: str, x: str, y: str) -> str:
         v = self.vector
         fused = self.definitions.declare(f"llvm.fmuladd.v{self.t.lanes}f{self.kind.bits}", v,
                                          f"{v}, {v}, {v}")
-        old = self.code.let(f"load {v}, ptr {total}")
-        new = self.code.let(f"call {v} {fused}({v} {x}, {v} {y}, {v} {old})")
-        self.code.do(f"store {v} {new}, ptr {total}")
+        return self.code.let(f"call {v} {fused}({v} {x}, {v} {y}, {v} {total})")
+
+
+Turn = Callable[[str, str, list[list[str]]], None]
+"""What a turn of a sum does: given where a and b are, adds to the sums of a tile."""
 
 
 class Pointers(NamedTuple):
@@ -544,6 +419,13 @@ class Turns:
     def __exit__(self, *error: object) -> None:
         if self._given is None:
             self._loop.__exit__(None, None, None)
+
+
+def _written_out(size: int) -> int:
+    """How many turns of a loop of that size are written out: all, or a divisor."""
+    if size <= _UNROLLED:
+        return size
+    return next(n for n in range(_UNROLLED // 2, 0, -1) if size % n == 0)
 
 
 def _count(level: Loop | Cut) -> int:

@@ -13,7 +13,21 @@ from __future__ import annotations
 import dataclasses
 import itertools
 
-from ..nest import Access, Load, Matrix, Nest, Op, Product, Reduce, Stage, Statement, Store
+from ..nest import (
+    Access,
+    Contraction,
+    Load,
+    Matrix,
+    Nest,
+    Number,
+    Op,
+    Product,
+    Reduce,
+    Stage,
+    Statement,
+    Store,
+)
+from ..tiling import Tiling, tiling
 from .emit_code import F32, F64, KINDS
 
 SMALL = 100
@@ -21,6 +35,9 @@ SMALL = 100
 
 PARALLEL = 1 << 18
 """Multiplications from which on it is worth waking threads."""
+
+_MODEST, _VAST = 1 << 17, 1 << 27
+"""Multiplications from which on, and up to which, our own tiles are quicker than the BLAS."""
 
 _BAND = 16  # rows or columns of a result that stay together
 
@@ -31,6 +48,16 @@ def routine(product: Product) -> str:
     if kind not in (F32, F64) or product.m * product.k * product.n <= SMALL:
         return ""
     return ("s" if kind is F32 else "d") + ("gemv" if _is_vector(product) else "gemm")
+
+
+def tiled(step: Product | Contraction, bits: int) -> tuple[Contraction, Tiling] | None:
+    """How to do a step by tiles of our own; None if others are quicker, or it can't be done so."""
+    if isinstance(step, Product):
+        if not _MODEST <= step.count * step.m * step.k * step.n <= _VAST:
+            return None
+        step = contraction_of(step)
+    how = tiling(step, bits)
+    return how and (step, how)
 
 
 def parts(product: Product, workers: int) -> list[Product]:
@@ -69,6 +96,30 @@ def _rows(p: Product, first: int, stop: int) -> Product:
 def _columns(p: Product, first: int, stop: int) -> Product:
     b, out = (_moved(x, first * x.col) for x in (p.b, p.out))
     return dataclasses.replace(p, b=b, out=out, n=min(stop, p.n) - first)
+
+
+def contraction_of(product: Product) -> Contraction:
+    """A product as the sums of products that it is."""
+    a, b, out = product.a, product.b, product.out
+    return Contraction(
+        (product.count, product.m, product.k, product.n),
+        Access(a.buffer, (a.batch, a.row, a.col, 0), a.offset),
+        Access(b.buffer, (b.batch, 0, b.row, b.col), b.offset),
+        Access(out.buffer, (out.batch, out.row, 0, out.col), out.offset), product.accumulate)
+
+
+def nests_of(c: Contraction) -> list[Nest]:
+    """A contraction as loops over its elements, after those that clear the result."""
+    dtype, sizes, to = c.out.buffer.dtype, c.sizes, c.out
+    operands = (Load(dtype, c.a), Load(dtype, c.b))
+    term = Op(dtype, "multiply", operands)
+    found = [Nest(sizes[:-1], sizes[-1], (Stage(True, (*operands, term, Store(to, term, "add"))),))]
+    if not c.accumulate:
+        kept = [(n, s) for n, s in zip(sizes, to.strides, strict=True) if s]
+        zero = Number(dtype, 0)
+        store = Store(Access(to.buffer, (*(s for _, s in kept), 0), to.offset), zero)
+        found.insert(0, Nest(tuple(n for n, _ in kept), 1, (Stage(True, (zero, store)),)))
+    return found
 
 
 def nest_of(product: Product) -> Nest:

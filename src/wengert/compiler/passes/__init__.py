@@ -13,9 +13,10 @@ from .dead import dead_code
 from .forwarding import dead_writes, forwarding
 from .identities import fast_identities, identities
 from .scattered import scattered_sums
+from .windows import windows
 
 __all__ = ["common_subexpressions", "constants", "dead_code", "dead_writes", "fast_identities",
-           "forwarding", "identities", "scattered_sums", "simplify"]
+           "forwarding", "identities", "scattered_sums", "simplify", "windows"]
 
 
 def simplify(program: Program, fastmath: bool = False) -> Program:
@@ -27,7 +28,7 @@ def simplify(program: Program, fastmath: bool = False) -> Program:
             floats: 0 times infinity, the sign of zero.
     """
     program = rewritten_within(program, lambda body: simplify(body, fastmath))
-    for each in (dead_code, constants, scattered_sums, dead_writes, forwarding,
+    for each in (dead_code, constants, windows, scattered_sums, dead_writes, forwarding,
                  fast_identities if fastmath else identities, common_subexpressions, dead_code):
         program = checked(each(program))
     return program

@@ -53,11 +53,11 @@ def _unify(line: Line, constants: dict[Hashable, Value], values: dict[Value, Val
     """Has equal constants among a line's operands be one."""
     for v in line.operands:
         if isinstance(v, Constant) and v not in values:
-            key = _constant_key(v.array)
+            key = constant_key(v.array)
             values[v] = v if key is None else constants.setdefault(key, v)
 
 
-def _constant_key(array: np.ndarray) -> Hashable:
+def constant_key(array: np.ndarray) -> Hashable:
     """The same for arrays of the same numbers, to the bit; None for large ones."""
     uniform = is_uniform(array)
     if not uniform and array.size > SMALL:

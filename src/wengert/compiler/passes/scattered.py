@@ -22,7 +22,7 @@ from ...core.primitive import Primitive
 from ...primitives.elementwise import add
 from ..program import Block, Constant, Line, Program, Value
 from ..regions import Ints, Region, dense, disjoint, within
-from ..uniform import element, is_uniform, spread
+from ..uniform import is_uniform, is_zero, spread
 from ..views import put_strided, strided, written_region
 from ..walk import downward
 
@@ -84,7 +84,7 @@ class _Adder:
     def note(self, line: Line) -> None:
         """A line that stays; it may be a piece among zeros."""
         self.lines.append(line)
-        if line.primitive is put_strided and _is_zero(line.operands[0]):
+        if line.primitive is put_strided and is_zero(line.operands[0]):
             zeros, piece = line.operands
             self.fresh[line.result] = Fresh(zeros, piece, written_region(line.params, piece.aval))
 
@@ -96,7 +96,7 @@ class _Adder:
             return None
         for rest, other in ((x, y), (y, x)):
             part = self.fresh.get(other)
-            if part is not None and _is_zero(part.clean) and (
+            if part is not None and is_zero(part.clean) and (
                     rest in self.fresh or rest in self.sums
                     or part.region.size * 2 <= aval.numel):
                 return rest, part
@@ -162,12 +162,6 @@ class _Adder:
     def _put(self, x: Value, piece: Value, region: Region, out: Value) -> Value:
         params = {"strides": region.strides, "offset": region.offset}
         return self._write(put_strided, (x, piece), params, out)
-
-
-def _is_zero(value: Value) -> bool:
-    """Whether a value is a constant 0 (of positive sign)."""
-    return isinstance(value, Constant) and is_uniform(value.array) and not any(
-        element(value.array).tobytes())
 
 
 @functools.lru_cache(maxsize=1 << 14)

@@ -18,7 +18,7 @@ from ...core import dtypes
 from ..nest import Buffer, Call
 from ..program import Constant, Line, Value
 from ..views import put_strided, strided, written_region
-from . import recipes
+from . import loops, recipes
 from .access import Ints, MisfitError, broadcast_steps, dense
 from .group import COSTS, ELEMENTARY, At, Group, Known, Node, Put, Recipe, Root, loops_over
 from .pieces import Pieces, separate
@@ -75,6 +75,7 @@ class Lines:
 
     Attributes:
         steps: what they become.
+        plan: plans a loop's body.
         running: the results of the run of tiny lines that is being gathered.
         chained: results of `put_strided` that only another one needs, to put more into it.
         pending: by such a result, what it is put into, and what is put.
@@ -85,8 +86,8 @@ class Lines:
         turned: by product that is only needed transposed, its transpose.
     """
 
-    def __init__(self, steps: Steps) -> None:
-        self.steps = steps
+    def __init__(self, steps: Steps, plan: loops.Planner) -> None:
+        self.steps, self.plan = steps, plan
         self.running: set[Value] = set()
         self.pending: dict[Value, tuple[Value, Pieces]] = {}
         self.chained: set[Value] = set()
@@ -515,6 +516,18 @@ class Lines:
         for value, buffer in zip(line.results, results, strict=True):
             self._written(value, buffer, len(steps.steps) - 1)
 
+    def _repeated(self, line: Line) -> None:
+        """A loop: a step that holds the plan of its body."""
+        steps = self.steps
+        laid = loops.laid(steps, line, self.plan)
+        steps.steps.append(laid.step)
+        for value, buffer in laid.memory.items():
+            self._written(value, buffer, len(steps.steps) - 1)
+        for value, (whole, offset) in laid.parts.items():
+            shape = tuple(value.aval.shape)
+            self._lazy(value, (whole,), recipes.window(whole, shape, dense(shape), offset), 0)
+            steps.known[value].view = whole, dense(shape), offset
+
     def _shaped(self, x: Value) -> Buffer:
         """Memory that holds a value, and says that it is of its shape."""
         buffer, shape = self.steps.stored(x).buffer, tuple(x.aval.shape)
@@ -547,5 +560,5 @@ _TAKES: dict[str, Callable[[Lines, Line], bool | None]] = {
     "strided": Lines._strided, "put_strided": Lines._put, "iota": Lines._iota,
     "gather": Lines._gather, "pick": Lines._pick, "index": Lines._index,
     "index_put": Lines._index_put, "scatter_add": Lines._scatter_add,
-    "mm": Lines._product, "bmm": Lines._product}
+    "mm": Lines._product, "bmm": Lines._product, "repeated": Lines._repeated}
 """What is done about lines by the primitive's name; False says that the line must be called."""

@@ -13,44 +13,22 @@ from typing import TYPE_CHECKING, Any
 from ..nest import (
     Access,
     Buffer,
+    Buffers,
     Call,
     Load,
     Nest,
     Number,
-    Product,
+    Repeat,
     Stage,
     Step,
     Store,
+    touched,
 )
 
 if TYPE_CHECKING:
     from .tree import Draft
 
 _ALIGNED = 64
-
-
-Buffers = dict[Buffer, None]
-"""A set of buffers in the order in which they were met: plans must not depend on addresses."""
-
-
-def touched(step: Step) -> tuple[Buffers, Buffers]:
-    """The memory that a step reads and writes; what is added to is read, too."""
-    if isinstance(step, Call):
-        return dict.fromkeys(step.operands), dict.fromkeys(step.results)
-    if isinstance(step, Product):
-        out = dict.fromkeys((step.out.buffer,))
-        return dict.fromkeys((step.a.buffer, step.b.buffer)) | (out if step.accumulate else {}), out
-    reads: Buffers = {}
-    writes: Buffers = {}
-    for stage in step.stages:
-        for statement in stage.statements:
-            if isinstance(statement, Load):
-                reads[statement.at.buffer] = None
-            elif isinstance(statement, Store):
-                writes[statement.at.buffer] = None
-                if statement.how or statement.indirect:
-                    reads[statement.at.buffer] = None
-    return reads, writes
 
 
 def filled(fills: Iterable[tuple[Buffer, Any]]) -> list[Nest]:
@@ -216,6 +194,7 @@ def _in_turn(step: Step, source: Buffer, output: Buffer) -> bool:
 def _may_fail(step: Step) -> bool:
     if isinstance(step, Nest):
         return any(getattr(s, "indirect", ()) for stage in step.stages for s in stage.statements)
+    if isinstance(step, Repeat):
+        return any(map(_may_fail, step.steps))
     return isinstance(step, Call)
-
 

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from ...primitives.layout import contiguous
-from ..nest import Buffer, Call, Product
+from ..nest import Buffer, Call, Contraction, Product, Repeat
 from ..program import Constant, Value
 from .access import Ints, MisfitError, RefineError, dense
 from .group import At, Group, Known, Mark, Node, Put, Root, loops_over, number
 from .reductions import Reduction
 from .straight import Straight
 
-Draft = Group | Straight | Call | Product
+Draft = Group | Straight | Call | Contraction | Product | Repeat
 
 _SMALL = 1 << 12
 """Groups of fewer turns take in what has nothing to do with them, to save a loop."""

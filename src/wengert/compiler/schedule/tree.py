@@ -5,12 +5,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from ..nest import Branch, Buffer, Call, Leave, Plan, PlanBlock, Product, Step
+from ..nest import (
+    Branch,
+    Buffer,
+    Call,
+    Contraction,
+    Leave,
+    Plan,
+    PlanBlock,
+    Product,
+    Repeat,
+    Step,
+    touched,
+)
 from ..program import Block, Constant, Look, Program, Return, Value
 from .group import Group, Known, Node, Put
 from .interchange import turned
 from .lines import Lines, is_alias
-from .memory import arena, donations, filled, touched
+from .memory import arena, donations, filled
 from .placing import Steps
 from .stages import living, nest_of
 from .straight import Straight
@@ -176,7 +188,7 @@ def _run(first: Draft, steps: Steps, outputs: Outputs,
         draft.steps = steps
         end = draft.block.end
         ends = end.outputs if isinstance(end, Return) else (end.value, *later[draft])
-        Lines(steps).take_all(draft.block.lines, map(steps.root, ends))
+        Lines(steps, schedule).take_all(draft.block.lines, map(steps.root, ends))
         if isinstance(end, Return):
             draft.results = tuple(
                 _output(steps, value, buffer)
@@ -250,7 +262,7 @@ class LastForm:
         self.wanted = wanted
         self.instead: dict[Buffer, Buffer] = {}
 
-    def of(self, step: Group | Straight | Product | Call) -> list[Step]:
+    def of(self, step: Group | Straight | Step) -> list[Step]:
         """What a step becomes; nothing if it isn't wanted."""
         found = self._made(step)
         for each in found:
@@ -266,19 +278,30 @@ class LastForm:
             buffer = self.instead[buffer]
         return buffer
 
-    def _made(self, step: Group | Straight | Product | Call) -> list[Step]:
+    def _made(self, step: Group | Straight | Step) -> list[Step]:
         if isinstance(step, Group):
             return self._nest(step)
         if isinstance(step, Straight):
             return list(step.nest(self._is_wanted, self._name))
-        if isinstance(step, Product):
+        if isinstance(step, (Product, Contraction)):
             matrices = [dataclasses.replace(m, buffer=self._name(m.buffer))
                         for m in (step.a, step.b, step.out)]
             if not self._is_wanted(step.out.buffer):
                 return []
             return [dataclasses.replace(step, a=matrices[0], b=matrices[1], out=matrices[2])]
+        if isinstance(step, Repeat):
+            return self._repeat(step)
         return [dataclasses.replace(step, operands=tuple(map(self._name, step.operands)),
                                     results=tuple(map(self._name, step.results)))]
+
+    def _repeat(self, repeat: Repeat) -> list[Step]:
+        if not any(self._is_wanted(each.buffer) for each in repeat.outputs) and not any(
+                isinstance(step, Call) for step in repeat.steps):
+            return []
+        inputs, outputs = (tuple(
+            dataclasses.replace(each, buffer=self._name(each.buffer)) for each in stretches)
+            for stretches in (repeat.inputs, repeat.outputs))
+        return [dataclasses.replace(repeat, inputs=inputs, outputs=outputs)]
 
     def _nest(self, group: Group) -> list[Step]:
         puts, nodes = living(group, self._is_wanted)

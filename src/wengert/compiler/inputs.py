@@ -1,0 +1,162 @@
+"""Inputs: the tensors that a case's program is given, found anew for every run.
+
+They are arguments, tensors at places of the function's state, `.grad`s of others, and, where
+nobody knows how the function reaches them, the very tensors of the first run. What the recorded
+runs depend on is asked of them when they are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..core.aval import Aval
+from .record import Recorder, Source
+from .state import State, where
+
+
+class Given(NamedTuple):
+    """What a run is given.
+
+    Attributes:
+        handles: the tensors that the program's inputs are, and maybe more after them.
+        values: what is at the places that the function reaches.
+    """
+
+    handles: Sequence[Any]
+    values: Sequence[Any]
+
+
+class Outside(NamedTuple):
+    """What must be as it was of a tensor that is no argument."""
+
+    aval: Aval
+    plain: bool
+    strides: tuple[int, ...]
+
+
+class Inputs:
+    """See the text of the module.
+
+    Args:
+        state: what the function reaches besides its arguments.
+        tensors: the arguments that are tensors, in the first run.
+        values: what was at the state's places then.
+
+    Attributes:
+        sources: where they come from.
+        places: by source, of the program's or of any run, its place among them.
+        outside: inputs that are no arguments, with what they must be.
+        grads: leaves whose `.grad` is used, with the aval that it must have; None for none.
+        bare: leaves that must have no hooks.
+        written: places of inputs that are written to, in whose memory no other input may lie.
+        alone: whether the arguments that are tensors are all there is, and nothing is asked.
+    """
+
+    def __init__(self, state: State, tensors: Sequence[Any], values: Sequence[Any]) -> None:
+        self.state = state
+        self._arguments = list(range(len(tensors)))
+        self._same = [(place, i) for i, x in enumerate(tensors)
+                      if (place := where(values, x)) is not None]
+        self.sources: list[Source] = []
+        self.places: dict[Source, int] = {}
+        self.outside: dict[Source, Outside] = {}
+        self.grads: dict[Source, Aval | None] = {}
+        self.bare: set[Source] = set()
+        self.written: set[int] = set()
+        self._asked: _Asked | None = None
+        self.alone = False
+
+    def add(self, run: Recorder, sources: Sequence[Source], known: Mapping[Source, Source],
+            before: Sequence[tuple[Source, Aval | None]], written: Iterable[Source]) -> None:
+        """Adds what a run depends on.
+
+        Args:
+            run: the run.
+            sources: the program's.
+            known: by the run's sources, the program's.
+            before: leaves whose `.grad` was used, with what it was.
+            written: inputs that were written to.
+        """
+        self.sources = list(sources)
+        self.places.update((s, i) for i, s in enumerate(sources))
+        self.places.update((s, self.places[known[s]]) for s in run.sources)
+        self.outside.update({known[s]: _outside(s.handle) for s in run.sources
+                             if s.argument is None and s.owner is None})
+        self.grads.update({known[s]: aval for s, aval in before})
+        self.bare.update(known[s] for s in run.sources if s.node in run.arrivals)
+        self.written.update(self.places[s] for s in written)
+        self._asked = _Asked(
+            [_way(s) for s in sources],
+            [(self.places[s], self.places[s.owner]) for s in sources if s.owner is not None],
+            [(self.places[s], *expected) for s, expected in self.outside.items()],
+            [(self.places[s], aval) for s, aval in self.grads.items()],
+            [self.places[s] for s in self.bare], self.written)
+        self.alone = [s.argument for s in sources] == self._arguments and not (
+            self.state.places or self._same or self.outside or self.grads or self.bare
+            or (self.written and len(sources) > 1))
+
+    def find(self, tensors: Sequence[Any]) -> Given | None:
+        """What a run is given; None if something is not as it was when the runs were recorded."""
+        if self.alone:
+            return Given(tensors, ())
+        values, asked = self.state.read(), self._asked
+        if values is None or asked is None or any(
+                values[place] is not tensors[i] for place, i in self._same):
+            return None
+        at = (tensors, values, asked.ways)
+        handles = [at[kind][key] if kind < _ITSELF else key for kind, key in asked.ways]
+        for place, aval in asked.grads:
+            grad = _grad(handles[place])
+            if (None if grad is None else grad.aval) is not aval:
+                return None
+        for place, owner in asked.owned:
+            handles[place] = _grad(handles[owner])
+        for place, aval, plain, strides in asked.outside:
+            x = handles[place]
+            if x.aval is not aval or (x.node is None) is not plain or x.value.strides != strides:
+                return None
+        if asked.bare and any(handles[place].node.hooked for place in asked.bare):
+            return None
+        if values and len(set(map(id, handles))) < len(handles):
+            return None  # what were two tensors is one
+        if asked.written and len(handles) > 1 and _overlap(handles, asked.written):
+            return None
+        return Given(handles, values)
+
+
+def _overlap(handles: Sequence[Any], written: set[int]) -> bool:
+    """Whether memory that is written to is shared with another tensor."""
+    storages = [None if x.alias is None else x.alias.storage for x in handles]
+    read = {id(s) for i, s in enumerate(storages) if s is not None and i not in written}
+    over = [id(s) for i, s in enumerate(storages) if s is not None and i in written]
+    return len(set(over)) < len(over) or not read.isdisjoint(over)
+
+
+class _Asked(NamedTuple):
+    """What is asked when inputs are found, by their places."""
+
+    ways: list[tuple[int, Any]]
+    owned: list[tuple[int, int]]
+    outside: list[tuple[int, Aval, bool, tuple[int, ...]]]
+    grads: list[tuple[int, Aval | None]]
+    bare: list[int]
+    written: set[int]
+
+
+_ARGUMENT, _PLACE, _ITSELF = 0, 1, 2
+
+
+def _way(source: Source) -> tuple[int, Any]:
+    """How an input is found; a `.grad` is found later, by way of its owner."""
+    if source.argument is not None:
+        return _ARGUMENT, source.argument
+    return (_ITSELF, source.handle) if source.place is None else (_PLACE, source.place)
+
+
+def _grad(leaf: Any) -> Any:
+    return None if leaf.extra is None else leaf.extra.grad
+
+
+def _outside(x: Any) -> Outside:
+    return Outside(x.aval, x.node is None, x.value.strides)

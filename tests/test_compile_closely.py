@@ -1,0 +1,444 @@
+"""Compiled functions, looked at closely: what is easily got wrong."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+import wengert as torch
+from sides import (
+    Compiler,
+    as_it_was,  # noqa: F401 - a fixture of every test
+    attempts,
+    both,
+    calls,
+    rising,
+    warned,
+)
+
+
+def curve(x: Any) -> Any:
+    return torch.exp(x) * x
+
+
+def flow(a: Any) -> Any:
+    b = a * 2
+    while b.norm() < 1000:
+        b = b * 2
+    return b if b.sum() > 0 else 100 * b
+
+
+
+def test_zeros_of_both_signs_are_two_values():
+    run = torch.compile(lambda x, n: x / n)
+    for _ in range(3):
+        assert run(torch.ones(1), 0.0).item() == np.inf
+        assert run(torch.ones(1), -0.0).item() == -np.inf
+
+
+def test_the_same_tensor_twice():
+    def f(x: Any, y: Any) -> Any:
+        x.add_(1)
+        return x * y
+
+    def program(compile: Compiler) -> Any:
+        run, found = compile(f), []
+        for _ in range(3):
+            x, y = rising(3), rising(3)
+            found += [run(x, x), run(x, y), x, y]
+        return found
+
+    both(program)
+
+
+def test_control_flow_takes_the_same_way():
+    rng = np.random.default_rng(0)
+    numbers = (rng.normal(size=1000) * 10.0 ** rng.integers(-1, 2, 1000)).tolist()
+
+    def program(compile: Compiler) -> Any:
+        run, found = compile(flow), []
+        for number in numbers:
+            a = torch.tensor(number, requires_grad=True)
+            d = run(a)
+            d.backward()
+            found.append((d.item(), a.grad.item()))
+        return found
+
+    both(program)
+
+
+def test_containers_that_are_changed():
+    def program(compile: Compiler) -> Any:
+        def f(xs: Any) -> Any:
+            xs.append(xs[0] * 2)
+            return xs[0] + 1
+
+        run, found = compile(f), []
+        for _ in range(3):
+            xs = [rising(2)]
+            found.append((run(xs), xs))
+        return found
+
+    messages = warned(lambda: both(program))
+    assert len(messages) == 1 and "container" in messages[0]
+
+
+def test_hooks_outside():
+    def program(compile: Compiler) -> Any:
+        run, found = compile(curve), []
+        for _ in range(3):
+            x = torch.tensor(2.0, requires_grad=True)
+            x.register_hook(lambda g: g * 10)
+            y = run(x)
+            y.register_hook(lambda g: found.append(g) or g * 2)
+            y.retain_grad()
+            (y * 3).backward()
+            found += [x.grad, y.grad]
+        return found
+
+    both(program)
+
+
+def test_no_grad_and_inference_mode():
+    def f(x: Any) -> Any:
+        with torch.no_grad():
+            y = x * 2
+        return x * y, y
+
+    def program(compile: Compiler) -> Any:
+        run, found = compile(f), []
+        for _ in range(3):
+            x = rising(2).requires_grad_()
+            found.append(run(x))
+            with torch.no_grad():
+                found.append(run(x))
+            with torch.inference_mode():
+                found += [run(x), run(x)[0].is_inference()]
+        return found
+
+    both(program)
+
+
+def test_arguments_and_results_are_not_kept():
+    gc.collect()
+    gc.disable()
+    try:
+        run = torch.compile(lambda x: (torch.exp(x), x[0]))
+        for _ in range(3):
+            x = rising(3).requires_grad_()
+            y = run(x)
+            kept = [weakref.ref(x), *map(weakref.ref, y), weakref.ref(x.detach().numpy())]
+            y[0].sum().backward()
+            del x, y
+            assert all(ref() is None for ref in kept)
+    finally:
+        gc.enable()
+
+
+
+def test_two_results_go_back_separately():
+    def program(compile: Compiler) -> Any:
+        run, found = compile(lambda x: (x * 2, torch.exp(x))), []
+        for _ in range(3):
+            x = rising(2).requires_grad_()
+            a, b = run(x)
+            a.sum().backward()
+            found.append(x.grad.clone())
+            b.sum().backward()
+            found.append(x.grad)
+        return found
+
+    both(program)
+
+
+def test_a_tensor_may_be_detached_before_it_is_used():
+    def program(compile: Compiler) -> Any:
+        p = torch.ones(2, requires_grad=True)
+        run, found = compile(lambda: p.detach() * p), []
+        for _ in range(3):
+            p.grad = None
+            run().sum().backward()
+            found.append(p.grad)
+        return found
+
+    both(program)
+
+
+def test_a_result_and_it_detached():
+    def f(x: Any, p: Any) -> Any:
+        y = x * p
+        return y.detach(), y
+
+    calls(f, *((rising(2), torch.ones(2, requires_grad=True)) for _ in range(3)))
+
+
+def test_hooks_of_a_parameter_run_once():
+    def program(compile: Compiler) -> Any:
+        w = torch.ones(2, requires_grad=True)
+        w.register_hook(lambda g: g * 3)
+        run, found = compile(lambda x: (w * x).sum()), []
+        for _ in range(3):
+            w.grad = None
+            run(torch.ones(2)).backward()
+            found.append(w.grad)
+        return found
+
+    both(program)
+
+
+def test_hooks_after_accumulation():
+    def program(compile: Compiler) -> Any:
+        w, runs = torch.ones(2, requires_grad=True), []
+        w.register_post_accumulate_grad_hook(lambda p: runs.append(p.grad.clone()))
+        run = compile(lambda x: (w * x).sum().backward())
+        for _ in range(3):
+            run(torch.ones(2))
+        return runs
+
+    warned(lambda: both(program))
+
+
+def test_the_seed_may_be_set_inside():
+    def f(x: Any) -> Any:
+        torch.manual_seed(3)
+        return torch.randn(2) + x
+
+    warned(lambda: calls(f, *((torch.ones(2),) for _ in range(4))))
+
+
+def test_how_memory_lies_can_be_asked():
+    def f(x: Any) -> Any:
+        return x.stride(), x.is_contiguous(), (x * 1).stride()
+
+    calls(f, (rising(2, 3),), (rising(3, 2).t(),), (rising(2, 3),), (rising(3, 2).t(),))
+
+
+def test_reshape_copies_where_it_must():
+    def program(compile: Compiler) -> Any:
+        run, found = compile(lambda x: x.reshape(-1)), []
+        for x in (rising(2, 3), rising(3, 2).t(), rising(2, 3)):
+            y = run(x)
+            y[0] = 9.0
+            found.append((x, y))
+        return found
+
+    both(program)
+
+
+def test_views_that_memory_does_not_allow():
+    both(attempts(lambda x: x.view(-1), (rising(2, 3),), (rising(3, 2).t(),), (rising(2, 3),)))
+
+
+def test_versions_can_be_read():
+    def program(compile: Compiler) -> Any:
+        run, x, found = compile(lambda x: x._version), torch.ones(2), []
+        for _ in range(3):
+            found.append(run(x))
+            x.add_(1)
+        return found
+
+    warned(lambda: both(program))
+
+
+class Box:
+    def __init__(self, inside: Any) -> None:
+        self.inside = inside
+
+
+@pytest.mark.parametrize("made", [
+    lambda x: (x * 2).numpy(), lambda x: Box(x * 2), lambda x: (lambda: x * 2),
+    lambda x: (x * n for n in range(2)), lambda x: {x.ndim}])
+def test_objects_that_are_made_are_made_anew(made):
+    def opened(thing: Any) -> Any:
+        thing = thing() if callable(thing) else getattr(thing, "inside", thing)
+        if isinstance(thing, set):
+            thing.add(len(thing) + 7)
+        if isinstance(thing, np.ndarray):
+            thing += 1
+        return list(thing)
+
+    def program(compile: Compiler) -> Any:
+        run = compile(made)
+        return [opened(run(torch.ones(2) * n)) for n in (1, 2, 2, 3)]
+
+    warned(lambda: both(program))
+
+
+def test_tensors_that_are_kept():
+    def program(compile: Compiler) -> Any:
+        state = Box(torch.zeros(2))
+
+        def f(x: Any) -> Any:
+            state.inside = state.inside * 0.5 + x
+            return state.inside * 1
+
+        run = compile(f)
+        return [run(torch.ones(2)) for _ in range(4)]
+
+    warned(lambda: both(program))
+
+
+def test_threads_that_see_the_same_for_the_first_time():
+    def f(a: Any) -> Any:
+        while a.norm() < 1000:
+            a = a * 2
+        return a
+
+    for _ in range(5):
+        run, start, found = torch.compile(f), threading.Barrier(4), []
+
+        def work(run: Any = run, start: Any = start, found: Any = found) -> None:
+            start.wait()
+            found.extend((run(torch.tensor(v)).item(), f(torch.tensor(v)).item())
+                         for v in (0.75, 0.8, 3.0))
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 12 and all(a == b for a, b in found) and not run.eager
+
+
+def test_copies():
+    run = copy.deepcopy(torch.compile(lambda x: x + 1))  # with `import copy`
+    assert run(torch.ones(1)).item() == 2
+
+
+def test_inputs_that_come_to_share_memory():
+    def program(compile: Compiler) -> Any:
+        def f(x: Any, y: Any) -> Any:
+            x.add_(1)
+            return x * y
+
+        run, found = compile(f), []
+        for shared in (False, False, True, True, False):
+            x = rising(4)
+            y = x[1:] if shared else rising(3)
+            found += [run(x[:3], y), x, y]
+        return found
+
+    warned(lambda: both(program))
+
+
+def test_memory_may_be_shared_where_nothing_is_written():
+    def program(compile: Compiler) -> Any:
+        def f(w: Any, x: Any, y: Any) -> Any:
+            w.add_(x * y)
+            return w * 2
+
+        run, found = compile(f), []
+        for shared in (False, False, True, True, False):
+            w, x = rising(3), rising(4)
+            found += [run(w, x[:3], x[1:] if shared else rising(3)), w]
+        return found
+
+    both(program)
+
+
+def test_views_of_views_are_views_of_the_argument():
+    def program(compile: Compiler) -> Any:
+        run, found = compile(lambda x: (x.reshape(-1), x[0])), []
+        for n in range(3):
+            whole = rising(4, 3) + n
+            x = whole[1:3]
+            flat, row = run(x)
+            flat[1] = 9.0
+            row[0] = -9.0
+            found += [whole, x, flat, row, flat._base is whole, x._version == whole._version]
+        return found
+
+    both(program)
+
+
+def test_the_order_of_dimensions_in_memory():
+    def f(x: Any) -> Any:
+        return x * 2, torch.exp(x).sum(0), x.t() + 1
+
+    def program(compile: Compiler) -> Any:
+        run, found = compile(f), []
+        for x in (rising(2, 3), rising(3, 2).t(), rising(2, 3), rising(3, 2).t()):
+            found.append([(y, y.stride(), y.is_contiguous()) for y in run(x)])
+        return found
+
+    both(program)
+
+
+def test_arguments_with_a_history_come_back_as_they_are():
+    def program(compile: Compiler) -> Any:
+        def f(xs: Any) -> Any:
+            xs.append(xs[0] * 2)
+            return xs[0]
+
+        run, found = compile(f), []
+        for _ in range(3):
+            x = rising(2).requires_grad_()
+            xs = [x * 3]
+            y = run(xs)
+            found += [y is xs[0], len(xs), xs]
+            (xs[1] * y).sum().backward()
+            found.append(x.grad)
+        return found
+
+    warned(lambda: both(program))
+
+
+def test_the_same_history_twice():
+    def program(compile: Compiler) -> Any:
+        run, found = compile(lambda x, y: x * y), []
+        for _ in range(3):
+            x = rising(2).requires_grad_()
+            h = x * 3
+            run(h, h).sum().backward()
+            found.append(x.grad)
+        return found
+
+    both(program)
+
+
+def test_methods_explain_themselves():
+    class Model:
+        @torch.compile
+        def forward(self, x: Any) -> Any:
+            return x + 1
+
+    model = Model()
+    model.forward(torch.ones(2))
+    assert model.forward(torch.ones(2)).tolist() == [2.0, 2.0]
+    assert len(model.forward.explain().kinds) == 1
+
+
+def scaled(x: Any) -> Any:
+    return x * 2
+
+
+compiled = torch.compile(scaled)
+
+
+@torch.compile
+def decorated(x: Any) -> Any:
+    return x * 3
+
+
+def test_pickles():
+    assert pickle.loads(pickle.dumps(decorated)) is decorated
+    copied = pickle.loads(pickle.dumps(compiled))
+    assert copied is not compiled and copied(torch.ones(1)).item() == 2
+
+
+def test_switched_off():
+    assert torch.compile(scaled, disable=True) is scaled
+    assert torch.compile(scaled, mode="max-autotune", dynamic=True)(torch.ones(1)).item() == 2
+
+
+def test_a_whole_graph_or_an_error():
+    run = torch.compile(lambda x: [x.numpy().sum() for _ in range(2)], fullgraph=True)
+    with pytest.raises(RuntimeError, match="can't be compiled"):
+        run(torch.ones(5000))
