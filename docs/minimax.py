@@ -130,6 +130,11 @@ def erfcx(x: mpf) -> mpf:
     return mp.exp(x * x) * mp.erfc(x)
 
 
+def tail_weight(x: mpf) -> mpf:
+    """What makes an error of `erfcx` one of erf(x), relative to it."""
+    return mp.exp(-x * x) / mp.erf(x)
+
+
 def from_unit(t: mpf) -> mpf:
     """x, of which t = (x - 4) / (x + 4)."""
     return 4 * (1 + t) / (1 - t)
@@ -141,7 +146,6 @@ HALF = LN2 / 2 * mpf("1.002")  # what reduction by multiples of ln 2 leaves, rou
 EIGHTH = (mp.pi / 4 * mpf("1.002")) ** 2
 ATANH = ((mp.sqrt(2) - 1) / (mp.sqrt(2) + 1) * mpf("1.0001")) ** 2
 ATAN = (mp.sqrt(2) - 1) ** 2 * mpf("1.0001")
-
 SCALE = 256  # numbers are kept as whole multiples of 2**-SCALE
 NUMBERS = {"LN2": LN2, "LOG2E": 1 / LN2, "LOG10E": 1 / mp.log(10), "LOG10_2": mp.log10(2),
            "HALF_PI": mp.pi / 2, "THIRD": mpf(1) / 3}
@@ -149,7 +153,7 @@ NUMBERS = {"LN2": LN2, "LOG2E": 1 / LN2, "LOG10E": 1 / mp.log(10), "LOG10_2": mp
 WANTED = (
     Polynomial("EXP", "(exp(x) - 1 - x) / x**2, |x| <= ln(2)/2",
                lambda x: (mp.exp(x) - 1 - x) / x**2, -HALF, HALF + TINY,
-               lambda x: x * x / mp.exp(x), {32: 28, 64: 57}),
+               lambda x: x * x / mp.exp(x), {32: 30, 64: 57}),
     Polynomial("SINH", "(sinh(x) - x) / x**3 in x**2, |x| <= ln(2)/2",
                lambda z: odd(mp.sinh, z), TINY, HALF**2, odd_weight(mp.sinh)),
     Polynomial("COSH", "(cosh(x) - 1) / x**2 in x**2, |x| <= ln(2)/2",
@@ -177,6 +181,11 @@ WANTED = (
     Polynomial("ERF", "erf(x)/x - 1 in x**2, |x| <= 1",
                lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1, TINY, mpf(1),
                lambda z: mp.sqrt(z) / mp.erf(mp.sqrt(z))),
+    Polynomial("ERF_TAIL", "exp(x**2) erfc(x) in x - 2, 1 <= x <= 4, where erf(x) counts",
+               lambda t: erfcx(t + 2), mpf(-1), mpf(2), lambda t: tail_weight(t + 2), {32: 28}),
+    Polynomial("ERF_LONG_TAIL", "exp(x**2) erfc(x) in x - 7/2, 1 <= x <= 6, likewise",
+               lambda t: erfcx(t + mpf("3.5")), mpf(-2.5), mpf(2.5),
+               lambda t: tail_weight(t + mpf("3.5")), {64: 56}),
     Polynomial("ERFC", "exp(x**2) erfc(x) (1 + 2 x) - 9/8 in (x - 4)/(x + 4), 0 <= x <= 28",
                lambda t: erfcx(from_unit(t)) * (1 + 2 * from_unit(t)) - mpf(9) / 8,
                mpf(-1), mpf(24) / 32,

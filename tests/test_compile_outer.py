@@ -88,6 +88,19 @@ def test_results_that_share_nodes_that_saved_nothing():
     assert "second time" not in str(both(each_alone(f, 0.0, 1.0)))
 
 
+def test_a_result_that_saved_nothing_stays_when_all_else_is_freed():
+    def program(compile: Compiler) -> Any:
+        run, found = compile(lambda x: (torch.exp(x), -x)), []
+        for _ in TIMES:
+            x = leaf(3)
+            a, b = run(x)
+            found.append([*grad(a.sum(), x), *(
+                grad(b.sum(), x, create_graph=create)[0].detach() for create in (True, False))])
+        return found
+
+    both(program)
+
+
 def test_a_result_that_takes_no_part_leaves_no_trace():
     """Zeros for its cotangent would give gradients to what it alone depends on, and NaN."""
 
@@ -405,6 +418,21 @@ def test_derivatives_of_derivatives():
     both(program)
 
 
+def test_arguments_that_come_from_one_another():
+    def program(compile: Compiler) -> Any:
+        run, found = compile(lambda x, h, row: (x * h).sum(0) * torch.sin(row)), []
+        for n in range(4):
+            x = (rising(2, 3) + n).requires_grad_()
+            y = run(x, torch.exp(x), x[0])
+            (g,) = grad(y.sum(), x, create_graph=n % 2 == 1)
+            found.append(g)
+            if n % 2 == 1:
+                found.append(grad((g ** 2).sum(), x))
+        return found
+
+    both(program)
+
+
 def test_derivatives_of_derivatives_through_what_was_overwritten():
     """The function runs again for them, so it must find what it found."""
     b = rising(3)
@@ -413,7 +441,7 @@ def test_derivatives_of_derivatives_through_what_was_overwritten():
         x = leaf(3)
         y = run(x)
     b.add_(1)
-    with pytest.raises(RuntimeError, match="runs the function again.*modified by an inplace"):
+    with pytest.raises(RuntimeError, match=r"runs the function again.*modified by an inplace"):
         grad(y, x, create_graph=True)
     y.backward()
     assert torch.allclose(x.grad, torch.exp(x + b - 1))
@@ -444,6 +472,58 @@ def test_batched_cotangents():
             x = leaf(3)
             y = run(x)
             found.append(grad(y, x, torch.eye(3), is_grads_batched=True))
+        return found
+
+    both(program)
+
+
+# --- what is saved ----------------------------------------------------------------------------
+
+
+def kept_by(y: Any) -> list[Any]:
+    return [v.shape for v in y.grad_fn.kept.saved if isinstance(v, np.ndarray)]
+
+
+def test_weights_and_their_transposes_are_not_copied():
+    x, w = leaf(64, 32), leaf(16, 32)
+    assert kept_by(native(lambda x: torch.relu(x @ w.T), x)) in ([], [(64, 16)])
+
+
+def test_what_is_cheap_is_not_saved():
+    x = leaf(64, 32)
+    w = leaf(32, 32)
+
+    def f(x: Any) -> Any:
+        h = x @ w
+        return torch.sigmoid(h * 2 + 1) * torch.exp(-h) * x
+
+    assert kept_by(native(f, x)) == [(64, 32)]
+
+
+def test_a_result_that_is_saved_is_not_copied():
+    x = leaf(64, 32)
+    y = native(torch.exp, x)
+    assert kept_by(y) == [] and len(y.grad_fn.kept.saved) == 1
+
+
+def test_many_small_values_are_saved_as_one():
+    def program(compile: Compiler) -> Any:
+        w = leaf(4, 4)
+
+        def f(x: Any) -> Any:
+            h = x
+            for _ in range(20):
+                h = torch.tanh(h @ w + x)
+            return h
+
+        run, found = compile(f), []
+        for _ in TIMES:
+            x = leaf(8, 4)
+            y = run(x)
+            if type(y.grad_fn).__name__ == "CompiledFunctionBackward":
+                assert kept_by(y) == [(20, 8, 4)]
+            y.sum().backward()
+            found.append((x.grad, w.grad.clone()))
         return found
 
     both(program)

@@ -54,13 +54,17 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "asinh": mp.asinh, "acosh": mp.acosh, "atanh": mp.atanh,
     "sigmoid": lambda x: 1 / (1 + mp.exp(-x)), "erf": mp.erf, "erfc": mp.erfc,
     "gauss": lambda x: mp.exp(-x * x),
+    "gelu": lambda x: x * mp.ncdf(x), "silu": lambda x: x / (1 + mp.exp(-x)),
+    "gelu_tanh": lambda x: x / (1 + mp.exp(
+        -mp.sqrt(8 / mp.pi) * (x + mp.mpf(0.044715) * x ** 3))),
     "softplus": lambda x, beta, threshold: (
         x if beta * x > threshold else mp.log1p(mp.exp(beta * x)) / beta),
     "lerp": lambda x, y, z: x + z * (y - x),
 }
 PIECES = {"remainder", "fmod", "floor_quotient", "trunc_quotient", "relu", "zero", "sign", "floor",
           "ceil", "trunc", "round", "round_decimals", "abs", "sgn", "maximum", "minimum", "clamp",
-          "where", "clamp_between", "clamp_from", "clamp_up_to", "masked_fill"}
+          "where", "clamp_between", "clamp_from", "clamp_up_to", "masked_fill", "add_scaled",
+          "addcmul", "addcdiv"}
 """Elementwise primitives that are put together from polynomials; nested `jvp` is their judge."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import wengert as torch
+import wengert.nn.functional as F  # noqa: N812 - as everybody calls it
 from wengert.compiler import kernels
 from wengert.core import blocks, buffers
 from wengert.core.aval import aval_of
@@ -99,8 +101,9 @@ def test_doubles_agree_with_numpy(name: str, used: list[Any]) -> None:
 @pytest.mark.parametrize("fn", [
     lambda x, y: torch.tanh(2 * x + 1) * torch.exp(-y), lambda x, y: (x * y).sigmoid(),
     lambda x, y: x.relu() / (1 + y * y), lambda x, y: torch.where(x > y, x.sin(), y.cos()),
-    lambda x, y: torch.atan2(x, y), lambda x, y: (x * x + 1) ** 1.5 - y.clamp(-1, 2)],
-    ids=["chain", "sigmoid", "relu", "where", "atan2", "pow"])
+    lambda x, y: torch.atan2(x, y), lambda x, y: (x * x + 1) ** 1.5 - y.clamp(-1, 2),
+    lambda x, y: F.gelu(x) * F.silu(y), lambda x, y: F.gelu(x, approximate="tanh").addcdiv(x, y)],
+    ids=["chain", "sigmoid", "relu", "where", "atan2", "pow", "gates", "update"])
 def test_gradients_agree_with_those_of_numpy(fn: Any, dtype: Any, shape: tuple[int, ...],
                                              used: list[Any],
                                              monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +153,53 @@ def test_softmax_of_a_gradient_that_is_one_number(used: list[Any]) -> None:
     np.testing.assert_allclose(x.grad.numpy(), 1 - 1000 * x.softmax(1).detach().numpy(), atol=1e-4)
 
 
+LABELS = np.random.default_rng(14).integers(0, 1000, 2048)
+LABELS[[3, 2047]] = -100
+OF_ROWS: dict[str, Callable[..., Any]] = {
+    "sum": lambda x, w: x.sum(), "logsumexp": lambda x, w: x.logsumexp(1),
+    "mean": lambda x, w: x.mean(0), "var": lambda x, w: x.var(1), "norm": lambda x, w: x.norm(),
+    "amax": lambda x, w: x.amax(1),
+    "layer_norm": lambda x, w: F.layer_norm(x, (1000,), w, w / 2),
+    "mse_loss": lambda x, w: F.mse_loss(x, w.expand(2048, 1000).contiguous()),
+    "cross_entropy": lambda x, w: F.cross_entropy(x, torch.tensor(LABELS)),
+    "cross_entropy, weighed": lambda x, w: F.cross_entropy(
+        x, torch.tensor(LABELS), w.detach().abs(), reduction="none"),
+}
+
+
+@pytest.mark.parametrize("name", OF_ROWS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_reduces_rows(name: str, dtype: Any, used: list[Any],
+                           monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(15)
+    a, b = rng.standard_normal((2048, 1000)).astype(dtype), rng.standard_normal(1000).astype(dtype)
+
+    def results() -> list[np.ndarray]:
+        x, w = torch.tensor(a, requires_grad=True), torch.tensor(b, requires_grad=True)
+        out = OF_ROWS[name](x, w)
+        (out * torch.linspace(-1, 1, out.numel(), dtype=out.dtype).reshape(out.shape)
+         if out.ndim else out).sum().backward()
+        return [t.numpy() for t in (out.detach(), x.grad, w.grad) if t is not None]
+
+    found = results()
+    assert any(getattr(fn, "name", "") == name.partition(",")[0] for fn in used)
+    for one, other in zip(found, by_numpy(monkeypatch, results), strict=True):
+        size = max(np.abs(other).max(), np.finfo(dtype).tiny)
+        np.testing.assert_allclose(one / size, other / size, rtol=0, atol=100 * np.finfo(dtype).eps)
+
+
+def test_a_kernel_that_fails_leaves_it_to_numpy_to_say_so(used: list[Any]) -> None:
+    x, labels = torch.zeros(2048, 1000, requires_grad=True), torch.zeros(2048, dtype=torch.int64)
+    F.cross_entropy(x, labels)
+    labels[5] = 1000
+    with pytest.raises(IndexError, match="Target 1000 is out of bounds"):
+        F.cross_entropy(x, labels)
+    labels[5] = -1
+    with pytest.raises(IndexError, match="Target -1 is out of bounds"):
+        F.cross_entropy(x, labels)
+    assert used.count(TABLE["cross_entropy"]) == 3
+
+
 @pytest.mark.parametrize("layout", [
     lambda x: x.T, lambda x: x[:, ::2], lambda x: x[:, :1].expand(2048, 2048),
     lambda x: x[:1, :1].expand(2048, 2048), lambda x: x.T.contiguous().T],
@@ -181,6 +231,41 @@ def test_in_place(used: list[Any]) -> None:
     assert used == [TABLE["tanh"], TABLE["sigmoid"]]
     assert t.data_ptr() == address
     np.testing.assert_array_equal(t.numpy(), before.tanh().sigmoid().numpy())
+
+
+UPDATES: dict[str, Callable[[Any, Any, Any, float], Any]] = {
+    "add_scaled": lambda p, g, v, rate: p.add_(g, alpha=-rate),
+    "sub_scaled": lambda p, g, v, rate: p.sub_(g, alpha=rate),
+    "addcmul": lambda p, g, v, rate: p.addcmul_(g, g, value=rate),
+    "addcdiv": lambda p, g, v, rate: p.addcdiv_(g, v, value=-rate),
+    "lerp": lambda p, g, v, rate: p.lerp_(g, rate),
+    "mul": lambda p, g, v, rate: p.mul_(1 - rate),
+    "add": lambda p, g, v, rate: p.add_(g),
+}
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_an_update_takes_no_memory_and_one_kernel_for_all_rates(name: str, used: list[Any]) -> None:
+    rng = np.random.default_rng(16)
+    arrays = [rng.standard_normal(SIZE).astype(np.float32) for _ in range(2)]
+    p, g = map(torch.tensor, arrays)
+    v, view = g.abs() + 1, p[5:]
+    exact = [a.astype(np.float64) for a in (*arrays, v.numpy())]
+    step, before = UPDATES[name], len(kernels._kernels)
+    for i, rate in enumerate((0.1, 0.25, 0.3)):
+        tracemalloc.start()
+        assert step(p, g, v, rate) is p
+        assert tracemalloc.get_traced_memory()[1] < SIZE or i == 0
+        tracemalloc.stop()
+        assert p._version == i + 1
+        reference = torch.tensor(exact[0])
+        step(reference, torch.tensor(exact[1]), torch.tensor(exact[2]), rate)
+        exact[0] = reference.numpy()
+    np.testing.assert_allclose(p.numpy(), exact[0], rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(view.numpy(), p.numpy()[5:])
+    assert len({fn for fn in used if fn.name == name.replace("sub", "add")}) == (
+        name not in ("mul", "add"))
+    assert len(kernels._kernels) <= before + 2 + 2  # of floats, and of the doubles above
 
 
 def test_in_place_where_an_operand_lies_across() -> None:

@@ -113,6 +113,27 @@ def scaled_softplus(beta: float) -> Function:
                     params={"beta": beta, "threshold": 50.0})
 
 
+def gate(share: Exact, density: Exact, magnified: Exact) -> Function:
+    """x times a share that grows with x.
+
+    Args:
+        share: of x.
+        density: the share's derivative.
+        magnified: how much the share's relative error exceeds that of x, where x is below 0.
+    """
+    def slack(x: Any, info: Any) -> tuple[float, float]:
+        own = magnified(x) if x < 0 else 0
+        parts, whole = share(x) + abs(x) * density(x), share(x) + x * density(x)
+        cancels = parts / abs(whole) if whole else 1  # the slope is 0 below 0
+        return own, (own + 8) * cancels
+
+    return Function(lambda x: x * share(x), (lambda x: share(x) + x * density(x),), slack=slack)
+
+
+def cubic(x: Any) -> Any:
+    return mpmath.sqrt(8 / mpmath.pi) * (x + mpf(0.044715) * mpf(x)**3)
+
+
 def positive(x: Any) -> bool:
     return bool(x > 0)
 
@@ -186,6 +207,13 @@ FUNCTIONS: dict[str, Function] = {
                       inside=lambda x: x > 1),
     "atanh": Function(mpmath.atanh, (lambda x: 1 / ((1 - x) * (1 + x)),), inside=unit),
     "sigmoid": Function(logistic, (lambda x: sech2(x / 2) / 4,)),
+    "silu": gate(logistic, lambda x: sech2(x / 2) / 4, abs),
+    "gelu": gate(lambda x: erfc(-x / mpmath.sqrt(2)) / 2,
+                 lambda x: exp(-x * x / 2) / mpmath.sqrt(2 * mpmath.pi), lambda x: 2 * x * x),
+    "gelu_tanh": gate(
+        lambda x: logistic(cubic(x)),
+        lambda x: sech2(cubic(x) / 2) / 4 * mpmath.sqrt(8 / mpmath.pi) * (
+            1 + 3 * mpf(0.044715) * mpf(x)**2), lambda x: 4 * abs(cubic(x))),
     "softplus": scaled_softplus(1.0), "softplus twice": scaled_softplus(2.0),
     "softplus thrice": scaled_softplus(3.0),
     "erf": Function(erf, (lambda x: SLOPE * exp(-x * x),)),
@@ -332,6 +360,9 @@ SPECIAL: dict[str, list[tuple[float, float, float]]] = {  # (x, value, slope)
     "acosh": [(INF, INF, 0), (1, 0, INF)],
     "atanh": [(1, INF, INF), (-1, -INF, INF), (0, 0, 1), (-0.0, -0.0, 1)],
     "sigmoid": [(INF, 1, 0), (-INF, 0, 0), (0, 0.5, 0.25)],
+    "silu": [(INF, INF, NAN), (-INF, NAN, NAN), (0, 0, 0.5)],  # as in PyTorch
+    "gelu": [(INF, INF, NAN), (-INF, NAN, NAN), (0, 0, 0.5)],
+    "gelu_tanh": [(INF, INF, 1), (-INF, NAN, 0), (0, 0, 0.5)],
     "softplus": [(INF, INF, 1), (-INF, 0, 0), (0, math.log(2), 0.5)],
     "erf": [(INF, 1, 0), (-INF, -1, 0), (0, 0, float(SLOPE)), (-0.0, -0.0, float(SLOPE))],
     "erfc": [(INF, 0, 0), (-INF, 2, 0), (0, 1, -float(SLOPE))],

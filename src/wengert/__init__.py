@@ -13,9 +13,9 @@
 import builtins
 import math as _math
 from importlib import import_module as _import_module
-from typing import Any as _Any
+from typing import TYPE_CHECKING as _TYPE_CHECKING, Any as _Any
 
-from . import autograd as autograd, func as func, utils as utils
+from . import autograd as autograd, compiler as compiler, func as func, utils as utils
 from ._tensor import (
     Tensor as Tensor,
 )
@@ -28,7 +28,6 @@ from .autograd import (
     no_grad as no_grad,
     set_grad_enabled as set_grad_enabled,
 )
-from .compiler.api import compile as compile
 from .core import dtypes as _dtypes
 from .core.aval import (
     Size as Size,
@@ -264,11 +263,23 @@ fix, moveaxis, swapaxes, swapdims, ger = trunc, movedim, transpose, transpose, o
 inf, nan, pi, e, newaxis = _math.inf, _math.nan, _math.pi, _math.e, None
 
 
+if _TYPE_CHECKING:
+    from .compiler.api import compile as compile
+
+_LATER = {"compile": ".compiler.api", "nn": ".nn", "show": ".show", "solvers": ".solvers"}
+"""What is imported when it is first used: a name, and the module that is it or has it."""
+
+
 def __getattr__(name: str) -> _Any:
-    """`wengert.nn`, `wengert.show` and `wengert.solvers`, imported when they are first used."""
-    if name in ("nn", "show", "solvers"):
-        return _import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """What is imported when it is first used."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = _import_module(_LATER[name], __name__)
+    return globals().setdefault(name, getattr(found, name, found))
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
 
 
 def is_tensor(obj: object) -> builtins.bool:

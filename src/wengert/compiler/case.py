@@ -18,10 +18,10 @@ from ..core.handle import wrap
 from ..core.levels import here
 from .ending import Ending
 from .executable import Executable, dense
-from .expand import expand
 from .inputs import Given, Inputs
-from .outer import Again, CompiledFunctionBackward, Pullback
-from .passes import simplify
+from .outer import Pullback
+from .outer_node import Again, CompiledFunctionBackward
+from .prepare import prepared
 from .program import Line
 from .record import MISSED, Recorder, draw
 from .schedule import schedule
@@ -43,14 +43,14 @@ class _Native(NamedTuple):
     Attributes:
         executable: the code.
         donated: outputs that may be in an input's memory.
-        count: how many inputs it has.
+        arity: how many inputs it has.
         makers: what makes its outputs.
         endings: by the number that the code returns.
     """
 
     executable: Executable
     donated: Mapping[int, int]
-    count: int
+    arity: int
     makers: list[_Maker]
     endings: list[_End]
 
@@ -126,7 +126,7 @@ class Case:
     def compile(self) -> None:
         """Makes native code of all that was recorded."""
         donated = self._donated()
-        plan = schedule(simplify(expand(self.traces.program()), self.fastmath), donated)
+        plan = schedule(prepared(self.traces.program(), self.fastmath), donated)
         self._native = _Native(Executable(plan), plan.donated, len(plan.inputs),
                                _makers(self.traces.slots),
                                [self.endings[i] for i in self.traces.order()])
@@ -158,7 +158,7 @@ class Case:
         native = self._native
         if native is None:
             return MISSED
-        handles = given.handles[:native.count]
+        handles = given.handles[:native.arity]
         inputs = [dense(handle.value) for handle in handles]
         outputs = [make(shape, dtype) for make, shape, dtype in native.makers]
         if native.donated:

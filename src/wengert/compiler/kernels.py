@@ -186,10 +186,11 @@ def _pays(nests: Sequence[Nest], ufunc: Any) -> bool:
     """Whether loops save time: where they compute something, and do more than a ufunc whose time
     goes into moving memory."""
     from .native.emit_sweep import ELEMENTARY, weight
-    from .nest import Op, Reduce
+    from .nest import Op, Reduce, Store
 
     weights = [weight(s) for nest in nests for stage in nest.stages if stage.sweep
-               for s in stage.statements if isinstance(s, (Op, Reduce))]
+               for s in stage.statements
+               if isinstance(s, (Op, Reduce)) or (isinstance(s, Store) and s.how)]
     return sum(weights) >= ELEMENTARY or (bool(weights) and ufunc is None)
 
 

@@ -16,26 +16,32 @@ from __future__ import annotations
 import functools
 import operator
 import threading
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.handle import Handle, as_handle, storage_of, version_of, wrap
-from ..core.levels import here, modes
+from ..core import buffers
+from ..core.handle import wrap
 from ..interpreters import backward
-from ..interpreters.pullback import SECOND_TIME, read
-from ..interpreters.tape import FREED, Node, new, number, port_of, saved_output, versions
+from ..interpreters.tape import FREED
 from ..primitives.elementwise import add
+from ..primitives.layout import stack, unbind
 from .ending import Ending, Fresh
 from .executable import Executable, dense
-from .expand import canonical, expand
-from .passes import common_subexpressions, dead_code, simplify
+from .expand import canonical
+from .passes import common_subexpressions, dead_code
+from .prepare import prepared
 from .program import Constant, Line, Program, Value, straight
 from .record import Recorder, Source
 from .saving import saving
 from .schedule import schedule
 from .walk import has_effects
+
+_MANY = 8
+"""So many values that are saved are handed over as one."""
+_SMALL = 1 << 16
+"""If they have this many elements at most."""
 
 
 class Part(NamedTuple):
@@ -64,12 +70,14 @@ class Route(NamedTuple):
         kept: the places of what it reads of what was kept.
         results: the places of the results whose cotangents it is given.
         inputs: the places of the inputs whose cotangents it gives.
+        parts: the places of the parts that it stands for, as the bits of a number.
     """
 
     run: Runner
     kept: tuple[int, ...]
     results: tuple[int, ...]
     inputs: tuple[int, ...]
+    parts: int
 
 
 class Pullback:
@@ -86,6 +94,7 @@ class Pullback:
         there: values that they read where they are, and where: an input, or the number of a
             result.
         parts: what of the tape it stands for.
+        whole: their places, as the bits of a number.
         readers: for all that is kept (`saved`, then `there`), the places of the results on whose
             way it is read, as the bits of a number.
     """
@@ -101,6 +110,7 @@ class Pullback:
         tensors = [ending.tensors[i] for i in self.results]
         self.sources = [s for s in run.sources if s.node is not None]
         self.parts, inner = _parts([t.node for t in tensors], [s.node for s in self.sources])
+        self.whole = (1 << len(self.parts)) - 1
         self.cotangents = [Value(t.aval.plain) for t in tensors]
         self.lines, self.gradients = [], [None] * len(self.sources)
         self.saved, self.there, self.readers = [], [], []
@@ -157,9 +167,10 @@ class Pullback:
         first, self.lines = _split(both.body.lines, self.cotangents, late)
         anyway = {line for line in first if not late.isdisjoint(line.results)}
         read = [v for v in _reads(self.lines, self.gradients) if v not in self.cotangents]
-        self.saved, again = saving(first, read, there, anyway)
-        run.notes.extend(_leading_to(self.saved, first, anyway))
-        self.lines = [*again, *self.lines]
+        saved, again = saving(first, read, there, anyway)
+        self.saved, stacks, parts = _stacked(saved)
+        run.notes.extend((*_leading_to(saved, first, anyway), *stacks))
+        self.lines = [*parts, *again, *self.lines]
         there_read = set(_reads(self.lines, self.gradients))
         self.there = [(v, home) for v, home in there.items() if v in there_read]
         self.readers = self._readers([*self.saved, *(v for v, _ in self.there)])
@@ -167,23 +178,20 @@ class Pullback:
     def _readers(self, kept: Sequence[Value]) -> list[int]:
         reach = {c: 1 << i for i, c in enumerate(self.cotangents)}
         for line in self.lines:
-            reach.update(dict.fromkeys(line.results, _either(reach, line.operands)))
+            reach.update(dict.fromkeys(line.results, _reached(reach, line.operands)))
         for line in reversed(self.lines):
-            seen = _either(reach, line.results)
+            seen = _reached(reach, line.results)
             for v in line.operands:
                 reach[v] = reach.get(v, 0) | seen
         return [reach.get(v, 0) for v in kept]
 
     # --- passes over it -------------------------------------------------------------------------
 
-    def touched(self, results: int, inputs: int) -> int:
-        """The places of the parts on which a pass comes along, as the bits of a number."""
-        return sum(1 << i for i, part in enumerate(self.parts) if part.runs(results, inputs))
-
     def alive(self, freed: int) -> int:
         """The places of the results from which a pass may still come, once parts are freed."""
         there = [part.results for i, part in enumerate(self.parts) if not freed >> i & 1]
-        return _any(there) | ~_any(part.results for part in self.parts)
+        bound = either(part.results for part in self.parts)
+        return (either(there) | ~bound) & (1 << len(self.results)) - 1
 
     def route(self, results: int, inputs: int) -> Route:
         """The way from some results' cotangents to those of some inputs (all, if negative)."""
@@ -203,14 +211,15 @@ class Pullback:
             if out is not None and inputs >> i & 1:
                 places.append(i)
                 outs.append(out)
-        lines = dead_code(straight((), lines, outs)).body.lines
+        lines = list(dead_code(straight((), lines, outs)).body.lines)
         read = set(_reads(lines, outs))
         kept = [*self.saved, *(v for v, _ in self.there)]
         needed = tuple(i for i, v in enumerate(kept) if v in read)
         given = tuple(i for i, c in enumerate(self.cotangents) if c in read)
         program = straight([*(kept[i] for i in needed), *(self.cotangents[i] for i in given)],
                            lines, outs)
-        return Route(Runner(program), needed, given, tuple(places))
+        parts = either(1 << i for i, part in enumerate(self.parts) if part.runs(results, inputs))
+        return Route(Runner(program), needed, given, tuple(places), parts)
 
 
 def _reads(lines: Iterable[Line], ends: Iterable[Value | None]) -> list[Value]:
@@ -247,6 +256,29 @@ def _leading_to(values: Iterable[Value], lines: Sequence[Line],
             needed.update(line.operands)
             found.append(line)
     return found[::-1]
+
+
+def _stacked(values: Sequence[Value]) -> tuple[list[Value], list[Line], list[Line]]:
+    """Many small values of one shape and dtype as one array: loops can go along it.
+
+    Returns:
+        What there is instead of the values, the lines that stack them, and those that take the
+        stacks apart.
+    """
+    groups: dict[Any, list[Value]] = {}
+    for v in values:
+        groups.setdefault(v.aval if v.aval.numel <= _SMALL else v, []).append(v)
+    found, stacks, parts = [], [], []
+    for group in groups.values():
+        if len(group) < _MANY:
+            found.extend(group)
+            continue
+        avals: Any = [v.aval for v in group]
+        whole = Value(stack.abstract(*avals, dim=0))
+        found.append(whole)
+        stacks.append(Line(stack, group, {"dim": 0}, (whole,)))
+        parts.append(Line(unbind, (whole,), {"dim": 0}, group))
+    return found, stacks, parts
 
 
 def without(lines: Iterable[Line], cotangents: Iterable[Value], missing: Iterable[Value]
@@ -321,23 +353,23 @@ def _parts(roots: Sequence[Any], inputs: Sequence[Any]) -> tuple[list[Part], lis
             found.add(node)
             todo.extend(node.edges)
     nodes = sorted(found, key=lambda node: node.order)
-    above = {node: _any(1 << i for i, root in enumerate(roots) if root is node) for node in nodes}
+    above = {node: either(1 << i for i, root in enumerate(roots) if root is node) for node in nodes}
     for node in nodes:
         for edge in node.edges:
             if edge in above:
                 above[edge] |= above[node]
     below: dict[Any, int] = {}
     for node in reversed(nodes):
-        below[node] = _either(goals, node.edges) | _either(below, node.edges)
+        below[node] = _reached(goals, node.edges) | _reached(below, node.edges)
     parts = {Part(above[n], below[n], n.saved is FREED): None for n in nodes if n.saved}
     return list(parts), nodes
 
 
-def _either(bits: Mapping[Any, int], keys: Iterable[Any]) -> int:
-    return _any(bits.get(key, 0) for key in keys)
+def _reached(bits: Mapping[Any, int], keys: Iterable[Any]) -> int:
+    return either(bits.get(key, 0) for key in keys)
 
 
-def _any(bits: Iterable[int]) -> int:
+def either(bits: Iterable[int]) -> int:
     return functools.reduce(operator.or_, bits, 0)
 
 
@@ -348,7 +380,9 @@ class Runner:
     """A program without looks, compiled when it is first run."""
 
     def __init__(self, program: Program) -> None:
-        self.program = program
+        end: Any = program.body.end
+        self._program = program
+        self._outputs = [(tuple(v.aval.shape), v.aval.numpy) for v in end.outputs]
         self._executable: Executable | None = None
         self._lock = threading.Lock()
 
@@ -358,171 +392,15 @@ class Runner:
         Raises:
             RuntimeError: if an index in it is out of range.
         """
-        with self._lock:
-            if self._executable is None:
-                self._executable = Executable(schedule(simplify(expand(self.program))))
-        end: Any = self.program.body.end
-        outputs = [np.empty(v.aval.shape, v.aval.numpy) for v in end.outputs]
-        if self._executable([dense(a) for a in arrays], outputs) < 0:
+        executable = self._executable or self._compiled()
+        outputs = [buffers.empty(shape, dtype) for shape, dtype in self._outputs]
+        if executable([dense(a) for a in arrays], outputs) < 0:
             raise RuntimeError("index out of range in a compiled function's derivative")
         return outputs
 
-
-class Again:
-    """A run of a function once more, recorded on the tape: for derivatives of derivatives.
-
-    Args:
-        call: calls the function.
-        inputs: the tensors that it reads.
-        generators: what it draws random numbers from.
-        states: theirs, before it ran.
-    """
-
-    __slots__ = ("_call", "_generators", "_inputs", "_states", "_versions")
-
-    def __init__(self, call: Callable[[], Any], inputs: Sequence[Any], generators: Sequence[Any],
-                 states: Sequence[Any]) -> None:
-        self._call, self._inputs = call, inputs
-        self._generators, self._states = tuple(generators), states
-        self._versions = list(map(version_of, inputs))
-
-    def __call__(self) -> Any:
-        """What the function returns.
-
-        Raises:
-            RuntimeError: if an input was overwritten since.
-        """
-        for x, version in zip(self._inputs, self._versions, strict=True):
-            if version_of(x) != version:
-                raise RuntimeError(
-                    "the derivative of a compiled function's derivative runs the function again, "
-                    "but a tensor that it reads has been modified by an inplace operation: "
-                    f"[torch.{x.aval.dtype.words}Tensor {list(x.aval.shape)}] is at version "
-                    f"{version_of(x)}; expected version {version} instead.")
-        states = [generator.get_state() for generator in self._generators]
-        self._draw_from(self._states)
-        try:
-            with modes(grad=True):
-                return self._call()
-        finally:
-            self._draw_from(states)
-
-    def _draw_from(self, states: Sequence[Any]) -> None:
-        for generator, state in zip(self._generators, states, strict=True):
-            generator.set_state(state)
-
-
-class Kept(Node):
-    """What the node of a compiled function keeps, saved as nodes save."""
-
-    __slots__ = ()
-
-    def name(self) -> str:
-        return CompiledFunctionBackward.__name__
-
-
-class _Held(tuple[Any, ...]):
-    """No plain tuple: the pullback asks the node itself."""
-
-    __slots__ = ()
-
-
-HELD: Any = _Held((None,))
-"""Stands for the saved values of the node of a compiled function: nothing of them is an operand's
-value, or the result's."""
-
-
-class CompiledFunctionBackward(Node):
-    """The node of one run of a compiled function.
-
-    Attributes:
-        way: the `Pullback`.
-        again: runs the function anew, recorded, for derivatives of derivatives; returns the
-            tensors that cotangents are carried to, and the results that have a derivative.
-        kept: what the way reads; None where it has been let go.
-        freed: the places of the way's parts that were freed, as the bits of a number.
-        last: from which results to which inputs the last pass went.
-    """
-
-    __slots__ = ("again", "freed", "kept", "last", "way")
-    materializes: ClassVar[bool] = False
-
-    way: Pullback
-    again: Any
-    kept: Kept
-    freed: int
-    last: tuple[int, int]
-
-    @classmethod
-    def of(cls, way: Pullback, again: Any, inputs: Sequence[Any]) -> CompiledFunctionBackward:
-        """The node that carries cotangents to these tensors; `keep` completes it."""
-        node: CompiledFunctionBackward = new(cls)
-        node.way, node.again, node.last = way, again, (0, 0)
-        node.freed = _any(1 << i for i, part in enumerate(way.parts) if part.spent)
-        node.edges, node.ins = tuple(x.node for x in inputs), tuple(x.aval for x in inputs)
-        node.order, node.versions, node.params, node.extra = number(), None, None, None
-        avals = [v.aval for v in way.cotangents]
-        node.out = tuple(avals) if len(avals) > 1 else avals[0]
-        return node
-
-    def attach(self, place: int, out: Any) -> None:
-        """Makes this the node of the result at a place among those with a derivative."""
-        several = type(self.out) is tuple
-        out.node = port_of(self, place, out.aval.plain) if several else self
-
-    def keep(self, values: Sequence[Any], results: Container[int]) -> None:
-        """Saves arrays, tensors, and (those at the places `results`) results of this run."""
-        self.kept = kept = new(Kept)
-        for i, value in enumerate(values):
-            if i in results:
-                storage_of(value)  # so that writes to it are noticed
-        kept.saved = tuple(saved_output(value) if i in results else value
-                           for i, value in enumerate(values))
-        kept.versions = versions(kept.saved)
-
-    @property
-    def saved(self) -> Any:
-        """`FREED` if no pass can come this way any more."""
-        return FREED if self.way.parts and not ~self.freed & (1 << len(self.way.parts)) - 1 else (
-            HELD)
-
-    @saved.setter
-    def saved(self, value: Any) -> None:
-        """Frees what the last pass came along."""
-        self.freed |= self.way.touched(*self.last)
-        alive = self.way.alive(self.freed)
-        self.kept.saved = tuple(
-            value if readers & alive else None
-            for value, readers in zip(self.kept.saved, self.way.readers, strict=True))
-        if self.saved is FREED:
-            self.again = None
-
-    def pull(self, g: Any, tensors: bool, needed: set[Any] | None) -> list[Any]:
-        """The cotangents of the inputs."""
-        grads = g if type(self.out) is tuple else [g]
-        results = _any(1 << i for i, x in enumerate(grads) if x is not None)
-        inputs = -1 if needed is None else _any(
-            1 << i for i, edge in enumerate(self.edges) if edge in needed)
-        if self.freed & self.way.touched(results, inputs):
-            raise RuntimeError(SECOND_TIME)
-        self.last = results, inputs
-        route = self.way.route(results, inputs)
-        kept = [read(self.kept, i) for i in route.kept]
-        if tensors and any(isinstance(x, Handle) for x in grads):
-            return self._recorded(grads, inputs)
-        found: list[Any] = [None] * len(self.edges)
-        cotangents = [np.asarray(grads[i]) for i in route.results]
-        for i, array in zip(route.inputs, route.run([*kept, *cotangents]), strict=True):
-            found[i] = array
-        return found
-
-    def _recorded(self, grads: Sequence[Any], inputs: int) -> list[Any]:
-        """The same by the function itself, whose own derivative can be taken."""
-        given, outs = self.again()
-        roots = [(out.node, as_handle(g)) for out, g in zip(outs, grads, strict=True)
-                 if g is not None]
-        wanted = [x.node if inputs >> i & 1 else None for i, x in enumerate(given)]
-        found = backward.run(roots, retain=True, create=here.grad, below=not here.grad,
-                             accumulate=False, bare=True,
-                             wanted=[node for node in wanted if node is not None])
-        return [None if node is None else found.get(node) for node in wanted]
+    def _compiled(self) -> Executable:
+        with self._lock:
+            if self._executable is None:
+                plan = schedule(prepared(self._program))
+                self._executable = Executable(plan)
+            return self._executable

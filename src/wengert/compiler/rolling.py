@@ -64,14 +64,12 @@ def roll(program: Program) -> Program:
 def _later(program: Program) -> dict[int, dict[Value, None]]:
     """By block, the values that its end uses, or blocks after it."""
     found: dict[int, dict[Value, None]] = {}
-    inner: dict[int, dict[Value, None]] = {}
     for block in reversed(list(program.body.blocks())):
         after = dict.fromkeys(ends(block))
         for case in getattr(block.end, "cases", {}).values():
-            after.update(inner[id(case)])
+            after.update(found[id(case)])
+            after.update((v, None) for line in case.lines for v in line.operands)
         found[id(block)] = after
-        inner[id(block)] = dict.fromkeys((*(v for line in block.lines for v in line.operands),
-                                          *after)) if len(found) > 1 or after else {}
     return found
 
 

@@ -141,7 +141,8 @@ def _cut(makers: Mapping[Value, Line], wanted: Iterable[Value], free: Collection
                         seen.add(v)
                         todo.append(v)
         flow.edge(SOURCE if line in fixed else line, value, cost(value))
-    return fixed | (flow.cut() & lines)
+    side = flow.cut()
+    return fixed.union(line for line in lines if line in side)
 
 
 SOURCE, SINK = "source", "sink"

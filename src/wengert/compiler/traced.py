@@ -4,7 +4,7 @@ Lines that only look at a part of a value (views) are left out: what they would 
 region of the value that it lies in, its root. All else is numbered:
 
     lines       two have the same sign if they apply the same to values of the same kinds
-    values      results in order, from 0 on; what comes from elsewhere below 0, equal constants alike
+    values      results in order, from 0 on; what comes from elsewhere below 0
     slots       the operands of all lines, one after the other: the number of the operand's root,
                 and where in it the operand begins
 
@@ -14,11 +14,14 @@ the one does to its turn what the other does to the other.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ..core.primitive import Primitive
+from ..interpreters.views import take_view
 from .expand import canonical, params_key
 from .passes.common import constant_key
 from .program import Constant, Line, Value
@@ -35,7 +38,7 @@ class Traced:
 
     Attributes:
         lines: those that are no views.
-        signs: by line.
+        signs, weights: by line; a weight is about how many scalar statements it comes to.
         slots: by line, its first slot; and, at the end, how many slots there are.
         firsts: by line, the number of its first result; likewise.
         roots, offsets: by slot.
@@ -51,23 +54,24 @@ class Traced:
         self.values: list[Value] = []
         self._elsewhere: list[Value] = []
         self._constants: dict[Any, int] = {}
-        self._signs: dict[Any, int | None] = {}
-        signs: list[int] = []
-        slots, firsts = [0], [0]
+        self._signs: dict[Any, tuple[int, int]] = {}
+        signs, slots, firsts = [], [0], [0]
         self._roots: list[int] = []
         self._offsets: list[int] = []
+        values, numbers = self.values, self.numbers
         for line in lines:
-            if not self._looks(line):
-                self.lines.append(line)
-                signs.append(self._sign(line))
-                slots.append(len(self._roots))
-                for value in line.results:
-                    self.numbers[value] = len(self.values)
-                    self.values.append(value)
-                firsts.append(len(self.values))
-        self.signs, self.slots, self.firsts, self.roots, self.offsets = (
-            np.array(each, np.int64) for each in (
-                signs, slots, firsts, self._roots, self._offsets))
+            if _is_view(line.primitive) and self._looks(line):
+                continue
+            self.lines.append(line)
+            signs.append(self._sign(line))
+            slots.append(len(self._roots))
+            for value in line.results:
+                numbers[value] = len(values)
+                values.append(value)
+            firsts.append(len(values))
+        self.signs, self.weights = np.array(signs, np.int64).reshape(-1, 2).T
+        self.slots, self.firsts, self.roots, self.offsets = (
+            np.array(each, np.int64) for each in (slots, firsts, self._roots, self._offsets))
         self.constant = np.array([isinstance(v, Constant) for v in self._elsewhere], bool)
 
     def place(self, value: Value) -> Place:
@@ -91,20 +95,21 @@ class Traced:
         regions = _regions(line)
         if regions is None:
             return False
-        root, inner = self.place(line.operands[0])
+        x = line.operands[0]
+        root, inner = self.places.get(x, (x, None))
         if inner is not None:
-            regions = tuple(composed(region, inner) for region in regions)
+            regions = tuple([composed(region, inner) for region in regions])
             if None in regions:
                 return False
         whole = dense(tuple(root.aval.shape))
-        self.places.update(
-            (value, (root, None if region == whole else region))
-            for value, region in zip(line.results, regions, strict=True))
+        for value, region in zip(line.results, regions, strict=True):
+            self.places[value] = root, None if region == whole else region
         return True
 
     # --- numbers ------------------------------------------------------------------------------
 
-    def _sign(self, line: Line) -> int:
+    def _sign(self, line: Line) -> tuple[int, int]:
+        """A line's sign, and what it weighs; notes its slots."""
         key: list[Any] = [line.primitive]
         for value in line.operands:
             place = self.places.get(value)
@@ -125,14 +130,16 @@ class Traced:
             key.append(tuple(map(params_key, line.params.items())))
         return self._signed(tuple(key), line)
 
-    def _signed(self, key: Any, line: Line) -> int:
+    def _signed(self, key: Any, line: Line) -> tuple[int, int]:
         try:
-            found = self._signs[key]
+            return self._signs[key]
         except KeyError:
-            found = self._signs[key] = None if has_effects(line) else len(self._signs)
+            if not has_effects(line):
+                found = self._signs[key] = len(self._signs), _weight(line)
+                return found
         except TypeError:  # a parameter can't be hashed
-            found = None
-        return -len(self.lines) if found is None else found
+            pass
+        return -len(self.lines), _weight(line)  # like no other
 
     def _number(self, value: Value) -> int:
         """The number of a value from elsewhere."""
@@ -147,15 +154,27 @@ class Traced:
         return number
 
 
+_TINY = 64
+"""More elements than this are worked on by loops, whose code doesn't grow."""
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_view(primitive: Primitive) -> bool:
+    return primitive in (strided, take_view) or canonical(primitive) in VIEWS
+
+
+def _weight(line: Line) -> int:
+    """About how many scalar statements a line comes to; loops count as a constant number."""
+    size = max([v.aval.numel for v in (*line.operands, *line.results)])
+    return min(max(size, 1), _TINY)
+
+
 def _regions(line: Line) -> tuple[Any, ...] | None:
-    """The regions of its operand that a line's results are; None if it is no view."""
-    primitive = line.primitive
+    """The regions of its operand that a view's results are; None if they are none."""
+    primitive, shape = line.primitive, tuple(line.operands[0].aval.shape)
     if primitive is strided:
         return (region_of(line.params),)
-    base = canonical(primitive)
-    if base in VIEWS:
-        return views_of(base, tuple(line.operands[0].aval.shape), dict(line.params))
-    if base.name == "take_view":
-        region = chain_region(line.params["chain"], line.operands[0].aval.shape)
+    if primitive is take_view:
+        region = chain_region(line.params["chain"], shape)
         return None if region is None else (region,)
-    return None
+    return views_of(canonical(primitive), shape, line.params)

@@ -8,13 +8,11 @@ what it is; rows in which a column does not are cut off, from the first or the l
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from .periods import Run, runs
-from .program import Line
 from .traced import Traced
 
 TURNS = 8
@@ -23,8 +21,6 @@ LEAST = 2000
 """The least that all turns but one must weigh: about how many scalar statements they come to."""
 _REACH = 4
 """From how many turns before a carried value may be."""
-_TINY = 64
-"""More elements than this are worked on by loops, whose code is longer but doesn't grow."""
 _MOST_PIECES = 8
 
 
@@ -119,8 +115,7 @@ class Turns:
         self.loops: list[Loop] = []
         self.owners = np.full(len(traced.values) + 1, -1, np.int64)  # one more, for number -1
         self.within = np.full(len(traced.lines), -1, np.int64)
-        self.weights = np.array([_weight(line) for line in traced.lines], np.int64)
-        for run in runs(traced.signs, self.weights, TURNS, LEAST):
+        for run in runs(traced.signs, traced.weights, TURNS, LEAST):
             self._pieces(run)
         self._needs()
 
@@ -148,7 +143,7 @@ class Turns:
 
     def _worth(self, run: Run) -> bool:
         return run.count >= TURNS and int(
-            self.weights[run.start + run.period:run.stop].sum()) >= LEAST
+            self.traced.weights[run.start + run.period:run.stop].sum()) >= LEAST
 
     def _loop(self, start: int, period: int, count: int, slots: list[Source]) -> Loop:
         firsts = self.traced.firsts
@@ -182,12 +177,6 @@ class Turns:
         for i, loop in enumerate(self.loops):
             if (found := numbers[owners == i]).size:
                 loop.need(found)
-
-
-def _weight(line: Line) -> int:
-    """About how many scalar statements a line comes to; a loop of code counts as a constant."""
-    size = max([v.aval.numel for v in line.operands] + [v.aval.numel for v in line.results])
-    return int(min(size, _TINY)) or 1
 
 
 def _turned(traced: Traced, run: Run) -> Run:

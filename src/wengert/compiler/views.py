@@ -1,15 +1,16 @@
 """Views and layout: all that moves elements, said in two primitives.
 
 `strided` reads a region of an array, `put_strided` replaces one, `unstrided` adds at one; see
-`regions` for what a region is. They are the compiler's own and not in the table: users have no operation that they stand for.
-Every view primitive becomes a `strided` by asking NumPy; how the others that place elements (cat,
-stack, tril ...) come apart is said here, and not in their records, because it is said in these.
+`regions` for what a region is. They are the compiler's own and not in the table: users have no
+operation that they stand for. Every view primitive becomes a `strided` by asking NumPy; how the
+others that place elements (cat, stack, tril ...) come apart is said here, and not in their
+records, because it is said in these.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,9 +120,19 @@ def _looked(primitive: Primitive, shape: Ints, params: tuple[tuple[str, Any], ..
     return tuple(seen(lambda x: primitive.evaluate(x, **dict(params)), shape))
 
 
-def views_of(primitive: Primitive, shape: Ints, params: dict[str, Any]) -> tuple[Region, ...]:
+def views_of(primitive: Primitive, shape: Ints,
+             params: Mapping[str, Any]) -> tuple[Region, ...]:
     """The regions that a view primitive's results are of a dense array."""
+    if primitive is index_view and all(type(i) is int for i in params["index"][:-1]):
+        return (_row(tuple(shape), params["index"][:-1]),)
     return _looked(primitive, tuple(shape), tuple(params.items()))
+
+
+def _row(shape: Ints, index: Ints) -> Region:
+    """What a few leading numbers pick, without asking NumPy: loops do that thousands of times."""
+    whole, count = dense(shape), len(index)
+    offset = sum(i % n * s for i, n, s in zip(index, shape, whole.strides, strict=False))
+    return Region(shape[count:], whole.strides[count:], offset)
 
 
 def lower_view(primitive: Primitive, x: Any, **params: Any) -> Any:

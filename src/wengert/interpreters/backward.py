@@ -46,7 +46,7 @@ def run(roots: Sequence[tuple[Any, Any]], *, retain: bool, create: bool,
         wanted: the nodes whose cotangents are asked for; None: those of all leaves.
         accumulate: add to the `.grad` of leaves (only of those wanted, if any are named).
         below: the graph is a transform's tape, whose rules work on whatever lies below.
-        bare: leave the hooks of wanted nodes to who carries their cotangents on.
+        bare: end at wanted nodes, and leave their hooks to who carries their cotangents on.
 
     Returns:
         The cotangents of the wanted nodes that were reached.
@@ -155,6 +155,8 @@ class _Pass:
         assert self.wanted is not None and self.needed is not None
         if node in self.wanted:
             self.captured[node] = g
+            if self.bare:
+                return False
         return any(edge in self.needed for edge in node.edges)
 
     def _pull(self, node: Any, g: Any) -> Sequence[Any]:
@@ -183,8 +185,8 @@ class _Pass:
         if extra.prehooks:
             several = type(g) is Several
             grads = self._hook(extra.prehooks, node.out if several else (node.out,),
-                               g if several else (g,))
-            g = Several(grads) if several else grads[0]
+                               g.listed(len(node.out)) if several else (g,))
+            g = Several(enumerate(grads)) if several else grads[0]
         if extra.retain is not None:
             self.retained.append((extra.retain, g))
         return g
@@ -260,8 +262,7 @@ def _accumulate(leaf: AccumulateGrad, g: Any, create: bool) -> None:
 def _sum(a: Any, b: Any) -> Any:
     """The sum of two cotangents of one node; `a` is written over if this pass alone holds it."""
     if type(a) is Several:
-        return Several(y if x is None else x if y is None else _sum(x, y)
-                       for x, y in zip(a, b, strict=True))
+        return a.add(b, _sum)
     if type(a) is np.ndarray and a.size >= LARGE and a.shape == b.shape and a.dtype == b.dtype:
         return _add(a, b, a if is_own(sys.getrefcount(a), a) else None)
     return a + b

@@ -142,8 +142,8 @@ def settled(x: Any) -> Any:
 def evaluate(primitive: Primitive, values: Sequence[Any], result: Aval,
              params: dict[str, Any]) -> np.ndarray:
     """The primitive's value, as an array even where NumPy would give a scalar."""
-    if result.numel >= LARGE or (not primitive.elementwise and any(
-            value.size >= LARGE for value in values)):
+    if result.numel >= LARGE or (not primitive.elementwise and values
+                                 and values[0].size >= LARGE):
         found = blocks.evaluate(primitive, values, result, params)
         if found is not None:
             return found

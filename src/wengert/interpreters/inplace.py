@@ -106,7 +106,7 @@ def check_kind(x: Aval, result: Aval) -> None:
 def check_leaf(x: Any) -> None:
     """Refuses to overwrite a leaf that requires grad, or a part of one."""
     base = base_of(x)
-    if isinstance(base.node, AccumulateGrad):
+    if isinstance(base.node, AccumulateGrad) or isinstance(x.node, AccumulateGrad):
         raise RuntimeError(f"a {'' if x is base else 'view of a '}leaf Variable that requires grad "
                            "is being used in an in-place operation.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,18 @@ from .packing import PackedValues, unpacked
 from .tape import FREED, Node, Port, SavedOutput, new, versions
 
 
-class Several(list[Any]):
-    """The cotangents of a node with several results, by place; None where none arrived."""
+class Several(dict[int, Any]):
+    """The cotangents of a node with several results, by place, of those that have arrived."""
+
+    def listed(self, count: int) -> list[Any]:
+        """All of them in order; None where none arrived."""
+        return [self.get(place) for place in range(count)]
+
+    def add(self, other: Several, plus: Callable[[Any, Any], Any]) -> Several:
+        """This, with others that have arrived taken in."""
+        for place, g in other.items():
+            self[place] = plus(self[place], g) if place in self else g
+        return self
 
 
 def pullback(node: Any, g: Any, create: bool, needed: set[Any] | None) -> list[Any]:
@@ -95,14 +106,16 @@ def kept(node: Node) -> list[Any]:
 
 def pull_port(port: Port, g: Any) -> list[Any]:
     """A port hands its cotangent to its place at the node with several results."""
-    return [Several(g if i == port.index else None for i in range(len(port.node.out)))]
+    return [Several({port.index: g})]
 
 
 def fill(node: Node, g: Several, create: bool) -> list[Any]:
     """The cotangents of all results of a node, zeros where none arrived."""
+    found = g.listed(len(node.out))
     if not node.materializes:
-        return g
-    return [_zeros(aval, create) if v is None else v for v, aval in zip(g, node.out, strict=True)]
+        return found
+    return [_zeros(aval, create) if v is None else v
+            for v, aval in zip(found, node.out, strict=True)]
 
 
 def read(node: Node, place: int) -> Any:
@@ -154,8 +167,7 @@ def _general(node: Node, rule: Rule, i: int, g: Any, create: bool) -> Any:
 
 def _is_large(node: Node) -> bool:
     """Whether a node with one result has a large result or operand."""
-    return node.out.numel >= LARGE or (node.ins is not None and any(
-        aval is not None and aval.numel >= LARGE for aval in node.ins))
+    return node.out.numel >= LARGE or (node.ins is not None and node.ins[0].numel >= LARGE)
 
 
 def _large(node: Node, rule: Rule, i: int, g: np.ndarray, arguments: list[Any]) -> Any:

@@ -109,7 +109,7 @@ def _lerping(x: Any, end: Any, weight: Any) -> tuple[Primitive, Any, Any]:
     if x.aval.dtype is not end.aval.dtype:
         raise RuntimeError(f"expected dtype {_lower(x)} for `end` but got dtype {_lower(end)}")
     if not isinstance(weight, Handle):
-        return e.lerp, end, operators.number_array(weight, x.aval.dtype)
+        return e.lerp, end, operators.scalar(weight, x.aval)
     if weight.aval.dtype is not x.aval.dtype:
         raise RuntimeError(f"expected dtype {_lower(x)} for `weight` but got dtype "
                            f"{_lower(weight)}")

@@ -260,6 +260,16 @@ def number_array(value: Any, kind: dtypes.dtype) -> np.ndarray:
                            "overflow") from None
 
 
+def scalar(number: Any, aval: Aval) -> np.ndarray:
+    """A number as a 0-d array of an aval's dtype, remembered for the next time."""
+    plain = aval.plain
+    found = plain.scalars.get(number) if type(number) is float or type(number) is int else None
+    if found is None:
+        found = number_array(number, plain.dtype)
+        _remember(plain, number, found)
+    return found
+
+
 def inplace_binary(primitive: Primitive, *,
                    floats: bool = False) -> Callable[[Any, Any], Tensor]:
     """The in-place operator of a primitive, as `x += y`."""

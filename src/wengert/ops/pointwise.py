@@ -355,8 +355,9 @@ def scaled(x: Any, y: Any, alpha: Any, sign: int = 1) -> tuple[Any, Any, Any]:
         RuntimeError: if alpha is of a kind of number that the tensors are not.
     """
     alpha = alpha if is_number(alpha) else alpha.item()
-    x, y = promoted((x, y))
-    kind = x.aval.dtype
+    if not (isinstance(y, Handle) and isinstance(x, Handle) and x.aval.dtype is y.aval.dtype):
+        x, y = promoted((x, y))
+    kind = y.aval.dtype
     if isinstance(alpha, builtins.bool) and kind is not dtypes.bool_:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if isinstance(alpha, (float, complex)) and not kind.differentiable:
@@ -365,12 +366,13 @@ def scaled(x: Any, y: Any, alpha: Any, sign: int = 1) -> tuple[Any, Any, Any]:
     if isinstance(alpha, complex) and not kind.is_complex:
         raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex "
                            "number.")
-    return x, y, operators.number_array(alpha if sign > 0 else -alpha, kind)
+    return x, y, operators.scalar(alpha if sign > 0 else -alpha, y.aval)
 
 
 def scales(other: Any, alpha: Any) -> builtins.bool:
     """Whether alpha is a factor of a whole tensor, and not 1."""
-    return isinstance(other, (Handle, np.ndarray)) and alpha != 1
+    return isinstance(other, (Handle, np.ndarray)) and (
+        alpha != 1 or isinstance(alpha, builtins.bool))
 
 
 def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.primitive import Primitive
 from ..primitives import elementwise as e
 from .arguments import need_tensor
-from .operators import number_array, promoted, write_promoted
+from .operators import promoted, scalar, write_promoted
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -58,7 +58,7 @@ def _operands(primitive: Primitive, *given: Any) -> tuple[Any, ...]:
     if primitive is e.addcdiv and not (tensors[1].aval.dtype.differentiable
                                        or tensors[2].aval.dtype.differentiable):
         raise RuntimeError(_NO_INTEGER_DIVISION)
-    return x, y, z, number_array(value, x.aval.dtype)
+    return x, y, z, scalar(value, x.aval)
 
 
 _NO_INTEGER_DIVISION = (

@@ -314,14 +314,21 @@ def _gelu_slope(g: Any, x: Any) -> Any:
 
 def _gelu_tanh(x: Any) -> Any:
     """`gelu` by a formula: 0.5 x (1 + tanh(u / 2)), which is x sigmoid(u)."""
-    return x * sigmoid(_CUBIC[0] * x + _CUBIC[1] * (x * x * x))
+    near = _near(x)
+    return x * sigmoid(near * (_CUBIC[0] + _CUBIC[1] * (near * near)))
 
 
 def _gelu_tanh_slope(g: Any, x: Any) -> Any:
-    squared = x * x
-    u = x * (_CUBIC[0] + _CUBIC[1] * squared)
-    slope = x * (_CUBIC[0] + 3 * _CUBIC[1] * squared)
+    near = _near(x)
+    squared = near * near
+    u = near * (_CUBIC[0] + _CUBIC[1] * squared)
+    slope = near * (_CUBIC[0] + 3 * _CUBIC[1] * squared)
     return g * (sigmoid(u) * (1 + slope * sigmoid(-u)))
+
+
+def _near(x: Any) -> Any:
+    """x, limited to where the sigmoid above is neither 0 nor 1, so that powers don't overflow."""
+    return clamp(x, low=-30.0, high=30.0)
 
 
 _CUBIC = 2 * math.sqrt(2 / math.pi), 2 * math.sqrt(2 / math.pi) * 0.044715

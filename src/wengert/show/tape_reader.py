@@ -58,7 +58,7 @@ class Entry:
         """
         g: Any = cotangent
         if type(self.key) is Port:
-            parts = Several(g if i == self.key.index else None for i in range(len(self.node.out)))
+            parts = Several({self.key.index: g})
             g = fill(self.node, parts, False)
         with modes(grad=False), np.errstate(all="ignore"):
             return pullback(self.node, g, False, None)

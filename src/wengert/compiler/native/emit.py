@@ -31,7 +31,6 @@ from ..nest import (
     Matrix,
     Nest,
     Plan,
-    PlanBlock,
     Product,
     Repeat,
     Step,

@@ -20,6 +20,7 @@ from .emit_elementary import Definitions
 ENOUGH = 64
 """Into so many units, at least, the work of several threads is cut, if it can be."""
 
+_NEAR = 4  # turns of the outermost sum that all tiles of dots have before the next ones
 _DEEP = 256  # turns of a sum that a packed copy has, at most
 _UNROLLED = 8  # turns of a loop up to which it is written out
 
@@ -86,9 +87,21 @@ class ContractionFunction:
         if self.t.turned:
             pointers[:2] = pointers[1::-1]
         at = Pointers(*pointers)
+        if self.t.form != "dots" or len(self.t.sums) == 1:
+            self._units(at)
+            return
+        block = Cut(self.t.sums[0], _NEAR)
+        for size, turn in self._pieces(block, (), 0):
+            start = self._moved(at, block.loop, self._times(turn, block.step))
+            more = "" if turn == "0" else let(f"icmp ne i64 {turn}, 0")
+            self._units(start._replace(depth=size, more=more))
+
+    def _units(self, at: Pointers) -> None:
+        """All units of the work, or those of this piece."""
         if not self.shared:
             self._level(0, at, [])
             return
+        let = self.code.let
         following = let("add i64 %piece, 1")
         parts = [let(f"mul i64 {self.units}, {n}") for n in ("%piece", following)]
         first, stop = (let(f"udiv i64 {part}, %pieces") for part in parts)
@@ -269,6 +282,8 @@ class ContractionFunction:
 
     def _sum_dots(self, at: Pointers, sums: Sequence[Sequence[str]]) -> None:
         *outer, along = self.t.sums
+        if outer:
+            outer[0] = outer[0]._replace(size=at.depth)
         lanes = self.t.lanes
         whole, rest = divmod(along.size, lanes)
 
@@ -395,7 +410,7 @@ class Pointers(NamedTuple):
     """Where the numbers of this turn lie.
 
     Attributes:
-        depth: how many turns of the sum b's copy has.
+        depth: how many turns of the (outermost) sum there are, if not all.
         more: whether out has part of the sum already: "", "true" or a register.
     """
 

@@ -11,6 +11,7 @@ threads of the BLAS would contend with ours for the same cores.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 
 from ..nest import (
@@ -33,6 +34,9 @@ from .emit_code import F32, F64, KINDS
 SMALL = 100
 """Multiplications up to which loops are quicker than a call of the BLAS."""
 
+WRITTEN = 16
+"""Multiplications for a row (or column) of the result up to which they are written out."""
+
 PARALLEL = 1 << 18
 """Multiplications from which on it is worth waking threads."""
 
@@ -45,7 +49,8 @@ _BAND = 16  # rows or columns of a result that stay together
 def routine(product: Product) -> str:
     """The BLAS routine for a product; "" if it is done by loops."""
     kind = KINDS[product.out.buffer.dtype]
-    if kind not in (F32, F64) or product.m * product.k * product.n <= SMALL:
+    small = min(product.m, product.n) * product.k <= WRITTEN and product.m * product.n > 1
+    if kind not in (F32, F64) or small or product.m * product.k * product.n <= SMALL:
         return ""
     return ("s" if kind is F32 else "d") + ("gemv" if _is_vector(product) else "gemm")
 
@@ -124,7 +129,10 @@ def nests_of(c: Contraction) -> list[Nest]:
 
 def nest_of(product: Product) -> Nest:
     """A small product as loops over its elements."""
-    a, b, out = product.a, product.b, product.out
+    p = _transposed(product) if product.m < product.n else product
+    if p.n * p.k <= WRITTEN:
+        return _written_out(p)
+    a, b, out = p.a, p.b, p.out
     dtype = out.buffer.dtype
     operands: tuple[Statement, ...] = (
         Load(dtype, Access(a.buffer, (a.batch, a.row, 0, a.col), a.offset)),
@@ -133,12 +141,36 @@ def nest_of(product: Product) -> Nest:
     total: Statement = Reduce(dtype, "add", term)
     to = Access(out.buffer, (out.batch, out.row, out.col), out.offset)
     after: list[Statement] = []
-    if product.accumulate:
+    if p.accumulate:
         old = Load(dtype, to)
         after = [old, Op(dtype, "add", (total, old))]
     stored = Store(to, after[-1] if after else total)
-    return Nest((product.count, product.m, product.n), product.k,
+    return Nest((p.count, p.m, p.n), p.k,
                 (Stage(True, (*operands, term, total)), Stage(False, (*after, stored))))
+
+
+def _written_out(p: Product) -> Nest:
+    """A row of the result in each turn; as a sweep over the rows where they lie side by side."""
+    a, b, out, dtype = p.a, p.b, p.out, p.out.buffer.dtype
+    sweep = p.m == 1 or (a.row == 1 and out.row == 1)
+    found: list[Statement] = []
+
+    def let(statement: Statement) -> Statement:
+        found.append(statement)
+        return statement
+
+    row = [let(Load(dtype, Access(a.buffer, (a.batch, a.row), a.offset + l * a.col)))
+           for l in range(p.k)]
+    for j in range(p.n):
+        to = Access(out.buffer, (out.batch, out.row), out.offset + j * out.col)
+        terms = [let(Op(dtype, "multiply", (x, let(Load(dtype, Access(
+            b.buffer, (b.batch, 0), b.offset + l * b.row + j * b.col)))))) for l, x in enumerate(row)]
+        if p.accumulate:
+            terms.append(let(Load(dtype, to)))
+        let(Store(to, functools.reduce(lambda x, y: let(Op(dtype, "add", (x, y))), terms)))
+    if sweep:
+        return Nest((p.count,), p.m, (Stage(True, tuple(found)),))
+    return Nest((p.count, p.m), 1, (Stage(False, tuple(found)),))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,7 +5,10 @@
     for the columns that are left:          every statement on lanes under a mask, or one by one
     bring the accumulators together
 
-U is small where a column is much work: there is enough then for a processor to do at once.
+A vector fills two registers, of which LLVM does by turns what a vector is to do: so two chains of
+operations that have nothing to do with each other stand side by side, within a processor's view.
+U is small where a column is some work, and vectors are of one register where it is much: there is
+enough then for a processor to do at once, and there are only so many registers.
 """
 
 from __future__ import annotations
@@ -28,6 +31,9 @@ _CHEAP = {"add", "subtract", "multiply", "where", "cast", "maximum", "minimum", 
           "logical_or", "logical_not", "logical_xor", "isnan", "isfinite", "isinf"}
 _MODERATE = {"divide", "sqrt", "reciprocal", "sign", "floor", "ceil", "trunc", "rint", "heaviside",
              "copysign", "signbit", "left_shift", "right_shift", "fmax", "fmin"}
+LIGHT, HEAVY = 6, 60
+"""The work of a column below which a step takes several vectors, and above which it takes one that
+fills no more than one register."""
 ELEMENTARY = 12
 """The weight of an elementary function, or of whatever else is not in these lists."""
 
@@ -64,18 +70,25 @@ class Sweep:
     """
 
     def __init__(self, nest: NestFunction, stage: Stage) -> None:
-        self.nest, self.code, self.lanes = nest, nest.code, nest.lanes
+        self.nest, self.code = nest, nest.code
         self.rows = len(nest.nest.rows)
         self._part(stage)
-        work = sum(map(weight, self.varying))
-        self.groups = 1 if self.lanes == 1 else 4 if work <= 6 else 2 if work <= 60 else 1
-        if not nest.shared:
-            self.groups = max(1, min(self.groups, nest.nest.cols // self.lanes))
+        self.lanes, self.groups = self._steps()
         self.masked = self.lanes > 1 and nest.bits > 128 and all(
             KINDS[s.at.buffer.dtype].bits >= (32 if nest.bits < 512 else 8)
             for s in self.varying if isinstance(s, (Load, Store)))
         singles = [] if self.masked or self.lanes == 1 else [1]
         self.widths = [self.lanes] * self.groups + singles
+
+    def _steps(self) -> tuple[int, int]:
+        """How many lanes a vector has, and how many vectors a step takes."""
+        lanes, work = self.nest.lanes, sum(map(weight, self.varying))
+        if lanes == 1 or work > HEAVY:
+            return lanes, 1
+        if self.nest.shared or self.nest.nest.cols >= 2 * lanes:
+            lanes *= 2
+        groups = 2 if work <= LIGHT else 1
+        return lanes, groups if self.nest.shared else min(groups, -(-self.nest.nest.cols // lanes))
 
     def _part(self, stage: Stage) -> None:
         """Statements that are the same in all columns, and others."""

@@ -229,9 +229,10 @@ def _generate(text: str, level: int) -> Code:
 
 
 def _optimise(module: Any, machine: Any, level: int) -> None:
-    """The standard passes. Loops come vectorised and unrolled from our own code generator. The
-    search for vectors in straight-line code takes a millisecond an operation, so it must be
-    asked for."""
+    """A few passes. Loops come vectorised and unrolled from our own code generator, and what is
+    the same in all turns stands before them; the standard passes find little more, in several
+    times the time. At level 3 they are all run, with the search for vectors in straight-line
+    code, which takes a millisecond an operation."""
     if level == 0:
         return
     llvm = require()
@@ -239,7 +240,36 @@ def _optimise(module: Any, machine: Any, level: int) -> None:
     options.loop_vectorization = options.loop_interleaving = options.loop_unrolling = False
     options.slp_vectorization = level > 2
     builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
+    if level > 2:
+        builder.getModulePassManager().run(module, builder)
+        return
+    for function in module.functions:
+        if function.linkage.name == "internal" and _short(function):
+            function.add_function_attribute("alwaysinline")
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_sroa_pass()
+    passes.add_always_inliner_pass()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.add_sroa_pass()
+    passes.add_instruction_combine_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_new_gvn_pass()
+    passes.add_dead_store_elimination_pass()
+    passes.add_dead_code_elimination_pass()
+    passes.run(module, builder)
+
+
+_SHORT = 200
+
+
+def _short(function: Any) -> bool:
+    """Whether a function has so few instructions that it is put where it is called."""
+    count = 0
+    for block in function.blocks:
+        count += sum(1 for _ in block.instructions)
+        if count > _SHORT:
+            return False
+    return count > 0
 
 
 def _exported(module: Any) -> tuple[str, ...]:

@@ -167,9 +167,9 @@ def grid(points: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]] | None
     """
     found: list[tuple[int, int, int]] = []
     while len(points) > 1:
-        step = _less(points[1], points[0])
-        run = 1 + sum(1 for _ in itertools.takewhile(
-            lambda pair: _less(pair[1], pair[0]) == step, itertools.pairwise(points)))
+        steps = [_less(after, before) for before, after in itertools.pairwise(points)]
+        step = steps[0]
+        run = next((i for i, each in enumerate(steps, 1) if each != step), len(points))
         if len(points) % run or any(
                 _less(point, points[i - i % run]) != (i % run * step[0], i % run * step[1])
                 for i, point in enumerate(points)):

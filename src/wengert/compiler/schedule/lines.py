@@ -6,7 +6,6 @@ and what writes into parts of an array become roots of groups or steps of their 
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from math import prod
@@ -17,18 +16,21 @@ import numpy as np
 from ...core import dtypes
 from ..nest import Buffer, Call
 from ..program import Constant, Line, Value
-from ..views import put_strided, strided, written_region
+from ..regions import Region
+from ..views import put_strided, region_of, strided, unstrided, written_region
 from . import loops, recipes
 from .access import Ints, MisfitError, broadcast_steps, dense
 from .group import COSTS, ELEMENTARY, At, Group, Known, Node, Put, Recipe, Root, loops_over
 from .pieces import Pieces, separate
 from .placing import MANY, Steps
-from .products import product, transposes
+from .products import Spots, folded, product, product_spots, transposes
 from .reductions import HOW, Reduction, neutral, wider
 from .straight import Straight, limit, work
 
 _FEW = 8
-"""Up to this many elements are combined without a loop."""
+"""Up to this many elements are combined, or repeated, without a loop."""
+_MANY = 1 << 12
+"""From this many elements on it is worth a sweep of its own that others get longer ones."""
 _NAMED = frozenset({"where", "erf", "erfc", "sigmoid", "sech2", "gauss"})
 _SAME = frozenset({"contiguous", "clone", "positive", "alias", "reshape", "strided"})
 _LONG_RUN = 4
@@ -84,6 +86,7 @@ class Lines:
         totals: products, and sums of them, to whose memory a further product may be added.
         done: values of lines that others have taken in.
         turned: by product that is only needed transposed, its transpose.
+        folded: by product that is only needed in a sum of its elements, that sum's line.
     """
 
     def __init__(self, steps: Steps, plan: loops.Planner) -> None:
@@ -96,6 +99,7 @@ class Lines:
         self.totals: set[Value] = set()
         self.done: set[Value] = set()
         self.turned: dict[Value, Value] = {}
+        self.folded: dict[Value, Line] = {}
 
     def take_all(self, lines: Sequence[Line], later: Iterable[Value] = ()) -> None:
         """Deals with the lines of a block, of whose results some are needed later."""
@@ -132,6 +136,8 @@ class Lines:
                     self.turned[line.operands[0]] = line.result
                     if line.result in self.once:
                         summands.add(line.result)
+            elif len(line.operands) == 1 and root(line.operands[0]) in summands and adds_up(line):
+                self.folded[root(line.operands[0])] = line
             elif operation(line) == "add":
                 for p, other in (line.operands, line.operands[::-1]):
                     if p in summands and other.aval is p.aval:
@@ -208,10 +214,18 @@ class Lines:
             steps.stored(value)
 
     def _strided(self, line: Line) -> None:
-        shape, strides = line.params["shape"], line.params["strides"]
-        (x,), offset = line.operands, line.params["offset"]
-        self._lazy(line.result, (x,), recipes.window(x, tuple(shape), tuple(strides), offset), 0)
-        self.steps.known[line.result].view = x, tuple(strides), offset
+        (x,), region = line.operands, region_of(line.params)
+        if line.result.aval.numel >= _MANY and (found := repeats(region)) is not None:
+            near, region = Value(x.aval.with_shape(found[0].shape)), found[1]
+            self._region(near, x, found[0])
+            self.steps.stored(near)
+            x = near
+        self._region(line.result, x, region)
+
+    def _region(self, value: Value, x: Value, region: Region) -> None:
+        """Notes that a value is a region of another."""
+        self._lazy(value, (x,), recipes.window(x, *region), 0)
+        self.steps.known[value].view = x, region.strides, region.offset
 
     def _iota(self, line: Line) -> None:
         p = line.params
@@ -239,12 +253,23 @@ class Lines:
             self._lazy(line.result, (x,), recipes.same(x), 0)
             return None
         reduction, known = Reduction(x, line.result, frozenset(dims), how), self.steps.of(x)
+        if count <= _FEW and not reduction.trailing and x.aval.numel >= _MANY:
+            self._combined(reduction)
+            return None
         same = known.value.aval.shape == shape
         if known.view is not None and same and reduction.follow(known.view[1]):
             self._new_row(reduction, self._row_root(reduction))
         else:
             self._placed(reduction)
         return None
+
+    def _combined(self, reduction: Reduction) -> None:
+        """A few elements that lie apart, combined where the result is needed: stored at once, as
+        it is much work to do twice."""
+        x, result = reduction.x, reduction.result
+        recipe = recipes.combined(reduction.how, x, *reduction.kept, reduction.offsets,
+                                  result.aval.numpy)
+        self._lazy(result, (x,), recipe, reduction.cols * (1 + self.steps.of(x).cost))
 
     def _placed(self, reduction: Reduction) -> None:
         """Has a nest that there is reduce; else, if rows can be reduced each for itself, waits for
@@ -492,6 +517,8 @@ class Lines:
             self._number(line.result, 0)
             return None
         steps, given = self.steps, line.result
+        if given in self.folded and self._folded(line, self.folded[given]):
+            return None
         result = self.turned.get(given, given)
         other, total = self.summed.get(result, (result, result))
         if other in self.totals and total is not result:
@@ -499,13 +526,47 @@ class Lines:
             assert buffer is not None
         else:
             total, buffer = result, steps.new_buffer(result)
-        made = product(steps, line, buffer, turned=result is not given)
-        steps.steps.append(dataclasses.replace(made, accumulate=total is not result))
+        out = product_spots(line, buffer, turned=result is not given)
+        steps.steps.append(product(steps, line, out, accumulate=total is not result))
         self._written(total, buffer, len(steps.steps) - 1)
         self.done.update((result, total))
         if total in self.once:
             self.totals.add(total)
         return None
+
+    def _folded(self, line: Line, total: Line) -> bool:
+        """A product of which only a sum is needed: added up at once, if that can be done."""
+        steps, result, (pieces,) = self.steps, total.result, total.operands
+        buffer, several = steps.new_buffer(result), total.primitive is unstrided
+        if several:
+            out = Spots(buffer, tuple(pieces.aval.shape), total.params["strides"],
+                        total.params["offset"])
+        else:
+            out = product_spots(line, buffer, summed=True)
+        made = folded(steps, line, out, accumulate=several)
+        if made is None:
+            return False
+        if several:
+            steps.copied(Constant(np.broadcast_to(result.aval.zero, result.aval.shape)), buffer)
+        steps.steps.append(made)
+        self._written(result, buffer, len(steps.steps) - 1)
+        self.done.update((line.result, result))
+        return True
+
+    def _unstrided(self, line: Line) -> None:
+        """Zeros, and all elements added in their places."""
+        (x,), buffer, p = line.operands, self.steps.new_buffer(line.result), line.params
+        shape = tuple(x.aval.shape)
+        strides = tuple(s for s, n in zip(p["strides"], shape, strict=True) if n != 1)
+
+        def build(group: Group, fit: Any) -> Generator[tuple[Value, At], Node, None]:
+            node = yield x, At(fit(dense(loops_over(shape))))
+            group.fills.append((buffer, 0))
+            group.put(Put(node, buffer, fit(strides), p["offset"], "add",
+                          rows=group.size != x.aval.numel))
+
+        group = self.steps.place(Root(loops_over(shape), build, self.steps.of(x).need))
+        self._written(line.result, buffer, group.index)
 
     def _call(self, line: Line) -> None:
         """Has Python evaluate the line."""
@@ -539,6 +600,28 @@ class Lines:
         return copy
 
 
+def repeats(region: Region) -> tuple[Region, Region] | None:
+    """For a region that repeats each element a few times, next to each other, and perhaps all of
+    them again: the repeated elements, and the region of these that it is."""
+    dims = [d for d, n in enumerate(region.shape) if n != 1]
+    if len(dims) < 2 or region.strides[dims[-1]] or region.shape[dims[-1]] > _FEW:
+        return None
+    own = [d for d in dims if region.strides[d] or d == dims[-1]]
+    near = Region(tuple(region.shape[d] for d in own), tuple(region.strides[d] for d in own),
+                  region.offset)
+    steps = dict(zip(own, dense(near.shape), strict=True))
+    return near, Region(region.shape, tuple(steps.get(d, 0) for d in range(len(region.shape))))
+
+
+def adds_up(line: Line) -> bool:
+    """Whether a line adds elements of its operand up, in places that a product's tiles can be
+    added to."""
+    (x,), name = line.operands, line.primitive.name
+    return line.primitive is unstrided or (
+        name == "sum" and x.aval.ndim == 3 and tuple(line.params["dims"]) == (0,)
+        and line.result.aval.numpy == x.aval.numpy)
+
+
 def _indexed_dim(pattern: tuple[Any, ...], x: Value, indices: Sequence[Value]) -> int | None:
     """The first of the adjacent dimensions that index arrays of one shape stand for, all others
     being whole."""
@@ -557,7 +640,8 @@ def _indexed_dim(pattern: tuple[Any, ...], x: Value, indices: Sequence[Value]) -
 
 _TAKES: dict[str, Callable[[Lines, Line], bool | None]] = {
     **dict.fromkeys(HOW, Lines._reduce), "argmax": Lines._arg, "argmin": Lines._arg,
-    "strided": Lines._strided, "put_strided": Lines._put, "iota": Lines._iota,
+    "strided": Lines._strided, "put_strided": Lines._put,
+    "unstrided": Lines._unstrided, "iota": Lines._iota,
     "gather": Lines._gather, "pick": Lines._pick, "index": Lines._index,
     "index_put": Lines._index_put, "scatter_add": Lines._scatter_add,
     "mm": Lines._product, "bmm": Lines._product, "repeated": Lines._repeated}

@@ -153,14 +153,15 @@ def one_hot(line: Line, dim: int) -> Recipe:
     return recipe
 
 
-def added_up(how: str, x: Value, places: Sequence[tuple[Ints, Ints, int]], kept: Ints,
+def combined(how: str, x: Value, kept: Ints, steps: Ints, offsets: Sequence[int],
              dtype: np.dtype[Any]) -> Recipe:
-    """A few elements of x combined: those at `places`, (strides, offset) in the shape kept."""
+    """A few elements of x combined: for element i of the shape kept, those at sum of steps * i
+    and so much further on."""
 
     def recipe(at: At, sizes: Ints) -> Steps:
         nodes = []
-        for shape, steps, offset in places:
-            node = yield x, at.through(sizes, shape, steps, offset)
+        for offset in offsets:
+            node = yield x, at.through(sizes, kept, steps, offset)
             nodes.append(node)
         while len(nodes) > 1:
             pairs = [op(how, dtype, nodes[i:i + 2]) for i in range(0, len(nodes) - 1, 2)]

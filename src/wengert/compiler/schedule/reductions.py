@@ -72,6 +72,22 @@ class Reduction:
         return True
 
     @property
+    def offsets(self) -> Ints:
+        """Where the elements that become one lie, from the first of them on."""
+        table = dense(self.shape)
+        found: Ints = (0,)
+        for d in sorted(self.dims):
+            found = tuple(o + i * table[d] for o in found for i in range(self.shape[d]))
+        return found
+
+    @property
+    def kept(self) -> tuple[Ints, Ints]:
+        """The dimensions that stay: their sizes, and the strides of x along them."""
+        table = dense(self.shape)
+        own = [d for d in range(len(self.shape)) if d not in self.dims]
+        return tuple(self.shape[d] for d in own), tuple(table[d] for d in own)
+
+    @property
     def places(self) -> Ints:
         """By loop, the strides of x."""
         table = dense(self.shape)

@@ -68,8 +68,8 @@ def layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | 
     for name, x in (("weight", weight), ("bias", bias)):
         _check_parameter(name, x, shape, input)
     if kind is dtypes.float16:  # worked out in float32
-        wide = [None if x is None else x.float() for x in (input, weight, bias)]
-        return layer_norm(wide[0], shape, *wide[1:], eps).half()
+        weight, bias = (None if x is None else x.float() for x in (weight, bias))
+        return layer_norm(input.float(), shape, weight, bias, eps).half()
     return network.layer_norm(
         input, _constant(1, shape, kind) if weight is None else weight,
         _constant(0, shape, kind) if bias is None else bias, eps=float(eps))

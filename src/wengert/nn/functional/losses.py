@@ -13,6 +13,7 @@ from ...ops import choices, reduce as reductions, shapes
 from ...ops.arguments import need_tensor
 from ...ops.operators import promoted
 from ...primitives import network
+from ...primitives.elementwise import div
 from ...primitives.layout import expand
 
 if TYPE_CHECKING:
@@ -235,7 +236,11 @@ def _of_probabilities(x: Any, y: Any, weight: Any, ignore: int, reduction: str,
     if reduction == "none":
         return -losses.sum(dim)
     total = -losses.sum()
-    return total if reduction == "sum" else total / (x.aval.numel / max(count, 1))
+    rows = np.asarray(x.aval.numel / max(count, 1), total.aval.numpy)
+    return total if reduction == "sum" else _per_row(total, rows)
+
+
+_per_row = div.named("DivBackward1")
 
 
 def _of_every_class(scores: Any, y: Any, weight: Any, ignore: int, reduction: str) -> Any:

@@ -8,37 +8,57 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from . import coefficients as table
-from .pair import Pair, constant, ordered, parts, product, total
+from .pair import Pair, constant, ordered, parts, plus_product, product, total
 from .value import Float, fma, polynomial, power_of_two, where
 
 # Beyond these e**x is infinite, or rounds to 0.
 HIGHEST = {32: 89.0, 64: 710.0}
 LOWEST = {32: -104.0, 64: -746.0}
+VANISHED = {32: 11.0, 64: 28.0}  # from here on e**(-x**2) rounds to 0
 # From here on e**-x is nothing beside e**x, nor beside 1 its square.
 ALONE = {32: 20.0, 64: 42.0}
+# 2**n for the lowest n is in range when multiplied by 2**AHEAD; for the highest, when divided.
+AHEAD = {32: 64.0, 64: 512.0}
 
 
 class Reduced(NamedTuple):
-    """A number as n ln 2 + r + low."""
+    """A number as n ln 2 + high + low.
+
+    Attributes:
+        grown: 2**(n + ahead), where that is in range.
+    """
 
     n: Float
-    r: Float
+    high: Float
     low: Float
+    grown: Float
+
+    @property
+    def pair(self) -> Pair:
+        """high + low, brought in order."""
+        return ordered(self.high, self.low)
+
+    @property
+    def growth(self) -> Pair:
+        """e**(high + low) - 1; its second part holds what rounding the sum took."""
+        return ordered(self.high, minus_one(self.high + self.low, self.low))
 
 
-def reduced(x: Float) -> Reduced:
-    """x in these parts; |x| is at most a few thousand."""
+def reduced(x: Float, more: Float | None = None, ahead: Float | float = 0.0) -> Reduced:
+    """x (+ more, which is within its rounding error) in these parts; |x| is at most some thousand.
+    """
     bits = x.format.bits
     log2e = parts(table.LOG2E, bits, 1)[0]
     high, low = parts(table.LN2, bits, 2)
-    n = (x * log2e).rint()
-    first = fma(n, -high, x)  # exact
-    r = fma(n, -low, first)
-    return Reduced(n, r, fma(n, -low, first - r))
+    shift = ahead + (x.format.shifter + x.format.bias)
+    shifted = fma(x, log2e, shift)  # its last bits are the exponent of 2**(n + ahead)
+    n = shifted - shift
+    rest = n * -low if more is None else fma(n, -low, more)
+    return Reduced(n, fma(n, -high, x), rest, (shifted.bits << x.format.fraction).float)
 
 
 def minus_one(r: Float, low: Float) -> Float:
-    """e**(r + low) - 1 - r for |r| <= ln(2)/2 and low within r's rounding error."""
+    """e**r - 1 - r + low for |r| <= ln(2)/2."""
     return fma(r * r, polynomial(r, table.EXP), low)
 
 
@@ -49,9 +69,18 @@ def scaled(x: Float, n: Float) -> Float:
 
 
 def exp(x: Float) -> Float:
-    """e**x."""
-    n, r, low = reduced(x.clip(LOWEST[x.format.bits], HIGHEST[x.format.bits]))
-    return scaled(1.0 + (r + minus_one(r, low)), n)
+    """e**x; 2**n in two steps, the first of which leads away from the bound that is near."""
+    bits = x.format.bits
+    ahead = where(x.negative(), x.like(AHEAD[bits]), -AHEAD[bits])
+    back = where(x.negative(), x.like(2.0**-AHEAD[bits]), 2.0**AHEAD[bits])
+    parts = reduced(x.clip(LOWEST[bits], HIGHEST[bits]), ahead=ahead)
+    return (1.0 + parts.growth.high) * parts.grown * back
+
+
+def below_one(parts: Reduced) -> Float:
+    """e**x for an x <= 0 that was reduced with 2**n ahead."""
+    ahead = AHEAD[parts.n.format.bits]
+    return (1.0 + parts.growth.high) * parts.grown * 2.0**-ahead
 
 
 def exp2(x: Float) -> Float:
@@ -72,7 +101,8 @@ def power_pair(x: Float, low: Float) -> Float:
 def expm1(x: Float) -> Float:
     """e**x - 1."""
     bits = x.format.bits
-    n, r, low = reduced(x.clip(-ALONE[bits], HIGHEST[bits]))
+    parts = reduced(x.clip(-ALONE[bits], HIGHEST[bits]))
+    n, (r, low) = parts.n, parts.pair
     half = power_of_two(n - 1.0)  # 2**n may be out of range
     whole = total(half - 0.5, half * r)
     result = 2.0 * (whole.high + fma(half, minus_one(r, low), whole.low))
@@ -90,7 +120,8 @@ class Hyperbolic(NamedTuple):
 def hyperbolic(x: Float) -> Hyperbolic:
     """sinh(x) and cosh(x) for x >= 0: the theorems for the sums n ln 2 + r."""
     kind = x.format
-    n, r, low = reduced(x)
+    parts = reduced(x)
+    n, (r, low) = parts.n, parts.pair
     large = n > kind.bias - 20.0
     grown = power_of_two(where(large, n - 32.0, n) - 1.0)
     shrunk = where(n > ALONE[kind.bits] * 2, x.like(0.0), power_of_two(-1.0 - n))
@@ -122,87 +153,64 @@ def cosh(x: Float) -> Float:
 
 
 class Falling(NamedTuple):
-    """e = e**(-2 |x|) and 1 / (1 + e), of which tanh and sech2 are made: where both of the same
-    number are asked for in one place, LLVM finds that they share it.
+    """e = e**(-2 |x|), of which tanh and sech2 are made: where both of the same number are asked
+    for in one place, LLVM finds that they share it.
 
     Attributes:
-        mantissa, unit, left: e is mantissa * unit * 2**left, unit being a power of two that is
-            no smaller than what matters beside 1.
-        less: 1 - e.
-        inverse: 1 / (1 + e).
+        large: e times 2**AHEAD, not rounded where e would be.
+        near: e, where that matters beside 1.
+        less, more: 1 - e and 1 + e.
     """
 
-    mantissa: Pair
-    unit: Float
-    left: Float
-    less: Float
-    inverse: Pair
+    large: Pair
+    near: Float
+    less: Pair
+    more: Pair
 
 
 def falling(x: Float) -> Falling:
     """e**(-2 |x|), and so on."""
-    n, r, low = reduced((-2.0 * abs(x)).clip(LOWEST[x.format.bits] - 2.0, None))
-    near = n.clip(-2.0 * ALONE[x.format.bits], None)
-    unit, power = power_of_two(near), r + minus_one(r, low)  # e**r - 1
-    mantissa = ordered(x.like(1.0), power)
-    below = ordered(x.like(1.0), unit * mantissa.high)
-    inverse = 1.0 / below.high
-    rest = fma(-below.high, inverse, 1.0) - fma(unit, mantissa.low, below.low) * inverse
-    return Falling(mantissa, unit, n - near, fma(-unit, power, 1.0 - unit),
-                   Pair(inverse, rest * inverse))
+    bits = x.format.bits
+    parts = reduced((-2.0 * abs(x)).clip(LOWEST[bits] - 2.0, None), ahead=AHEAD[bits])
+    unit, growth = power_of_two(parts.n.clip(-2.0 * ALONE[bits], None)), parts.growth
+    mantissa = ordered(x.like(1.0), growth.high)
+    large = Pair(mantissa.high, mantissa.low + growth.low).scaled(parts.grown)
+    return Falling(large, mantissa.high * unit,
+                   plus_product(1.0 - unit, -unit, growth), plus_product(1.0 + unit, unit, growth))
 
 
 def tanh(x: Float) -> Float:
-    """The hyperbolic tangent: (1 - e) / (1 + e) for e = e**(-2 |x|)."""
-    parts = falling(x)
-    return fma(parts.less, parts.inverse.high, parts.less * parts.inverse.low).copysign(x)
+    """The hyperbolic tangent: (1 - e) / (1 + e) for e = e**(-2 |x|).
+
+    What rounding took from both counts most for an e about 1/2, where 1 / (1 + e) is 2/3.
+    """
+    less, more = falling(x)[2:]
+    quotient = less.high / more.high
+    rest = fma(-quotient, more.low, less.low)
+    return fma(rest, 2 / 3, quotient).copysign(x)
 
 
 def sech2(x: Float) -> Float:
-    """1 / cosh(x)**2, that is 4 e / (1 + e)**2 for e = e**(-2 |x|)."""
-    parts = falling(x)
-    (high, low), (m, rest) = parts.inverse, parts.mantissa
-    once = product(m, high)
-    more = fma(rest, high, fma(m, low, once.low))
-    both = fma(once.high, high, fma(once.high, low, more * high))
-    return both * (4.0 * parts.unit) * power_of_two(parts.left)
+    """1 / cosh(x)**2, that is 4 (q - q**2) for q = e / (1 + e) = e - e q and e = e**(-2 |x|).
 
-
-class Decay(NamedTuple):
-    """e**x for x <= 0: mantissa * 2**n; and value, where that is too small to matter beside 1."""
-
-    mantissa: Pair
-    n: Float
-    value: Pair
-
-
-def decay(x: Float) -> Decay:
-    """e**x for x <= 0, in parts."""
-    n, r, low = reduced(x)
-    head = ordered(r.like(1.0), r)
-    mantissa = ordered(head.high, head.low + minus_one(r, low))
-    return Decay(mantissa, n, mantissa.scaled(power_of_two(n.clip(2.0 - x.format.bias, None))))
-
-
-def one_plus(x: Pair) -> Pair:
-    """1 + x for |x| up to 1."""
-    whole = ordered(x.high.like(1.0), x.high)
-    return Pair(whole.high, whole.low + x.low)
+    Of what rounding takes from q, the part 1 - 2 q counts: half of it is near enough.
+    """
+    parts, back = falling(x), 2.0**-AHEAD[x.format.bits]
+    e, rest = parts.large
+    q, low = ordered(e, -fma(e, parts.near / parts.more.high, -rest))
+    return (q + fma(-q, q * back, low * 0.5)) * (4.0 * back)
 
 
 def sigmoid(x: Float) -> Float:
-    """1 / (1 + e**-x); below 0, e**x / (1 + e**x)."""
-    parts = decay((-abs(x)).clip(LOWEST[x.format.bits], None))
-    above, one = x.negative(), x.like(1.0)
-    top = Pair(where(above, parts.mantissa.high, one), where(above, parts.mantissa.low, 0.0))
-    result = top.over(one_plus(parts.value)).sum()
-    return scaled(result, where(above, parts.n, 0.0))
+    """1 / (1 + e**-x), that is 1 - q, below 0 e (1 - q), for q = e / (1 + e) and e = e**-|x|."""
+    bits = x.format.bits
+    e = below_one(reduced((-abs(x)).clip(LOWEST[bits], None), ahead=AHEAD[bits]))
+    top = where(x.negative(), e, 1.0)
+    return fma(-top, e / (1.0 + e), top)
 
 
 def gauss(x: Float) -> Float:
     """e**(-x**2); what squaring rounds off counts, as x**2 may be large."""
-    near = abs(x).clip(None, {32: 11.0, 64: 28.0}[x.format.bits])
+    near = abs(x).clip(None, VANISHED[x.format.bits])
     square = product(near, near)
-    n, r, low = reduced(-square.high)
-    r, low = ordered(r, low - square.low)
-    return scaled(1.0 + (r + minus_one(r, low)), n)
+    return below_one(reduced(-square.high, -square.low, AHEAD[x.format.bits]))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from . import coefficients as table
-from .exponential import minus_one, reduced, scaled
+from .exponential import VANISHED, gauss, minus_one, reduced, scaled
 from .pair import Pair, ordered, product
-from .value import Float, polynomial, power_of_two, where
+from .value import Float, fma, polynomial, where
 
-VANISHED = {32: 11.0, 64: 28.0}  # from here on erfc(x) rounds to 0
+TAIL = {**table.ERF_TAIL, **table.ERF_LONG_TAIL}
+MIDDLE = {32: 2.0, 64: 3.5}  # of the range of TAIL
 
 
 def tail(x: Float) -> tuple[Pair, Float]:
     """erfc(x) for x >= 0: a mantissa and n, which count as mantissa * 2**n."""
     x = x.clip(None, VANISHED[x.format.bits])
     square = product(x, x)
-    n, r, low = reduced(-square.high)
-    r, low = ordered(r, low - square.low)
+    parts = reduced(-square.high, -square.low)
+    n, (r, low) = parts.n, parts.pair
     head = ordered(r.like(1.0), r)
     decay = ordered(head.high, head.low + minus_one(r, low))
     unit = (x - 4.0) / (x + 4.0)
@@ -40,9 +41,8 @@ def erfc(x: Float) -> Float:
 
 def erf(x: Float) -> Float:
     """The error function; beyond 1, from its complement."""
-    magnitude = abs(x)
-    mantissa, n = tail(magnitude)
-    value = mantissa.scaled(power_of_two(n.clip(2.0 - x.format.bias, None)))
-    whole = ordered(x.like(1.0), -value.high)
-    outer = whole.high + (whole.low - value.low)
+    bits = x.format.bits
+    magnitude = abs(x).clip(None, VANISHED[bits])
+    tail = polynomial(magnitude - MIDDLE[bits], TAIL)
+    outer = fma(-gauss(x), tail, 1.0)
     return where(magnitude > 1.0, outer, magnitude + near(magnitude)).copysign(x)

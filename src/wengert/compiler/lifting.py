@@ -1,0 +1,307 @@
+"""Lifting: what a loop does alike in all turns is done for all of them at once, outside of it.
+
+    the same lines in all turns             before the loop, once
+    products along @ same                   before it, one product of all turns' rows
+    totals: carried + a @ b,                after it, one product: [a1 a2 ...] @ [b1; b2; ...],
+            carried + sum(a)                or one sum; what the loop makes of it is stacked
+
+What is left in the loop is what one turn needs of the one before. A total's terms are added in
+another order, as those of any sum may be.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..core.aval import Aval
+from ..core.primitive import TABLE, Primitive
+from .program import Block, Constant, Line, Program, Value, straight
+from .regions import Region, composed, dense
+from .repeated import Window, loop, outputs_of, parts, repeated
+from .views import region_of, strided
+from .walk import downward, has_effects
+
+_MOST_BYTES = 1 << 26
+"""Above this, what all turns make is not kept."""
+FEW = 512
+"""Products of so few multiplications stay where they are: they are no more than a few scalars."""
+
+
+def lift(program: Program) -> Program:
+    """The program with less to do in its loops; of what `expand` leaves."""
+    values: dict[Value, Value] = {}
+
+    def lines(block: Block) -> list[Line]:
+        found: list[Line] = []
+        for line in block.lines:
+            line = line.on(values)
+            if line.primitive is repeated:
+                lifting = Lifting(line)
+                found += lifting.lines
+                values.update(lifting.values)
+            else:
+                found.append(line)
+        return found
+
+    return downward(program, lines, values)
+
+
+class Rows(NamedTuple):
+    """All turns' values of something: regions of an array, one after the other.
+
+    Attributes:
+        array: the array.
+        region: of the first turn's.
+        step: how far it moves from turn to turn.
+    """
+
+    array: Value
+    region: Region
+    step: int
+
+
+class Lifting:
+    """One loop.
+
+    Attributes:
+        lines: what it becomes.
+        values: its results that are others now.
+    """
+
+    def __init__(self, line: Line) -> None:
+        params, body = line.params, line.params["body"]
+        self.count: int = params["count"]
+        given = parts(line.operands, line.results, params)
+        inner = parts(body.inputs, outputs_of(body), params)
+        self.lines: list[Line] = []
+        self.values: dict[Value, Value] = {}
+        self.kept: list[Line] = []
+        self.carried = dict(zip(inner.carried, given.carried, strict=True))
+        self.outer = dict(zip(inner.same, given.same, strict=True))
+        self.along: dict[Value, tuple[Value, Window]] = {
+            value: (array, window) for value, array, window in zip(
+                inner.along, given.along, params["windows"], strict=True)}
+        self.following = dict(zip(inner.carried, zip(inner.following, given.following,
+                                                     strict=True), strict=True))
+        self.stacked = dict(zip(given.stacked, inner.stacked, strict=True))
+        self.last = dict(zip(given.last, inner.last, strict=True))
+        self.rows: dict[Value, Rows] = {}
+        for value, (array, window) in self.along.items():
+            self.rows[value] = Rows(array, Region((window.size,), (1,), window.start), window.step)
+        for each in body.body.lines:
+            self._take(each)
+        self._totals()
+        self._loop()
+
+    # --- before the loop ------------------------------------------------------------------------
+
+    def _take(self, line: Line) -> None:
+        if not has_effects(line) and all(self._is_outer(v) for v in line.operands):
+            self.lines.append(Line(line.primitive, list(map(self._outside, line.operands)),
+                                   line.params, results := [Value(v.aval) for v in line.results]))
+            self.outer.update(zip(line.results, results, strict=True))
+        elif not self._is_product(line) or not self._batched(line):
+            self._note(line)
+            self.kept.append(line)
+
+    def _is_outer(self, value: Value) -> bool:
+        return isinstance(value, Constant) or value in self.outer
+
+    def _outside(self, value: Value) -> Value:
+        return self.outer.get(value, value)
+
+    def _note(self, line: Line) -> None:
+        """Notes what is a region of what goes along."""
+        if line.primitive is strided and line.operands[0] in self.rows:
+            rows = self.rows[line.operands[0]]
+            region = composed(region_of(line.params), rows.region)
+            if region is not None:
+                self.rows[line.result] = rows._replace(region=region)
+
+    def _is_product(self, line: Line) -> bool:
+        return line.primitive.name == "mm" and (
+            line.operands[0].aval.numel * line.operands[1].aval.shape[1] > FEW)
+
+    def _batched(self, line: Line) -> bool:
+        """Multiplies all turns' rows by a matrix that is the same in all of them."""
+        x, y = line.operands
+        rows = self.rows.get(x)
+        m, n = line.result.aval.shape
+        if rows is None or not self._is_outer(y) or not self._small(line.result):
+            return False
+        forth = rows.step >= 0
+        rows = self._all(rows if forth else self._reversed(rows))
+        whole = self._shaped(self._region(rows.array, rows.region),
+                             (self.count * m, x.aval.shape[1]))
+        found = self.add(line.primitive, (whole, self._outside(y)), {},
+                         line.result.aval.with_shape((self.count * m, n)))
+        size = m * n
+        window = Window(0, size, size) if forth else Window((self.count - 1) * size, -size, size)
+        flat = Value(line.result.aval.with_shape((size,)))
+        self.along[flat] = found, window
+        self.kept.append(Line(strided, (flat,), dense((m, n)).params, line.results))
+        self.rows[line.result] = Rows(found, dense((m, n))._replace(offset=window.start),
+                                      window.step)
+        return True
+
+    # --- after the loop -------------------------------------------------------------------------
+
+    def _totals(self) -> None:
+        """Finds what is only added up, and leaves that to do after the loop."""
+        self.after: list[tuple[Value, Value, Line]] = []
+        uses = Counter(v for line in self.kept for v in line.operands)
+        uses.update(v for v, _ in self.following.values())
+        uses.update((*self.stacked.values(), *self.last.values()))
+        made = {v: line for line in self.kept for v in line.results}
+        self.stacks: dict[Value, Value] = {v: r for r, v in self.stacked.items()}
+        dropped: set[int] = set()
+        for carried, (total, result) in list(self.following.items()):
+            line = made.get(total)
+            if line is None or line.primitive.name != "add" or uses[carried] != 1 or (
+                    uses[total] != 1 or carried not in line.operands):
+                continue
+            term = next(v for v in line.operands if v is not carried)
+            chain = self._chain(term, made, uses)
+            if term.aval is not carried.aval or chain is None:
+                continue
+            dropped.update(map(id, (line, *chain)))
+            del self.following[carried]
+            self.after.append((self.carried.pop(carried), result, chain[-1]))
+        self.kept = [line for line in self.kept if id(line) not in dropped]
+
+    def _chain(self, term: Value, made: dict[Value, Line],
+               uses: Counter[Value]) -> list[Line] | None:
+        """The lines that make a term of a total, the last of them a product or sum that may be
+        done for all turns at once; None if there is none."""
+        line = made.get(term)
+        if line is None or uses[term] != 1:
+            return None
+        if line.primitive is strided and line.operands[0].aval.numel == term.aval.numel and (
+                region_of(line.params) == dense(tuple(term.aval.shape))):
+            rest = self._chain(line.operands[0], made, uses)
+            return None if rest is None or rest[-1].primitive.name != "sum" else [line, *rest]
+        if line.primitive.name == "sum" and line.operands[0].aval.numel <= FEW // 8:
+            return None
+        if line.primitive.name != "sum" and not self._is_product(line):
+            return None
+        if line.result.aval.numpy.kind != "f":
+            return None
+        sources = [self._source(v, made) for v in line.operands]
+        return [line] if all(v in self.rows or (v in made and self._small(v))
+                             for v in sources) else None
+
+    def _source(self, value: Value, made: dict[Value, Line]) -> Value:
+        """What a value is a region of, if it is one of what the loop makes."""
+        line = made.get(value)
+        if value not in self.rows and line is not None and line.primitive is strided:
+            return line.operands[0]
+        return value
+
+    def _small(self, value: Value) -> bool:
+        return self.count * value.aval.numel * value.aval.numpy.itemsize <= _MOST_BYTES
+
+    def _loop(self) -> None:
+        """Writes the loop, and what comes after it."""
+        made = {v: line for line in self.kept for v in line.results}
+        for _, _, line in self.after:
+            for v in line.operands:
+                if (source := self._source(v, made)) not in self.rows:
+                    self._stacked(source)
+        outputs = [*(v for v, _ in self.following.values()), *self.stacks, *self.last.values()]
+        used = _needed(self.kept, outputs)
+        along = [v for v in self.along if v in used]
+        same = [v for v in self.outer if v in used and not isinstance(v, Constant)]
+        body = straight([*self.carried, *along, *same],
+                        [line for line in self.kept if line.results[0] in used or
+                         has_effects(line)], outputs)
+        operands = [*self.carried.values(), *(self.along[v][0] for v in along),
+                    *(self.outer[v] for v in same)]
+        if not outputs and not any(map(has_effects, body.body.lines)):
+            results: Sequence[Value] = ()
+        else:
+            line = loop(body, self.count, operands, carried=len(self.carried),
+                        windows=[self.along[v][1] for v in along], stacked=len(self.stacks))
+            self.lines.append(line)
+            results = line.results
+        old = [*(r for _, r in self.following.values()), *self.stacks.values(), *self.last]
+        self.values.update(zip(old, results, strict=True))
+        for first, result, term in self.after:
+            self._total(first, result, term, made)
+
+    def _stacked(self, value: Value) -> None:
+        """Has the loop keep all turns' values of something."""
+        if value not in self.stacks:
+            self.stacks[value] = Value(value.aval)
+
+    def _total(self, first: Value, result: Value, term: Line, made: dict[Value, Line]) -> None:
+        """What is carried into the loop, and all turns' terms."""
+        rows = [self._rows_of(v, made) for v in term.operands]
+        if rows[0].step < 0:  # last turns first, as they lie, so that there is less to copy
+            rows = list(map(self._reversed, rows))
+        rows = list(map(self._all, rows))
+        aval = first.aval
+        if term.primitive.name == "mm":
+            (m, k), n = term.operands[0].aval.shape, term.operands[1].aval.shape[1]
+            (across, row, col), a = rows[0].region.strides, rows[0]
+            turned = a.region._replace(shape=(m, self.count, k), strides=(row, across, col))
+            x = self._shaped(self._region(a.array, turned), (m, self.count * k))
+            y = self._shaped(self._region(rows[1].array, rows[1].region), (self.count * k, n))
+            total = self.add(term.primitive, (x, y), {}, aval.with_shape((m, n)))
+        else:
+            dims = (0, *(d + 1 for d in term.params["dims"]))
+            whole = self._region(rows[0].array, rows[0].region)
+            params = {"dims": dims, "keepdim": False}
+            found: Any = term.primitive.abstract(whole.aval, **params)
+            total = self._shaped(self.add(term.primitive, (whole,), params, found),
+                                 tuple(aval.shape))
+        self.values[result] = self.add(TABLE["add"], (first, total), {}, aval)
+
+    def _rows_of(self, value: Value, made: dict[Value, Line]) -> Rows:
+        """All turns' values of something."""
+        source = self._source(value, made)
+        rows = self.rows.get(value)
+        if rows is None:
+            region = region_of(made[value].params) if source is not value else (
+                dense(tuple(value.aval.shape)))
+            rows = Rows(self.values[self.stacks[source]], region, source.aval.numel)
+        return rows
+
+    def _all(self, rows: Rows) -> Rows:
+        """All turns' regions as one, with a dimension in front."""
+        region = rows.region
+        return rows._replace(region=Region((self.count, *region.shape),
+                                           (rows.step, *region.strides), region.offset))
+
+    def _reversed(self, rows: Rows) -> Rows:
+        """The same, from the last turn on."""
+        far = rows.step * (self.count - 1)
+        return Rows(rows.array, rows.region._replace(offset=rows.region.offset + far), -rows.step)
+
+    # --- lines outside --------------------------------------------------------------------------
+
+    def add(self, primitive: Primitive, operands: Sequence[Value], params: Any,
+            aval: Aval) -> Value:
+        """The result of a new line outside of the loop."""
+        result = Value(aval)
+        self.lines.append(Line(primitive, operands, params, (result,)))
+        return result
+
+    def _region(self, array: Value, region: Region) -> Value:
+        if region == dense(tuple(array.aval.shape)):
+            return array
+        return self.add(strided, (array,), region.params, array.aval.with_shape(region.shape))
+
+    def _shaped(self, value: Value, shape: tuple[int, ...]) -> Value:
+        """The same elements in another shape."""
+        return self._region(value, dense(shape))
+
+
+def _needed(lines: Sequence[Line], outputs: Sequence[Value]) -> set[Value]:
+    """The values that outputs are made of, directly or not."""
+    used = set(outputs)
+    for line in reversed(lines):
+        if has_effects(line) or not used.isdisjoint(line.results):
+            used.update(line.operands)
+    return used
