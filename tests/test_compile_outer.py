@@ -289,6 +289,30 @@ def test_a_hook_that_comes_later_where_backward_is_inside():
         both(program)
 
 
+def test_an_argument_with_a_history_where_a_leaf_was():
+    def program(compile: Compiler) -> Any:
+        run, found = compile(lambda x: grad((x ** 3).sum(), x)), []
+        for n in range(6):
+            x = leaf(3)
+            found.append((run(x if n < 3 else x * 2), x.grad))
+        return found
+
+    both(program)
+
+
+def test_backward_inside_where_an_argument_has_a_history_and_had_none():
+    def program(compile: Compiler) -> Any:
+        run, found = compile(lambda x: (x ** 3).sum().backward()), []
+        for n in range(6):
+            x = leaf(3)
+            run(x if n < 3 else x * 2)
+            found.append(x.grad)
+        return found
+
+    with pytest.warns(UserWarning, match="into the history of an argument"):
+        both(program)
+
+
 def test_a_hook_on_what_the_function_makes():
     def f(x: Any) -> Any:
         h = x * 2
@@ -495,7 +519,7 @@ def test_what_is_cheap_is_not_saved():
 
     def f(x: Any) -> Any:
         h = x @ w
-        return torch.sigmoid(h * 2 + 1) * torch.exp(-h) * x
+        return (h * 2 + 1) ** 2 * torch.relu(-h) * x
 
     assert kept_by(native(f, x)) == [(64, 32)]
 

@@ -345,3 +345,55 @@ def test_state_is_told():
     first, second = run.explain().kinds
     assert "inside is 2.0" in first.guards and "xs is a list of 2" in first.guards
     assert "inside is 3.0" in second.reasons[0]
+
+
+def test_slots_of_all_kinds():
+    class One:
+        __slots__ = "inside"  # noqa: PLC0205 - as a text, not in a tuple
+
+    class Two(One):
+        __slots__ = ("__hidden",)
+
+        def __init__(self) -> None:
+            self.inside, self.__hidden = 1.0, torch.ones(1)
+
+        def __call__(self, x: Any) -> Any:
+            self.__hidden = self.__hidden + x * self.inside
+            return self.__hidden
+
+    def program(compile: Compiler) -> Any:
+        two = Two()
+        run, found = compile(two), []
+        for n in range(5):
+            two.inside = float(n // 2)
+            found.append(run(torch.ones(1)))
+        return found
+
+    both(program)
+
+
+def test_state_that_holds_itself():
+    def program(compile: Compiler) -> Any:
+        ring: list[Any] = [2.0]
+        ring.append(ring)
+        run = compile(lambda x: x * ring[1][1][0])
+        found = [run(torch.ones(1)), run(torch.ones(1))]
+        ring[0] = 3.0
+        return [*found, run(torch.ones(1))]
+
+    both(program)
+
+
+def test_a_compiled_function_that_calls_itself():
+    def program(compile: Compiler) -> Any:
+        depth = 3
+
+        def power(x: Any, n: int) -> Any:
+            return x if n == depth else x * run(x, n + 1)
+
+        run: Any = compile(power)
+        found = [run(torch.full((1,), 2.0), 0), run(torch.full((1,), 2.0), 0)]
+        depth = 2
+        return [*found, run(torch.full((1,), 2.0), 0)]
+
+    both(program)

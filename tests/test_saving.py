@@ -41,7 +41,7 @@ def names(lines: Sequence[Line]) -> list[str]:
 
 def test_what_is_cheap_is_worked_out_again_from_what_is_there():
     x = given(*BIG)
-    lines, read = lines_of(lambda x: ((y := x * 2) + 1, y, torch.tanh(y)), x)
+    lines, read = lines_of(lambda x: ((y := x * 2) + 1, y, torch.relu(y)), x)
     assert saving(lines, read, {x}) == ([], lines)
 
 
@@ -54,7 +54,7 @@ def test_what_is_given_is_saved_if_it_is_not_there():
 
 def test_products_are_saved_and_what_follows_them_is_not():
     x, w = given(*BIG), given(100, 100)
-    lines, read = lines_of(lambda x, w: (h := x @ w, torch.relu(h), torch.exp(h), h * h), x, w)
+    lines, read = lines_of(lambda x, w: (h := x @ w, torch.relu(h), h + 1, h * h), x, w)
     saved, again = saving(lines, read, {x, w})
     assert saved == [lines[0].result] and again == lines[1:]
 
@@ -84,13 +84,15 @@ def test_much_work_is_not_done_again():
     x = given(*BIG)
 
     def f(x: Any) -> Any:
-        for _ in range(6):
-            x = torch.sin(x)
+        for _ in range(20):
+            x = x * x
         return x
 
     lines, read = lines_of(f, x)
     assert saving(lines, read, {x}) == (read, [])
-    assert 6 * work(lines[0]) > cost(read[0]) > work(lines[0])
+    assert saving(lines[:3], [lines[2].result], {x}) == ([], lines[:3])
+    sine, _ = lines_of(torch.sin, x)
+    assert saving(sine, [sine[0].result], {x}) == ([sine[0].result], [])
 
 
 def test_lines_that_run_later_anyway_cost_nothing_there():
@@ -103,8 +105,7 @@ def test_lines_that_run_later_anyway_cost_nothing_there():
 
     lines, read = lines_of(f, x)
     assert saving(lines, read, {x}, set(lines)) == ([], lines)
-    assert saving(lines, read, {x}, set(lines[3:])) in (
-        ([], lines), ([lines[2].result], lines[3:]))
+    assert saving(lines, read, {x}, set(lines[3:])) == ([lines[2].result], lines[3:])
 
 
 def test_lines_that_run_later_may_run_now():
@@ -121,7 +122,7 @@ def test_views_and_casts_are_had_again():
     assert not saved and again == lines
 
 
-@pytest.mark.parametrize(("n", "saves"), [(8, 0), (100, 1)])
+@pytest.mark.parametrize(("n", "saves"), [(4, 0), (100, 1)])
 def test_reductions_of_few_elements_alone_are_done_again(n: int, saves: int):
     x = given(n, 100)
     lines, read = lines_of(lambda x: x.sum(), x)
@@ -247,7 +248,7 @@ def test_time_is_linear_in_lines():
     def f(x: Any, w: Any) -> Any:
         found = []
         for _ in range(300):
-            x = torch.tanh(x @ w + x)
+            x = torch.relu(x @ w + x)
             found.append(x)
         return found
 

@@ -9,7 +9,7 @@ import numpy as np
 from .program import Constant, Line, Program, Value, straight
 from .regions import Region, dense
 from .repeated import Window
-from .turns import Kept, Loop, Made, Numbers, Part, Same, Source
+from .turns import Kept, Loop, Made, Numbers, Part, Piece, Same, Source
 from .views import strided
 
 if TYPE_CHECKING:
@@ -47,13 +47,23 @@ class Body:
         self._outer: dict[int, Value] = {}
         self._regions: dict[tuple[Value, Region], Value] = {}
         self._slot, self._width = int(self.traced.slots[loop.start]), len(loop.slots)
-        for line in self.traced.lines[loop.start:loop.start + loop.period]:
-            self._line(line)
+        self.pieces: list[tuple[Piece, Value]] = []
+        writes = {piece.lines[0]: piece for piece in loop.pieces}
+        left = {line for piece in loop.pieces for line in piece.lines[1:]}
+        for line in range(loop.start, loop.start + loop.period):
+            if line in writes:
+                self._piece(writes[line])
+            elif line not in left:
+                self._line(self.traced.lines[line])
+            self._slot += int(np.diff(self.traced.slots[line:line + 2])[0])
         self.following = [self._following(carry) for carry in list(self.carried.values())]
         self.finals = {result: i for i, (result, lag, _) in enumerate(self.carried) if lag == 1}
         self.stacked = sorted(loop.stacked)
-        self.last = sorted(loop.last - loop.stacked - set(self.finals))
-        self.kept = [self._result(result) for result in (*self.stacked, *self.last)]
+        self.last = sorted(loop.last - loop.stacked - set(self.finals) - {
+            piece.result for piece in loop.pieces})
+        self.kept = [*(self._result(result) for result in self.stacked),
+                     *(value for _, value in self.pieces),
+                     *(self._result(result) for result in self.last)]
 
     @property
     def operands(self) -> list[Value]:
@@ -84,7 +94,18 @@ class Body:
         made.update((self.traced.numbers[old] - self.loop.first, new)
                     for old, new in zip(line.results, results, strict=True))
         lines.append(Line(line.primitive, operands, line.params, results))
-        self._slot += len(line.operands)
+
+    def _piece(self, piece: Piece) -> None:
+        """Notes what this turn writes to a part of something."""
+        first = self._slot - int(self.traced.slots[self.loop.start]) + piece.operand
+        value = self.traced.lines[piece.lines[0]].operands[piece.operand]
+        self.pieces.append((piece, self._operand(
+            value, self.loop.slots[first], self._slot + piece.operand)))
+
+    def before(self, piece: Piece) -> Value:
+        """What turns write to, as it is before the first one."""
+        first = int(self.traced.slots[self.loop.start]) + piece.first
+        return self.writer.root(self._root(first, 0))
 
     def _result(self, result: int) -> Value:
         """A result of this turn."""

@@ -25,6 +25,7 @@ from .nest import (
     PlanBlock,
     Product,
     Reduce,
+    Repeat,
     Stage,
     Statement,
     Step,
@@ -42,7 +43,7 @@ class Native:
     """One step of native code.
 
     Attributes:
-        what: "nest", "product" or "call".
+        what: "nest", "loop", "product" or "call".
         words: its sizes, or the name of the primitive that is called.
         read, written: the bytes of memory that it goes over.
     """
@@ -326,7 +327,15 @@ def _native(step: Step) -> Native:
         return _product(step)
     if isinstance(step, Contraction):
         return _contraction(step)
-    return _call(step)
+    return _loop(step) if isinstance(step, Repeat) else _call(step)
+
+
+def _loop(repeat: Repeat) -> Native:
+    turn = [_native(step) for step in repeat.steps]
+    read, written = (repeat.count * sum(getattr(step, which) for step in turn)
+                     for which in ("read", "written"))
+    return Native("loop", f"of {_count(repeat.count, 'turn')}: " + "; ".join(
+        f"{step.what} {step.words}" for step in turn), read, written)
 
 
 def _nest(nest: Nest) -> Native:

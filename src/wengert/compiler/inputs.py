@@ -48,7 +48,7 @@ class Inputs:
         places: by source, of the program's or of any run, its place among them.
         outside: inputs that are no arguments, with what they must be.
         grads: leaves whose `.grad` is used, with the aval that it must have; None for none.
-        bare: leaves that must have no hooks.
+        bare: inputs that must be leaves, and without hooks: gradients arrive there.
         written: places of inputs that are written to, in whose memory no other input may lie.
         alone: whether the arguments that are tensors are all there is, and nothing is asked.
     """
@@ -116,7 +116,7 @@ class Inputs:
             x = handles[place]
             if x.aval is not aval or (x.node is None) is not plain or x.value.strides != strides:
                 return None
-        if asked.bare and any(handles[place].node.hooked for place in asked.bare):
+        if asked.bare and not all(_is_bare(handles[place].node) for place in asked.bare):
             return None
         if values and len(set(map(id, handles))) < len(handles):
             return None  # what were two tensors is one
@@ -156,6 +156,10 @@ def _way(source: Source) -> tuple[int, Any]:
 
 def _grad(leaf: Any) -> Any:
     return None if leaf.extra is None else leaf.extra.grad
+
+
+def _is_bare(node: Any) -> bool:
+    return bool(node.leaf and not node.hooked)
 
 
 def _outside(x: Any) -> Outside:

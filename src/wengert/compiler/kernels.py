@@ -1,4 +1,4 @@
-"""Kernels for eager work on large arrays: one operation, or one derivative rule, as native loops.
+"""Kernels for eager work on large arrays: an operation, or its derivative rules, as native loops.
 
 A function of tensors is recorded and goes the way of any program: expanded, simplified, scheduled.
 What comes of it must be loops alone, which need little memory of their own. There are two sorts:
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -44,35 +45,36 @@ _lock = threading.RLock()
 
 
 def of_elements(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, Any],
-                result: Aval) -> Kernel | None:
+                *results: Aval) -> Kernel | None:
     """The kernel of a function of elements; None if there is none.
 
     Args:
         fn: a function of tensors that outlives what asks for it.
         arguments: arrays, and parameters that come as arguments.
         params: parameters that come by name.
-        result: the result's aval.
+        results: the results' avals.
     """
     kinds = [_kind(a) for a in (*arguments, *params.values())]
-    if None in kinds or result.numpy not in _KINDS:
+    if None in kinds or not all(result.numpy in _KINDS for result in results):
         return None
-    return _known((fn, tuple(kinds), result.numpy), lambda: _sweep(fn, arguments, params, result))
+    key = fn, tuple(kinds), tuple([result.numpy for result in results]), _loaded()
+    return _known(key, lambda: _sweep(fn, arguments, params, results))
 
 
 def of_arrays(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, Any],
-              result: Aval) -> Kernel | None:
+              *results: Aval) -> Kernel | None:
     """The kernel of a function of whole arrays; None if there is none. Arguments are as above."""
     kinds = [_kind(a) for a in (*arguments, *params.values())]
     arrays = list(filter(is_array, arguments))
-    if None in kinds or result.numpy not in _KINDS or not all(
+    if None in kinds or not all(result.numpy in _KINDS for result in results) or not all(
             a.flags.c_contiguous or is_uniform(a) for a in arrays):
         return None
     what, shapes = (fn, tuple(kinds)), tuple([a.shape for a in arrays])
     about = tuple([tuple([n.bit_length() for n in shape]) for shape in shapes])
     if (what, about) in _kernels:  # there was none for arrays of about these sizes
         return None
-    key = what, shapes, result, get_num_threads()
-    found = _known(key, lambda: _rows(fn, arguments, params, result))
+    key = what, shapes, results, get_num_threads()
+    found = _known(key, lambda: _rows(fn, arguments, params, results))
     if found is None:
         _kernels[what, about] = None
     return found
@@ -113,26 +115,27 @@ def _known(key: Any, make: Callable[[], Kernel | None]) -> Kernel | None:
 
 
 def _sweep(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, Any],
-           result: Aval) -> Kernel | None:
+           results: Sequence[Aval]) -> Kernel | None:
     def recorded(*tensors: Any) -> Any:
         return fn(*_placed(arguments, tensors), **params)
 
     avals = [aval(() if is_uniform(a) else (LENGTH,), of(a.dtype))
              for a in arguments if is_array(a)]
-    nests = _nests(recorded, avals, result.with_shape((LENGTH,)))
+    nests = _nests(recorded, avals, [result.with_shape((LENGTH,)) for result in results])
     if len(nests) != 1 or not _pays(nests, getattr(fn, "ufunc", None)):
         return None
     code = _Code(nests[0], "cols")
     assert set(code.numbers) <= {LENGTH}
 
-    def kernel(target: np.ndarray, operands: list[np.ndarray]) -> bool:
-        return code.run(target, operands, [target.size] * len(code.numbers), get_num_threads())
+    def kernel(targets: Sequence[np.ndarray], operands: Sequence[np.ndarray]) -> bool:
+        sizes = [targets[0].size] * len(code.numbers)
+        return code.run(targets, operands, sizes, get_num_threads())
 
     return kernel
 
 
 def _rows(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, Any],
-          result: Aval) -> Kernel | None:
+          results: Sequence[Aval]) -> Kernel | None:
     from .native.emit_share import Share
 
     arrays = list(filter(is_array, arguments))
@@ -143,16 +146,16 @@ def _rows(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, An
         return fn(*_placed(arguments, whole), **params)
 
     avals = [aval(() if is_uniform(a) else a.shape, of(a.dtype)) for a in arrays]
-    nests = _nests(recorded, avals, result)
+    nests = _nests(recorded, avals, results)
     if not _pays(nests, None):
         return None
     shares = [Share(nest, get_num_threads(), _ROOM) for nest in nests]
     parts = [(_Code(task.nest, task.split), task.pieces) for s in shares for task in s.tasks]
     room = max(share.end for share in shares)
 
-    def kernel(target: np.ndarray, operands: list[np.ndarray]) -> bool:
+    def kernel(targets: Sequence[np.ndarray], operands: Sequence[np.ndarray]) -> bool:
         memory = np.empty(room, np.uint8)
-        return all(code.run(target, operands, code.numbers, pieces, memory)
+        return all(code.run(targets, operands, code.numbers, pieces, memory)
                    for code, pieces in parts)
 
     return kernel
@@ -164,8 +167,9 @@ def _placed(arguments: Sequence[Any], tensors: Sequence[Any]) -> list[Any]:
     return [next(given) if is_array(a) else a for a in arguments]
 
 
-def _nests(fn: Callable[..., Any], avals: Sequence[Aval], result: Aval) -> Sequence[Nest]:
-    """The loops of a function with one result; none if they are not all there is to it."""
+def _nests(fn: Callable[..., Any], avals: Sequence[Aval],
+           results: Sequence[Aval]) -> Sequence[Nest]:
+    """The loops of a function; none if they are not all there is to it."""
     from .expand import expand
     from .nest import Nest
     from .passes import simplify
@@ -174,24 +178,29 @@ def _nests(fn: Callable[..., Any], avals: Sequence[Aval], result: Aval) -> Seque
     from .symbolic import record
 
     values = list(map(Value, avals))
-    lines, (found,) = record(fn, values)
-    if found is None or found.aval is not result:
+    lines, found = record(fn, values)
+    if [v if v is None else v.aval for v in found] != list(results):
         return ()
-    plan = schedule(simplify(expand(straight(values, lines, [found]))))
+    plan = schedule(simplify(expand(straight(values, lines, found))))
     steps = [step for step in plan.body.steps if isinstance(step, Nest)]
     return steps if len(steps) == len(plan.body.steps) and plan.arena <= _ROOM else ()
 
 
 def _pays(nests: Sequence[Nest], ufunc: Any) -> bool:
-    """Whether loops save time: where they compute something, and do more than a ufunc whose time
-    goes into moving memory."""
+    """Whether loops save time: where they do more than move numbers, at which NumPy is as good.
+    A ufunc that is a few instructions is not worth importing LLVM for."""
     from .native.emit_sweep import ELEMENTARY, weight
     from .nest import Op, Reduce, Store
 
     weights = [weight(s) for nest in nests for stage in nest.stages if stage.sweep
                for s in stage.statements
                if isinstance(s, (Op, Reduce)) or (isinstance(s, Store) and s.how)]
-    return sum(weights) >= ELEMENTARY or (bool(weights) and ufunc is None)
+    return bool(weights) and (ufunc is None or sum(weights) >= ELEMENTARY or _loaded())
+
+
+def _loaded() -> bool:
+    """Whether LLVM has been imported."""
+    return "llvmlite.binding" in sys.modules
 
 
 # --- running them -----------------------------------------------------------------------------
@@ -217,12 +226,12 @@ class _Code:
         self._library = engine.compile_module(text)
         self._address = self._library.address("nest")
 
-    def run(self, target: np.ndarray, operands: Sequence[np.ndarray], numbers: Sequence[int],
-            pieces: int, memory: np.ndarray | None = None) -> bool:
+    def run(self, targets: Sequence[np.ndarray], operands: Sequence[np.ndarray],
+            numbers: Sequence[int], pieces: int, memory: np.ndarray | None = None) -> bool:
         """Runs the nest in so many pieces, on as many threads; says whether nothing failed."""
         context = [0]
         for buffer in self._buffers:
-            array: Any = (target if buffer.kind == "output" else
+            array: Any = (targets[buffer.number] if buffer.kind == "output" else
                           operands[buffer.number] if buffer.kind == "input" else
                           memory if buffer.array is None else buffer.array)
             context.append(array.ctypes.data + max(buffer.offset, 0))

@@ -32,7 +32,8 @@ class Run(NamedTuple):
         return (self.stop - self.start) // self.period
 
 
-def runs(numbers: np.ndarray, weights: np.ndarray, turns: int, least: int) -> list[Run]:
+def runs(numbers: np.ndarray, weights: np.ndarray, turns: int, least: int,
+         longest: int = 1 << 62) -> list[Run]:
     """Stretches with a period, in order, none of which has a place in common with another.
 
     Args:
@@ -40,6 +41,7 @@ def runs(numbers: np.ndarray, weights: np.ndarray, turns: int, least: int) -> li
         weights: what each place counts.
         turns: how often a period has to come at least.
         least: what all of a stretch but its first period has to weigh.
+        longest: how long a period may be.
     """
     total = np.concatenate(([0], np.cumsum(weights)))
     found: list[Run] = []
@@ -49,7 +51,7 @@ def runs(numbers: np.ndarray, weights: np.ndarray, turns: int, least: int) -> li
         for start, stop in todo:
             if total[stop] - total[start] < least:
                 continue
-            chosen = _chosen(numbers[start:stop], total[start:stop + 1], turns, least)
+            chosen = _chosen(numbers[start:stop], total[start:stop + 1], turns, least, longest)
             found += [Run(start + run.start, start + run.stop, run.period) for run in chosen]
             ends = [start, *(start + end for run in chosen for end in (run.start, run.stop)), stop]
             rest += [*zip(ends[::2], ends[1::2], strict=True)] if chosen else []
@@ -57,10 +59,12 @@ def runs(numbers: np.ndarray, weights: np.ndarray, turns: int, least: int) -> li
     return sorted(found)
 
 
-def _chosen(numbers: np.ndarray, total: np.ndarray, turns: int, least: int) -> list[Run]:
+def _chosen(numbers: np.ndarray, total: np.ndarray, turns: int, least: int,
+            longest: int) -> list[Run]:
     """Of all stretches of a sequence those that cover most, and do not overlap; in order."""
-    every = [run for period in _candidates(numbers, turns) for run in _tried(numbers, period)
-             if run.count >= turns and total[run.stop] - total[run.start + run.period] >= least]
+    every = [run for period in _candidates(numbers, turns) if period <= longest
+             for run in _tried(numbers, period) if run.count >= turns
+             and total[run.stop] - total[run.start + run.period] >= least]
     taken = np.zeros(len(numbers), bool)
     found = []
     for run in sorted(every, key=lambda run: (-_size(run), run.period, run.start)):

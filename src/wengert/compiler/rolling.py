@@ -32,12 +32,12 @@ from ..core.aval import Aval
 from ..core.primitive import TABLE, Primitive
 from ..primitives.layout import reshape
 from .bodies import Body
-from .program import Block, Line, Program, Value
+from .program import Block, Constant, Line, Program, Value
 from .regions import Region, dense
 from .repeated import loop, parts
 from .traced import Traced
-from .turns import Loop, Turns
-from .views import strided
+from .turns import Loop, Piece, Turns
+from .views import put_strided, strided
 from .walk import downward, ends
 
 _GATHERED = 4
@@ -52,11 +52,10 @@ def roll(program: Program) -> Program:
     def lines(block: Block) -> Sequence[Line]:
         own = [line.on(values) for line in block.lines] if values else block.lines
         traced = Traced(own)
-        turns = Turns(traced)
-        if not turns.loops:
-            return own
         needed = [v for v in later[id(block)] if v in traced.places or v in traced.numbers]
-        return Writer(turns, needed, values).written()
+        numbers = [traced.numbers.get(traced.place(v)[0], -1) for v in needed]
+        turns = Turns(traced, np.array(numbers, np.int64))
+        return Writer(turns, needed, values).written() if turns.loops else own
 
     return downward(program, lines, values)
 
@@ -88,8 +87,6 @@ class Writer:
         self.stacks: dict[tuple[Loop, int], Value] = {}
         self.finals: dict[tuple[Loop, int], Value] = {}
         self._regions: dict[tuple[Value, Region], Value] = {}
-        turns.need(np.array([self.traced.numbers.get(self.traced.place(v)[0], -1)
-                             for v in needed], np.int64))
 
     def written(self) -> list[Line]:
         """The new lines."""
@@ -161,12 +158,25 @@ class Writer:
     def _loop(self, found: Loop) -> None:
         body = Body(self, found)
         line = loop(roll(body.program()), found.count, body.operands, carried=len(body.carried),
-                    windows=body.windows, stacked=len(body.stacked))
+                    windows=body.windows, stacked=len(body.stacked) + len(body.pieces))
         self.lines.append(line)
         made = parts(line.operands, line.results, line.params)
-        self.stacks.update(zip(((found, r) for r in body.stacked), made.stacked, strict=True))
+        self.stacks.update(zip(((found, r) for r in body.stacked), made.stacked, strict=False))
         self.finals.update(zip(((found, r) for r in body.last), made.last, strict=True))
         self.finals.update(((found, r), made.following[i]) for r, i in body.finals.items())
+
+        for (piece, _), stack in zip(body.pieces, made.stacked[len(body.stacked):], strict=True):
+            self.finals[found, piece.result] = self._together(piece, body.before(piece), stack)
+
+    def _together(self, piece: Piece, first: Value, stack: Value) -> Value:
+        """All turns' pieces put where they belong."""
+        aval, region = first.aval, _row(piece.region, 0, stack.aval.shape[0], piece.step)
+        params = {"strides": region.strides, "offset": region.offset}
+        if len(piece.lines) == 1:
+            return self.add(put_strided, (first, stack), params, aval)
+        nothing = Constant(np.broadcast_to(aval.zero, aval.shape))
+        total = self.add(put_strided, (nothing, stack), params, aval)
+        return self.add(TABLE["add"], (first, total), {}, aval)
 
     def _gathered(self, line: Line) -> None:
         """A `stack` or `cat`, of operands that follow one another as regions of one value."""

@@ -21,15 +21,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from .expand import template
 from .program import Constant, Line, Value
+from .schedule.ahead import operation
 from .schedule.group import COSTS, ELEMENTARY
-from .schedule.lines import is_complex, operation
+from .schedule.lines import is_complex
 from .walk import has_effects
 
 EACH = 256
 """What a saved value costs besides its bytes: memory is asked for, and handed over."""
 TINY = 1024
 """How many elements a reduction may have to be worked out again."""
-PER_BYTE = 20
+PER_BYTE = 8
 """How many simple operations on a byte take the time in which it is saved and read again."""
 _MOVES = frozenset(("strided", "iota"))
 _REDUCTIONS = frozenset(("sum", "sum_to", "amax", "amin", "mean", "prod", "all", "any"))

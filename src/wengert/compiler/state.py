@@ -18,6 +18,7 @@ import dis
 import functools
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -254,8 +255,29 @@ def _mentioned(code: CodeType) -> _Names:
                   frozenset(stored).union(*(n.stored for n in inner)))
 
 
+@functools.cache
 def _of_library(name: str | None) -> bool:
-    return (name or "").partition(".")[0] in _LIBRARIES
+    """Whether a module's code need not be looked into: it knows nothing of us."""
+    if not isinstance(name, str) or name.partition(".")[0] in _LIBRARIES:
+        return True
+    module = sys.modules.get(name)
+    installed = "site-packages" in Path(getattr(module, "__file__", None) or "").parts
+    return installed and not any(map(_ours, vars(module).values()))
+
+
+def _ours(value: Any) -> bool:
+    name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
+    return isinstance(name, str) and name.partition(".")[0] == "wengert"
+
+
+def _slots(kind: type) -> Iterator[str]:
+    """The names of a class's own slots, as code has them."""
+    slots = vars(kind).get("__slots__", ())
+    for name in [slots] if isinstance(slots, str) else slots:
+        if name.startswith("__") and not name.endswith("__"):
+            yield f"_{kind.__name__.lstrip('_')}{name}"
+        elif name not in ("__dict__", "__weakref__"):
+            yield name
 
 
 class _Walk:
@@ -305,11 +327,20 @@ class _Walk:
             self._object(value)
 
     def _items(self, container: Any, place: int) -> None:
-        if len(container) <= MOST_ITEMS and len(self.values) <= 4 * MOST_ITEMS:
+        if len(container) <= MOST_ITEMS and len(self.values) <= 4 * MOST_ITEMS and (
+                not self._inside_itself(container, place)):
             keys: Iterable[Any] = container if isinstance(container, dict) else range(
                 len(container))
             for key in keys:
                 self._place(place, key, container[key])
+
+    def _inside_itself(self, container: Any, place: int) -> bool:
+        keeper, _ = self.places[place]
+        while type(keeper) is int:
+            if self.values[keeper] is container:
+                return True
+            keeper, _ = self.places[keeper]
+        return False
 
     def _object(self, value: Any) -> None:
         if isinstance(value, FunctionType):
@@ -353,10 +384,10 @@ class _Walk:
 
     def _instance(self, value: Any) -> None:
         kind = type(value)
-        if kind.__module__.startswith("wengert.compiler"):
-            self._todo.append((getattr(value, "__wrapped__", None), -1))
+        if _ours(kind) and hasattr(value, "__wrapped__"):  # a compiled function
+            self._todo.append((value.__wrapped__, -1))
             return
-        ours = kind.__module__.startswith("wengert.")
+        ours = _ours(kind)
         if _of_library(kind.__module__) and (not ours or any(
                 owner.__module__.startswith(_CORE) for owner in kind.__mro__)):
             return
@@ -367,8 +398,8 @@ class _Walk:
                 if not hasattr(kind, name):
                     self._place(attributes, name, MISSING)
         for owner in kind.__mro__:
-            for name in owner.__dict__.get("__slots__", ()):
-                if (self.every or name in self.names) and name != "__dict__":
+            for name in _slots(owner):
+                if self.every or name in self.names:
                     self._place(_Attributes(value), name, getattr(value, name, MISSING))
         if not _of_library(kind.__module__) and ("methods", id(kind)) not in self.seen:
             self.seen["methods", id(kind)] = kind

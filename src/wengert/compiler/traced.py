@@ -20,17 +20,33 @@ from typing import Any
 
 import numpy as np
 
+from ..core import dtypes
+from ..core.aval import aval
 from ..core.primitive import Primitive
-from ..interpreters.views import take_view
+from ..interpreters.views import take_view, write_view
+from ..primitives.elementwise import copy
+from ..primitives.layout import index_view, unindex
 from .expand import canonical, params_key
 from .passes.common import constant_key
 from .program import Constant, Line, Value
-from .regions import Region, composed, dense
-from .views import VIEWS, chain_region, region_of, strided, views_of
+from .regions import Region, composed, dense, distinct
+from .views import (
+    VIEWS,
+    chain_region,
+    put_strided,
+    region_of,
+    strided,
+    views_of,
+    written_region,
+)
 from .walk import has_effects
 
 Place = tuple[Value, Region | None]
 """A root and a region of it; None for all of it."""
+
+
+_SOMEWHERE = Value(aval((), dtypes.int64))
+"""The root of the slots that say where lines write."""
 
 
 class Traced:
@@ -44,15 +60,18 @@ class Traced:
         roots, offsets: by slot.
         values: by number, the results.
         places: of values that are no roots.
+        placed: by line that writes to a part of a value, which part. Where that begins is the
+            offset of one more slot, after those of its operands.
         constant: by number from -1 downwards, whether it is one.
     """
 
     def __init__(self, lines: Sequence[Line]) -> None:
         self.lines: list[Line] = []
         self.places: dict[Value, Place] = {}
+        self.placed: dict[int, Region] = {}
         self.numbers: dict[Value, int] = {}
         self.values: list[Value] = []
-        self._elsewhere: list[Value] = []
+        self._elsewhere: list[Value] = [_SOMEWHERE]
         self._constants: dict[Any, int] = {}
         self._signs: dict[Any, tuple[int, int]] = {}
         signs, slots, firsts = [], [0], [0]
@@ -92,10 +111,9 @@ class Traced:
 
     def _looks(self, line: Line) -> bool:
         """Whether a line only looks at a part of a value; notes which."""
-        regions = _regions(line)
+        x, regions = line.operands[-1], _regions(line)
         if regions is None:
             return False
-        x = line.operands[0]
         root, inner = self.places.get(x, (x, None))
         if inner is not None:
             regions = tuple([composed(region, inner) for region in regions])
@@ -126,7 +144,13 @@ class Traced:
             number = self.numbers.get(root)
             self._roots.append(self._number(root) if number is None else number)
             self._offsets.append(offset)
-        if line.params:
+        written = _written(line) if _is_placing(line.primitive) else None
+        if written is not None:
+            self.placed[len(self.lines) - 1] = written
+            key.append((line.result.aval, written.shape, written.strides))
+            self._roots.append(-1)
+            self._offsets.append(written.offset)
+        elif line.params:
             key.append(tuple(map(params_key, line.params.items())))
         return self._signed(tuple(key), line)
 
@@ -160,7 +184,7 @@ _TINY = 64
 
 @functools.lru_cache(maxsize=1024)
 def _is_view(primitive: Primitive) -> bool:
-    return primitive in (strided, take_view) or canonical(primitive) in VIEWS
+    return primitive in (strided, take_view) or canonical(primitive) in (copy, *VIEWS)
 
 
 def _weight(line: Line) -> int:
@@ -169,11 +193,33 @@ def _weight(line: Line) -> int:
     return min(max(size, 1), _TINY)
 
 
+@functools.lru_cache(maxsize=1024)
+def _is_placing(primitive: Primitive) -> bool:
+    return primitive is put_strided or canonical(primitive) in (unindex, write_view)
+
+
+def _written(line: Line) -> Region | None:
+    """The region that its last operand is put in by a line that does such; None if that is none,
+    or if the operand is not of its shape."""
+    y, shape = line.operands[-1].aval, tuple(line.result.aval.shape)
+    if line.primitive is put_strided:
+        return written_region(line.params, y)
+    if canonical(line.primitive) is unindex:
+        (region,) = views_of(index_view, shape, {"index": line.params["index"]})
+        return region
+    found = chain_region(line.params["chain"], shape)
+    return found if found is not None and found.shape == y.shape and distinct(found) and (
+        y.dtype is line.result.aval.dtype) else None
+
+
 def _regions(line: Line) -> tuple[Any, ...] | None:
-    """The regions of its operand that a view's results are; None if they are none."""
+    """The regions of its last operand that a line's results are; None if they are none."""
     primitive, shape = line.primitive, tuple(line.operands[0].aval.shape)
     if primitive is strided:
         return (region_of(line.params),)
+    if canonical(primitive) is copy:  # of what is of its kind already
+        y = line.operands[1]
+        return (dense(tuple(y.aval.shape)),) if y.aval is line.result.aval else None
     if primitive is take_view:
         region = chain_region(line.params["chain"], shape)
         return None if region is None else (region,)

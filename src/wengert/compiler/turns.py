@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .periods import Run, runs
+from .regions import Region, distinct
 from .traced import Traced
 
 TURNS = 8
@@ -22,6 +23,8 @@ LEAST = 2000
 _REACH = 4
 """From how many turns before a carried value may be."""
 _MOST_PIECES = 8
+_MULTIPLES = 4
+"""A turn may be up to so many less one periods: lines may be alike, and their operands not."""
 
 
 class Same(NamedTuple):
@@ -58,6 +61,26 @@ class Numbers(NamedTuple):
     """A constant, another in each turn."""
 
 
+class Piece(NamedTuple):
+    """What all turns write to a value, each to another part of it, or add there to nothing.
+
+    Attributes:
+        lines: those of a turn that do so; the first one writes.
+        operand: the place of what is written among its operands.
+        first: the slot of the value before the first turn.
+        result: of the last line.
+        region: the part that the first turn writes to.
+        step: how far that moves from turn to turn.
+    """
+
+    lines: tuple[int, ...]
+    operand: int
+    first: int
+    result: int
+    region: Region
+    step: int
+
+
 Source = Same | Made | Part | Kept | Numbers
 
 
@@ -72,6 +95,7 @@ class Loop:
         first: the number of the first result of the first turn.
         results: how many results a turn has.
         slots: by operand of a turn's lines, where it comes from.
+        pieces: what is put together after the loop.
         stacked: the results of which all turns' are needed below.
         last: those of which the last turn's is.
     """
@@ -82,6 +106,7 @@ class Loop:
     first: int
     results: int
     slots: list[Source]
+    pieces: list[Piece]
     stacked: set[int] = dataclasses.field(default_factory=set)
     last: set[int] = dataclasses.field(default_factory=set)
 
@@ -104,51 +129,70 @@ class Loop:
 class Turns:
     """The loops in a block.
 
+    Args:
+        traced: its lines.
+        needed: the numbers of values that are needed after them.
+
     Attributes:
         loops: in order.
         owners: by number of a result, the loop that makes it; -1 for others.
         within: by line, likewise.
     """
 
-    def __init__(self, traced: Traced) -> None:
-        self.traced = traced
+    def __init__(self, traced: Traced, needed: np.ndarray) -> None:
+        self.traced, self.needed = traced, needed
         self.loops: list[Loop] = []
         self.owners = np.full(len(traced.values) + 1, -1, np.int64)  # one more, for number -1
         self.within = np.full(len(traced.lines), -1, np.int64)
-        for run in runs(traced.signs, traced.weights, TURNS, LEAST):
-            self._pieces(run)
+        self._search(0, len(traced.lines), 1 << 62)
         self._needs()
+        self.need(needed)
 
     def owner(self, numbers: np.ndarray) -> np.ndarray:
         """The loops that values are made in; -1 for none."""
         return self.owners[np.maximum(numbers, -1)]
 
-    def _pieces(self, run: Run) -> None:
-        """Rolls a stretch, or as many parts of it as can be."""
-        todo = [_turned(self.traced, run)]
+    def _search(self, start: int, stop: int, longest: int) -> None:
+        """Rolls what there is to roll among lines, with periods no longer than that."""
+        for run in runs(self.traced.signs[start:stop], self.traced.weights[start:stop], TURNS,
+                        LEAST, longest):
+            run = run._replace(start=start + run.start, stop=start + run.stop)
+            if not any(self._rolled(run._replace(period=run.period * times))
+                       for times in range(1, _MULTIPLES)) and run.period > 1:
+                self._search(run.start, run.stop, run.period - 1)
+
+    def _rolled(self, run: Run) -> bool:
+        """Rolls a stretch, or as many parts of it as can be; whether there are any."""
+        before = len(self.loops)
+        todo = [run]
         for _ in range(_MOST_PIECES):
             if not todo:
-                return
+                break
             run = todo.pop()
-            found = self._worth(run) and _Table(self, run).found()
+            if not self._worth(run):
+                continue
+            run = _turned(self.traced, run)
+            found = _Table(self, run).found()
             if not found:
                 continue
-            start, count, slots = found
-            before = Run(run.start, start, run.period)
-            if self._worth(before):
-                todo += [run._replace(start=start), before]  # loops above are known first
+            start, count, slots, pieces = found
+            if self._worth(first := Run(run.start, start, run.period)) and first.stop < run.stop:
+                todo += [run._replace(start=start), first]  # loops above are known first
                 continue
-            loop = self._loop(start, run.period, count, slots)
+            loop = self._loop(start, run.period, count, slots, pieces)
             todo.append(run._replace(start=loop.stop))
+        return len(self.loops) > before
 
     def _worth(self, run: Run) -> bool:
         return run.count >= TURNS and int(
             self.traced.weights[run.start + run.period:run.stop].sum()) >= LEAST
 
-    def _loop(self, start: int, period: int, count: int, slots: list[Source]) -> Loop:
+    def _loop(self, start: int, period: int, count: int, slots: list[Source],
+              pieces: list[Piece]) -> Loop:
         firsts = self.traced.firsts
         first, stop = int(firsts[start]), start + period * count
-        loop = Loop(start, period, count, first, int(firsts[start + period]) - first, slots)
+        loop = Loop(start, period, count, first, int(firsts[start + period]) - first, slots,
+                    pieces)
         self.owners[first:firsts[stop]] = self.within[start:stop] = len(self.loops)
         self.loops.append(loop)
         return loop
@@ -229,8 +273,9 @@ class _Table:
         self.constant = traced.constants(self.roots.reshape(-1)).reshape(self.roots.shape)
         self.numbers = self.constant[middle]
 
-    def found(self) -> tuple[int, int, list[Source]] | None:
-        """The first line, how many turns, and where slots come from; None if there is no loop."""
+    def found(self) -> tuple[int, int, list[Source], list[Piece]] | None:
+        """The first line, how many turns, where slots come from, and what is put together; None
+        if there is no loop."""
         if not len(self.slope) or (self.made & (self.step != 0)).any():
             return None
         span = self._steady()
@@ -240,7 +285,10 @@ class _Table:
         if stop - start < TURNS or not self._begins(start):
             return None
         sources = [self._source(slot, start, stop) for slot in range(len(self.slope))]
-        return self.run.start + self.run.period * start, stop - start, sources
+        pieces = self._pieces(sources, start, stop)
+        if pieces is None:
+            return None
+        return self.run.start + self.run.period * start, stop - start, sources, pieces
 
     # --- which turns ----------------------------------------------------------------------------
 
@@ -297,3 +345,77 @@ class _Table:
         loop = self.turns.loops[owner]
         turn, result = loop.turn(number)
         return Kept(owner, result, turn, slope // loop.results, offset, step)
+
+    # --- what is put together -------------------------------------------------------------------
+
+    def _pieces(self, sources: list[Source], start: int, stop: int) -> list[Piece] | None:
+        """What turns write to moving parts; None if that can't wait until after the loop."""
+        first = self.traced.slots[self.run.start]
+        found = []
+        for line in range(self.run.start, self.run.start + self.run.period):
+            region = self.traced.placed.get(line)
+            at = int(self.traced.slots[line + 1] - first) - 1
+            source = sources[at]
+            if region is None or not isinstance(source, Part):
+                continue
+            whole = Region((stop - start, *region.shape), (source.step, *region.strides))
+            uses = self._uses(sources, line)
+            if len(uses) != 1 or not distinct(whole):
+                return None
+            piece = self._piece(sources, line, uses[0])
+            if piece is None or self._seen(piece, start, stop):
+                return None
+            found.append(piece._replace(region=region._replace(offset=source.offset),
+                                        step=source.step))
+        return found
+
+    def _result(self, line: int) -> int:
+        """The result of a line of the first turn, in its turn."""
+        return int(self.traced.firsts[line] - self.base)
+
+    def _uses(self, sources: list[Source], line: int) -> list[int]:
+        """The slots that are a line's result."""
+        result = self._result(line)
+        return [slot for slot, source in enumerate(sources)
+                if isinstance(source, Made) and source.result == result]
+
+    def _line_of(self, slot: int) -> int:
+        slots = self.traced.slots
+        return int(np.searchsorted(slots, slots[self.run.start] + slot, "right")) - 1
+
+    def _piece(self, sources: list[Source], line: int, use: int) -> Piece | None:
+        """A line that writes over what it wrote to the turn before; or whose result is added to
+        what that was added to the turn before."""
+        operands = self.traced.lines[line].operands
+        nothing = Region((), ())
+        if len(operands) == 2:
+            return Piece((line,), 1, use, self._result(line), nothing, 0) if (
+                self._line_of(use) == line and sources[use] == Made(self._result(line), 1)
+                and self._plain(line)) else None
+        adding = self._line_of(use)
+        again = self._uses(sources, adding)
+        if self.traced.lines[adding].primitive.name != "add" or len(again) != 1 or (
+                self._line_of(again[0]) != adding or again[0] == use) or not (
+                self._plain(adding) and isinstance(made := sources[again[0]], Made)
+                and made.lag == 1):
+            return None
+        return Piece((line, adding), 0, again[0], self._result(adding), nothing, 0)
+
+    def _plain(self, line: int) -> bool:
+        """Whether a line's operands are no views, and a sum is of its operands' kind."""
+        found = self.traced.lines[line]
+        kinds = {v.aval for v in (*found.operands, found.result)}
+        return self.traced.places.get(found.operands[0], (None, None))[1] is None and (
+            len(kinds) == 1 or found.primitive.name != "add")
+
+    def _seen(self, piece: Piece, start: int, stop: int) -> bool:
+        """Whether anything outside of the loop needs what is there after some of the turns."""
+        low, high = (self.base + self.results * turn for turn in (start, stop))
+        slots, run = self.traced.slots, self.run
+        own = slice(slots[run.start + run.period * start], slots[run.start + run.period * stop])
+        outside = np.concatenate((np.delete(self.traced.roots, own), self.turns.needed))
+        outside = outside[(outside >= low) & (outside < high)]
+        turns, results = np.divmod(outside - self.base, self.results)
+        last = (turns == stop - 1) & (results == piece.result)
+        writes = [self._result(line) for line in piece.lines]
+        return bool((np.isin(results, writes) & ~last).any())

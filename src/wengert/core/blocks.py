@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 Order = Literal["C", "F"]
-Kernel = Callable[[np.ndarray, list[np.ndarray]], bool]
-"""Stores in an array what it computes from others, uniform ones given by one element; False if
-that failed. A kernel of elements takes flat arrays."""
+Kernel = Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], bool]
+"""Stores in arrays what it computes from others, uniform ones given by one element; False if that
+failed. A kernel of elements takes flat arrays."""
 
 BLOCK = 1 << 15
 """Elements per block: 128 KiB of float32, so that a few operands fit a second-level cache."""
@@ -41,9 +41,9 @@ class Native:
     """The compiler's part, which tells this one of itself.
 
     Attributes:
-        of_elements: `of_elements(fn, arguments, params, result)` gives the kernel of a function of
-            elements (a primitive, or a rule), with arguments that are arrays or parameters; None
-            if there is none.
+        of_elements: `of_elements(fn, arguments, params, *results)` gives the kernel of a function
+            of elements (a primitive, or a rule), with arguments that are arrays or parameters, and
+            results of these avals; None if there is none.
         of_arrays: the same for functions of C-contiguous or uniform arrays.
     """
 
@@ -178,35 +178,58 @@ def _one_block(fn: Callable[..., Any], operands: list[np.ndarray], target: np.nd
         target[block] = fn(*[a if a.ndim == 0 else a[block] for a in operands])
 
 
+def together(fn: Callable[..., Sequence[Any]], arguments: Sequence[Any], results: Sequence[Aval],
+             elementwise: bool) -> Sequence[np.ndarray] | None:
+    """What a function with several results computes of large arrays by one kernel; None if there
+    is none. `elementwise` is whether it acts on elements alone."""
+    return (_sweep if elementwise else _whole)(fn, arguments, results, {})
+
+
 def _by_kernel(fn: Callable[..., Any], arguments: Sequence[Any], result: Aval,
                params: dict[str, Any], out: np.ndarray | None) -> np.ndarray | None:
     """What a kernel computes; None if there is none for such a function or such arrays."""
-    if Native.of_elements is None or result.numel < WORTH:
-        return None
-    arrays = list(map(np.asarray, filter(is_array, arguments)))
-    order = _order([*arrays, out] if out is not None else arrays, result)
-    if order is None:
-        return None
-    kernel = Native.of_elements(fn, arguments, params, result)
-    if kernel is None:
-        return None
-    if out is None:
-        out = _result(arrays, result, order)
-    done = kernel(_flat(out, order), [_flat(array, order) for array in arrays])
-    return out if done else None
+    found = _sweep(fn, arguments, [result], params, [] if out is None else [out])
+    return None if found is None else found[0]
 
 
 def by_arrays(fn: Callable[..., Any], arguments: Sequence[Any], result: Aval,
               params: dict[str, Any]) -> np.ndarray | None:
     """What a kernel of whole arrays computes; None if there is none."""
-    arrays = list(map(np.asarray, filter(is_array, arguments)))
-    if Native.of_arrays is None or max([result.numel, *(a.size for a in arrays)]) < WORTH:
+    found = _whole(fn, arguments, [result], params)
+    return None if found is None else found[0]
+
+
+def _sweep(fn: Callable[..., Any], arguments: Sequence[Any], results: Sequence[Aval],
+           params: dict[str, Any], outs: Sequence[np.ndarray] = ()
+           ) -> Sequence[np.ndarray] | None:
+    """The results of a kernel of elements, in `outs` if given; None if there is none."""
+    if Native.of_elements is None or results[0].numel < WORTH:
         return None
-    kernel = Native.of_arrays(fn, arguments, params, result)
+    arrays = _arrays(arguments)
+    order = _order([*arrays, *outs], results[0])
+    kernel = None if order is None else Native.of_elements(fn, arguments, params, *results)
+    if order is None or kernel is None:
+        return None
+    outs = outs or [_result(arrays, result, order) for result in results]
+    flat = [[_flat(array, order) for array in group] for group in (outs, arrays)]
+    return outs if kernel(*flat) else None
+
+
+def _whole(fn: Callable[..., Any], arguments: Sequence[Any], results: Sequence[Aval],
+           params: dict[str, Any]) -> Sequence[np.ndarray] | None:
+    """The results of a kernel of arrays; None if there is none."""
+    arrays = _arrays(arguments)
+    if Native.of_arrays is None or max([results[0].numel, *(a.size for a in arrays)]) < WORTH:
+        return None
+    kernel = Native.of_arrays(fn, arguments, params, *results)
     if kernel is None:
         return None
-    out = buffers.empty(result.shape, result.numpy)
-    return out if kernel(out, arrays) else None
+    outs = [buffers.empty(result.shape, result.numpy) for result in results]
+    return outs if kernel(outs, arrays) else None
+
+
+def _arrays(arguments: Sequence[Any]) -> list[np.ndarray]:
+    return list(map(np.asarray, filter(is_array, arguments)))
 
 
 def is_array(value: Any) -> bool:

@@ -270,7 +270,9 @@ def _sum(a: Any, b: Any) -> Any:
 
 def _add(a: np.ndarray, b: Any, out: np.ndarray | None) -> np.ndarray:
     if a.size >= LARGE and a.shape == np.shape(b) and a.dtype == b.dtype:
-        return blocks.apply(np.add, [a, b], aval_of(a), out)
+        found = blocks.evaluate(add, [a, b], aval_of(a), {}, out)
+        if found is not None:
+            return found
     return np.add(a, b, out, casting="unsafe")
 
 

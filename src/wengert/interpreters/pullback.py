@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,7 @@ def pullback(node: Any, g: Any, create: bool, needed: set[Any] | None) -> list[A
         rules = (rules,) * len(node.edges)
     # Small, real and single-valued is the common case: its rules are called right here.
     simple = type(out) is Aval and out.simple and not (create and isinstance(g, Handle))
+    joint = {} if simple or len(rules) < 2 else _jointly(node, rules, g, create, needed)
     found: list[Any] = []
     i = -1
     for edge in node.edges:
@@ -58,7 +61,9 @@ def pullback(node: Any, g: Any, create: bool, needed: set[Any] | None) -> list[A
             found.append(None)
             continue
         only = rule.only
-        if only is None:
+        if i in joint:
+            cotangent = joint[i]
+        elif only is None:
             cotangent = (rule.fn(g) if not rule.reads and (simple or create) else
                          _general(node, rule, i, g, create))
         elif simple:
@@ -151,9 +156,60 @@ def read_tensor(node: Node, place: int) -> Any:
     return out
 
 
+def _getter(g: Any, create: bool) -> Callable[[Node, int], Any]:
+    """What reads saved values, for work on a cotangent."""
+    return read if not create else read_tensor if isinstance(g, Handle) else _read_below
+
+
+def _jointly(node: Node, rules: Sequence[Rule | None], g: Any, create: bool,
+             needed: set[Any] | None) -> dict[int, Any]:
+    """The cotangents that one kernel computes, by operand: of large arrays, if there are several;
+    none if there is no such kernel."""
+    primitive, out = node.primitive, node.out
+    if type(g) is not np.ndarray or primitive.multiple or primitive.view or out.is_complex:
+        return {}
+    places = [i for i, (edge, rule) in enumerate(zip(node.edges, rules, strict=True))
+              if edge is not None and rule is not None and rule.reads
+              and (needed is None or edge in needed)]
+    if len(places) < 2:
+        return {}
+    get = _getter(g, create)
+    values: list[Any] = []
+    reads = []
+    for i in places:
+        each = [_argument(node, name, i, get, False) for name in rules[i].reads]
+        reads.append(tuple([_place_in(values, value) for value in each]))
+    if any(isinstance(value, (Handle, list)) for value in values):
+        return {}
+    fn = _joint(tuple([rules[i].fn for i in places]), tuple(reads))
+    targets = [_target(node, i) for i in places]
+    found = blocks.together(fn, [g, *values], targets, primitive.elementwise)
+    return {} if found is None else dict(zip(places, found, strict=True))
+
+
+def _place_in(values: list[Any], value: Any) -> int:
+    """Where a value stands among values, or from now on does."""
+    for place, known in enumerate(values):
+        if known is value:
+            return place
+    values.append(value)
+    return len(values) - 1
+
+
+@functools.lru_cache(maxsize=1024)
+def _joint(rules: tuple[Callable[..., Any], ...], reads: tuple[tuple[int, ...], ...]
+           ) -> Callable[..., tuple[Any, ...]]:
+    """One function for several rules, each of which reads some of its arguments."""
+    def fn(g: Any, *values: Any) -> tuple[Any, ...]:
+        return tuple([rule(g, *[values[place] for place in places])
+                      for rule, places in zip(rules, reads, strict=True)])
+
+    return fn
+
+
 def _general(node: Node, rule: Rule, i: int, g: Any, create: bool) -> Any:
     """Calls a rule that reads several things, or on complex, large or recorded values."""
-    get = read if not create else read_tensor if isinstance(g, Handle) else _read_below
+    get = _getter(g, create)
     primitive = node.primitive
     conjugate = primitive.conjugate and not primitive.multiple and node.out.is_complex
     arguments = [_argument(node, name, i, get, conjugate) for name in rule.reads]
@@ -172,13 +228,19 @@ def _is_large(node: Node) -> bool:
 
 def _large(node: Node, rule: Rule, i: int, g: np.ndarray, arguments: list[Any]) -> Any:
     """Runs a rule on large arrays in blocks or by a kernel; None where it has to run as it is."""
-    primitive, out = node.primitive, node.out
-    if primitive.elementwise:
-        target = out if node.ins is None else out.with_dtype(node.ins[i].dtype)
-        return blocks.map_rule(rule.fn, g, arguments, target)
-    if primitive.view:
+    if node.primitive.elementwise:
+        return blocks.map_rule(rule.fn, g, arguments, _target(node, i))
+    if node.primitive.view:
         return None
-    return blocks.by_arrays(rule.fn, [g, *arguments], out if node.ins is None else node.ins[i], {})
+    return blocks.by_arrays(rule.fn, [g, *arguments], _target(node, i), {})
+
+
+def _target(node: Node, i: int) -> Aval:
+    """The aval of what a rule computes for operand `i`."""
+    if node.ins is None:
+        return node.out
+    return (node.out.with_dtype(node.ins[i].dtype) if node.primitive.elementwise else
+            node.ins[i])
 
 
 def _argument(node: Node, name: int | str, i: int, get: Any, conjugate: bool) -> Any:

@@ -1,6 +1,7 @@
 """Scheduling: from a program to a plan of loop nests, products and calls.
 
     tree        block by block, and the plan in its last form
+    ahead       who needs what, and what can therefore be done with memory
     lines       what is done about each line: noted as a recipe, or made a step
     placing     which group does what
     group       loop nests in the making

@@ -6,7 +6,6 @@ and what writes into parts of an array become roots of groups or steps of their 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from math import prod
 from typing import Any
@@ -17,13 +16,14 @@ from ...core import dtypes
 from ..nest import Buffer, Call
 from ..program import Constant, Line, Value
 from ..regions import Region
-from ..views import put_strided, region_of, strided, unstrided, written_region
+from ..views import region_of, unstrided, written_region
 from . import loops, recipes
 from .access import Ints, MisfitError, broadcast_steps, dense
+from .ahead import Ahead, is_alias, operation
 from .group import COSTS, ELEMENTARY, At, Group, Known, Node, Put, Recipe, Root, loops_over
 from .pieces import Pieces, separate
 from .placing import MANY, Steps
-from .products import Spots, folded, product, product_spots, transposes
+from .products import Spots, folded, product, product_spots
 from .reductions import HOW, Reduction, neutral, wider
 from .straight import Straight, limit, work
 
@@ -31,34 +31,8 @@ _FEW = 8
 """Up to this many elements are combined, or repeated, without a loop."""
 _MANY = 1 << 12
 """From this many elements on it is worth a sweep of its own that others get longer ones."""
-_NAMED = frozenset({"where", "erf", "erfc", "sigmoid", "sech2", "gauss"})
-_SAME = frozenset({"contiguous", "clone", "positive", "alias", "reshape", "strided"})
 _LONG_RUN = 4
 """Fewer tiny lines than this, among others, are not worth a step of their own."""
-
-
-def operation(line: Line) -> str | None:
-    """The name of the operation that an elementwise line is; None if it is none."""
-    primitive = line.primitive
-    if primitive.name == "cast":
-        return "cast"
-    if not primitive.elementwise:
-        return None
-    if primitive.ufunc is not None:
-        return primitive.ufunc.__name__
-    return primitive.name if primitive.name in _NAMED else None
-
-
-def is_alias(line: Line) -> bool:
-    """Whether a line's result has its operand's elements in the same order."""
-    name = line.primitive.name
-    if len(line.operands) != 1 or name not in _SAME:
-        return False
-    x, result = line.operands[0].aval, line.result.aval
-    return x.numpy == result.numpy and x.numel == result.numel and (
-        name != "strided" or (line.params["offset"] == 0 and all(
-            n == 1 or s == t for n, s, t in zip(result.shape, line.params["strides"],
-                                                dense(tuple(result.shape)), strict=True))))
 
 
 def _tiny(line: Line) -> tuple[int, int]:
@@ -79,32 +53,25 @@ class Lines:
         steps: what they become.
         plan: plans a loop's body.
         running: the results of the run of tiny lines that is being gathered.
-        chained: results of `put_strided` that only another one needs, to put more into it.
-        pending: by such a result, what it is put into, and what is put.
-        once: values that are needed once.
-        summed: by product that is only needed to be added to something: to what, and the sum.
+        ahead: what a look ahead tells of the lines.
+        pending: by result of a `put_strided` that more is put into: what it is put into, and what
+            is put.
         totals: products, and sums of them, to whose memory a further product may be added.
         done: values of lines that others have taken in.
-        turned: by product that is only needed transposed, its transpose.
-        folded: by product that is only needed in a sum of its elements, that sum's line.
     """
 
     def __init__(self, steps: Steps, plan: loops.Planner) -> None:
         self.steps, self.plan = steps, plan
         self.running: set[Value] = set()
         self.pending: dict[Value, tuple[Value, Pieces]] = {}
-        self.chained: set[Value] = set()
-        self.once: set[Value] = set()
-        self.summed: dict[Value, tuple[Value, Value]] = {}
+        self.ahead = Ahead()
         self.totals: set[Value] = set()
         self.done: set[Value] = set()
-        self.turned: dict[Value, Value] = {}
-        self.folded: dict[Value, Line] = {}
 
     def take_all(self, lines: Sequence[Line], later: Iterable[Value] = ()) -> None:
         """Deals with the lines of a block, of whose results some are needed later."""
         lines = [line for line in lines if not is_alias(line)]
-        self._look_ahead(lines, later)
+        self.ahead = Ahead(lines, later, self.steps.root)
         sizes = [_tiny(line) for line in lines]
         most = limit([each for each in sizes if each[1]])
         run: list[Line] = []
@@ -119,29 +86,6 @@ class Lines:
             run = []
             self.take(line)
         self._run(run, len(lines))
-
-    def _look_ahead(self, lines: Sequence[Line], later: Iterable[Value]) -> None:
-        """Finds values that only one line needs, which can take over their memory."""
-        root = self.steps.root
-        uses = Counter(root(v) for line in lines for v in line.operands)
-        uses.update(later)
-        self.once = {value for value, count in uses.items() if count == 1}
-        summands = {line.result for line in lines if line.primitive.name in ("mm", "bmm")}
-        summands &= self.once
-        for line in lines:
-            if line.primitive is put_strided and line.operands[0] in self.once:
-                self.chained.add(line.operands[0])
-            elif line.primitive is strided and line.operands[0] in summands:
-                if transposes(line):
-                    self.turned[line.operands[0]] = line.result
-                    if line.result in self.once:
-                        summands.add(line.result)
-            elif len(line.operands) == 1 and root(line.operands[0]) in summands and adds_up(line):
-                self.folded[root(line.operands[0])] = line
-            elif operation(line) == "add":
-                for p, other in (line.operands, line.operands[::-1]):
-                    if p in summands and other.aval is p.aval:
-                        self.summed[p] = root(other), line.result
 
     def _free(self, line: Line) -> bool:
         """Whether a line's operands are in memory or scalars, and not what a nest is about to
@@ -486,12 +430,27 @@ class Lines:
     def _put(self, line: Line) -> None:
         """x with y in it: a copy, and then y over it; or several pieces over x."""
         x, y = line.operands
+        if line.result in self.ahead.rewritten and self._rewritten(line):
+            return
         base, pieces = self.pending.pop(x, (x, ()))
         pieces = (*pieces, (y, written_region(line.params, y.aval)))
-        if line.result in self.chained:
+        if line.result in self.ahead.chained:
             self.pending[line.result] = base, pieces
         else:
             self._assembled(line.result, base, pieces)
+
+    def _rewritten(self, line: Line) -> bool:
+        """x with y in it, in x's own memory, which nothing else needs."""
+        x, y = line.operands
+        if x in self.pending or x.aval.is_complex or not y.aval.numel:
+            return False
+        known, params = self.steps.stored(x), line.params
+        buffer = known.buffer
+        if buffer is None or buffer.kind != "temporary" or buffer in self.steps.pinned:
+            return False
+        step = self.steps.copied(y, buffer, params["strides"], params["offset"], known.step + 1)
+        self._written(line.result, buffer, step)
+        return True
 
     def _assembled(self, value: Value, base: Value, pieces: Pieces) -> None:
         """Memory with pieces in it, and between them what was in another value."""
@@ -517,10 +476,10 @@ class Lines:
             self._number(line.result, 0)
             return None
         steps, given = self.steps, line.result
-        if given in self.folded and self._folded(line, self.folded[given]):
+        if given in self.ahead.folded and self._folded(line, self.ahead.folded[given]):
             return None
-        result = self.turned.get(given, given)
-        other, total = self.summed.get(result, (result, result))
+        result = self.ahead.turned.get(given, given)
+        other, total = self.ahead.summed.get(result, (result, result))
         if other in self.totals and total is not result:
             buffer = steps.of(other).buffer
             assert buffer is not None
@@ -530,7 +489,7 @@ class Lines:
         steps.steps.append(product(steps, line, out, accumulate=total is not result))
         self._written(total, buffer, len(steps.steps) - 1)
         self.done.update((result, total))
-        if total in self.once:
+        if total in self.ahead.once:
             self.totals.add(total)
         return None
 
@@ -611,15 +570,6 @@ def repeats(region: Region) -> tuple[Region, Region] | None:
                   region.offset)
     steps = dict(zip(own, dense(near.shape), strict=True))
     return near, Region(region.shape, tuple(steps.get(d, 0) for d in range(len(region.shape))))
-
-
-def adds_up(line: Line) -> bool:
-    """Whether a line adds elements of its operand up, in places that a product's tiles can be
-    added to."""
-    (x,), name = line.operands, line.primitive.name
-    return line.primitive is unstrided or (
-        name == "sum" and x.aval.ndim == 3 and tuple(line.params["dims"]) == (0,)
-        and line.result.aval.numpy == x.aval.numpy)
 
 
 def _indexed_dim(pattern: tuple[Any, ...], x: Value, indices: Sequence[Value]) -> int | None:

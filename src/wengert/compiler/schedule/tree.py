@@ -19,9 +19,10 @@ from ..nest import (
     touched,
 )
 from ..program import Block, Constant, Look, Program, Return, Value
+from .ahead import is_alias
 from .group import Group, Known, Node, Put
 from .interchange import turned
-from .lines import Lines, is_alias
+from .lines import Lines
 from .memory import arena, donations, filled
 from .placing import Steps
 from .stages import living, nest_of

@@ -209,5 +209,5 @@ def _check_rows(rows: Any, weight: Any) -> None:
     if weight.aval.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     values = numbers(rows)
-    if values.size and not (0 <= values.min() and values.max() < weight.aval.shape[0]):
+    if values.size and not (values.min() >= 0 and values.max() < weight.aval.shape[0]):
         raise IndexError("index out of range in self")
