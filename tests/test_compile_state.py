@@ -397,3 +397,17 @@ def test_a_compiled_function_that_calls_itself():
         return [*found, run(torch.full((1,), 2.0), 0)]
 
     both(program)
+
+
+def test_other_keys_of_a_dict():
+    def program(compile: Compiler) -> Any:
+        table = {"a": 1.0, "b": torch.ones(1)}
+        run = compile(lambda x: x * sum(v for v in table.values()))
+        found = [run(torch.ones(1)), run(torch.ones(1))]
+        del table["a"]
+        found.append(run(torch.ones(1)))
+        table["c"] = 5.0
+        found.append(run(torch.ones(1)))
+        return [*found, run(torch.ones(1))]
+
+    both(program)

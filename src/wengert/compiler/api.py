@@ -18,8 +18,9 @@ from ..core.levels import here, modes
 from ..core.pytrees import Spec, flatten
 from ..interpreters.views import refresh
 from .inlets import Inlets
+from .reach import reached
 from .record import MISSED, Recorder
-from .state import equal, reached
+from .state import equal
 from .usual import Usual
 
 if TYPE_CHECKING:

@@ -155,7 +155,7 @@ class Lifting:
         uses.update(v for v, _ in self.following.values())
         uses.update((*self.stacked.values(), *self.last.values()))
         made = {v: line for line in self.kept for v in line.results}
-        self.stacks: dict[Value, Value] = {v: r for r, v in self.stacked.items()}
+        self.stacks = dict.fromkeys(self.stacked.values())
         dropped: set[int] = set()
         for carried, (total, result) in list(self.following.items()):
             line = made.get(total)
@@ -208,7 +208,7 @@ class Lifting:
         for _, _, line in self.after:
             for v in line.operands:
                 if (source := self._source(v, made)) not in self.rows:
-                    self._stacked(source)
+                    self.stacks[source] = None
         outputs = [*(v for v, _ in self.following.values()), *self.stacks, *self.last.values()]
         used = _needed(self.kept, outputs)
         along = [v for v in self.along if v in used]
@@ -225,19 +225,18 @@ class Lifting:
                         windows=[self.along[v][1] for v in along], stacked=len(self.stacks))
             self.lines.append(line)
             results = line.results
-        old = [*(r for _, r in self.following.values()), *self.stacks.values(), *self.last]
-        self.values.update(zip(old, results, strict=True))
+        count = len(self.following)
+        stacks = dict(zip(self.stacks, results[count:], strict=False))
+        self.values.update(zip((r for _, r in self.following.values()), results, strict=False))
+        self.values.update((result, stacks[value]) for result, value in self.stacked.items())
+        self.values.update(zip(self.last, results[count + len(stacks):], strict=True))
         for first, result, term in self.after:
-            self._total(first, result, term, made)
+            self._total(first, result, term, made, stacks)
 
-    def _stacked(self, value: Value) -> None:
-        """Has the loop keep all turns' values of something."""
-        if value not in self.stacks:
-            self.stacks[value] = Value(value.aval)
-
-    def _total(self, first: Value, result: Value, term: Line, made: dict[Value, Line]) -> None:
+    def _total(self, first: Value, result: Value, term: Line, made: dict[Value, Line],
+               stacks: dict[Value, Value]) -> None:
         """What is carried into the loop, and all turns' terms."""
-        rows = [self._rows_of(v, made) for v in term.operands]
+        rows = [self._rows_of(v, made, stacks) for v in term.operands]
         if rows[0].step < 0:  # last turns first, as they lie, so that there is less to copy
             rows = list(map(self._reversed, rows))
         rows = list(map(self._all, rows))
@@ -258,14 +257,15 @@ class Lifting:
                                  tuple(aval.shape))
         self.values[result] = self.add(TABLE["add"], (first, total), {}, aval)
 
-    def _rows_of(self, value: Value, made: dict[Value, Line]) -> Rows:
+    def _rows_of(self, value: Value, made: dict[Value, Line],
+                 stacks: dict[Value, Value]) -> Rows:
         """All turns' values of something."""
         source = self._source(value, made)
         rows = self.rows.get(value)
         if rows is None:
             region = region_of(made[value].params) if source is not value else (
                 dense(tuple(value.aval.shape)))
-            rows = Rows(self.values[self.stacks[source]], region, source.aval.numel)
+            rows = Rows(stacks[source], region, source.aval.numel)
         return rows
 
     def _all(self, rows: Rows) -> Rows:

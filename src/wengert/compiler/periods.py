@@ -27,7 +27,7 @@ class Run(NamedTuple):
     period: int
 
     @property
-    def count(self) -> int:
+    def turns(self) -> int:
         """How many whole periods there are."""
         return (self.stop - self.start) // self.period
 
@@ -63,7 +63,7 @@ def _chosen(numbers: np.ndarray, total: np.ndarray, turns: int, least: int,
             longest: int) -> list[Run]:
     """Of all stretches of a sequence those that cover most, and do not overlap; in order."""
     every = [run for period in _candidates(numbers, turns) if period <= longest
-             for run in _tried(numbers, period) if run.count >= turns
+             for run in _tried(numbers, period) if run.turns >= turns
              and total[run.stop] - total[run.start + run.period] >= least]
     taken = np.zeros(len(numbers), bool)
     found = []

@@ -56,15 +56,15 @@ def saving(lines: Sequence[Line], read: Iterable[Value], free: Collection[Value]
     kept = _cut(makers, wanted, free, anyway)
     saved: list[Value] = []
     again: list[Line] = []
-    needed = set(wanted)
+    needed = dict.fromkeys(wanted)  # and no set, so that the order is the same every time
     for line in reversed(lines):
         found = [v for v in line.results if v in needed]
         if found and line in kept:
             saved.extend(found)
         elif found:
             again.append(line)
-            needed.update(v for v in line.operands
-                          if not isinstance(v, Constant) and v not in free)
+            needed.update(dict.fromkeys(v for v in line.operands
+                                        if not isinstance(v, Constant) and v not in free))
     given = [v for v in needed if v not in makers]
     return [*given, *reversed(saved)], again[::-1]
 

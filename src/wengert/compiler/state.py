@@ -1,25 +1,15 @@
-"""State: what a function reaches besides its arguments, where Python keeps it.
+"""State: what a function reaches besides its arguments, as a trace depends on it.
 
-A function reads closures, globals, attributes and items of containers; nobody is told when it does.
-But its code says which names it may read, and so where to look: at `Place`s. What they hold before
-a run is what the run's trace holds for, and what they hold after it, if it is something else, is
-what a later run has to put there. Tensors count as inputs there: another one may be there in the
-next run.
-
-Names are found in the code of the function, of functions that it reaches by these names, of
-methods whose names occur, and so on, but not in libraries' code. Where code reads attributes by
-computed names (`getattr`, `vars`), all attributes are looked at.
+Tensors, numbers and containers lie at *places*: in variables of closures, globals, attributes,
+items (`reach` finds them). What they hold before a run is what the run's trace holds for, and what
+they hold after it, if it is something else, is what a later run has to put there. Tensors count as
+inputs there: another one may be there in the next run.
 """
 
 from __future__ import annotations
 
 import collections
-import dis
-import functools
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from ..core.aval import Aval, Size
@@ -31,15 +21,6 @@ MISSING: Any = type("Missing", (), {"__repr__": lambda self: "missing"})()
 """What a place holds that is empty."""
 PLAIN = (type(None), bool, int, float, complex, str, bytes, dtype, Size)
 """Types of which equal values are as good as the same."""
-MOST_ITEMS = 4096
-"""How long a container may be whose items are looked at, each of them."""
-
-_LIBRARIES = sys.stdlib_module_names | {"wengert", "numpy", "scipy"}
-_CORE = "wengert.core."
-_BY_COMPUTED_NAME = frozenset(("getattr", "setattr", "vars", "__dict__", "__getattr__"))
-_BY_NAME = frozenset(("hasattr", "delattr"))
-_NOT_READ = frozenset(("__init__", "__new__", "__repr__", "__str__", "__del__", "__reduce__",
-                       "__init_subclass__", "__class_getitem__", "__getstate__", "__setstate__"))
 
 
 class _Tensor(NamedTuple):
@@ -76,7 +57,7 @@ class State:
         """What is at the places now; None if it is not what is expected."""
         found: list[Any] = []
         for (keeper, key), expected in zip(self.places, self.expected, strict=True):
-            value = found[keeper][key] if type(keeper) is int else keeper.get(key, MISSING)
+            value = _at(found[keeper] if type(keeper) is int else keeper, key)
             if value is not expected and not _alike(value, expected):
                 return None
             found.append(value)
@@ -96,7 +77,7 @@ class State:
             if type(keeper) is int:
                 if keeper not in now:
                     continue  # with the container it was in, another is there now
-                value = now[keeper][key]
+                value = _at(now[keeper], key)
             else:
                 value = keeper.get(key, MISSING)
             if value is before[i]:
@@ -134,10 +115,12 @@ class State:
         return f"{self.name(keeper)}[{key!r}]" if type(keeper) is int else str(key)
 
 
-def reached(roots: Sequence[Any]) -> tuple[State, list[Any]]:
-    """The places that functions and objects reach, and what is there now."""
-    places, values = _Walk(roots).found()
-    return State(places, values), values
+def _at(keeper: Any, key: Any) -> Any:
+    """What a mapping or a sequence holds; `MISSING` if nothing."""
+    try:
+        return keeper.get(key, MISSING) if hasattr(keeper, "get") else keeper[key]
+    except IndexError:  # another thread took it away
+        return MISSING
 
 
 def where(values: Sequence[Any], handle: Any) -> int | None:
@@ -187,240 +170,3 @@ class Structure(NamedTuple):
     def of(self, results: Sequence[Any]) -> Any:
         """The value with these results."""
         return self.spec.unflatten([results[x] if tensor else x for tensor, x in self.leaves])
-
-
-# --- keepers ----------------------------------------------------------------------------------
-
-
-class _Cell:
-    """The cell of a closure, as a mapping of one key."""
-
-    __slots__ = ("cell",)
-
-    def __init__(self, cell: CellType) -> None:
-        self.cell = cell
-
-    def get(self, _: str, default: Any) -> Any:
-        try:
-            return self.cell.cell_contents
-        except ValueError:  # it is empty
-            return default
-
-    def __setitem__(self, _: str, value: Any) -> None:
-        self.cell.cell_contents = value
-
-
-class _Attributes:
-    """Attributes that are in no `__dict__` (slots, a class's), as a mapping."""
-
-    __slots__ = ("owner",)
-
-    def __init__(self, owner: Any) -> None:
-        self.owner = owner
-
-    def get(self, name: str, default: Any) -> Any:
-        return getattr(self.owner, name, default)
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        setattr(self.owner, name, value)
-
-
-# --- finding places ---------------------------------------------------------------------------
-
-
-class _Names(NamedTuple):
-    """What a function's code mentions."""
-
-    globals: frozenset[str]
-    attributes: frozenset[str]
-    stored: frozenset[str]
-
-
-@functools.lru_cache(maxsize=4096)
-def _mentioned(code: CodeType) -> _Names:
-    """The names in a function's code, with those of functions inside it."""
-    by: dict[str, set[str]] = collections.defaultdict(set)
-    for instruction in dis.get_instructions(code):
-        by[instruction.opname].add(instruction.argval)
-    globals_, attributes = (
-        {name for op in by for name in by[op] if op.endswith(ends) and isinstance(name, str)}
-        for ends in (("_GLOBAL", "_NAME"), ("_ATTR", "_METHOD")))
-    stored = by["STORE_ATTR"] | by["DELETE_ATTR"]
-    if not _BY_NAME.isdisjoint(globals_):
-        written = {c for c in code.co_consts if isinstance(c, str) and c.isidentifier()}
-        attributes, stored = attributes | written, stored | written
-    inner = [_mentioned(c) for c in code.co_consts if isinstance(c, CodeType)]
-    return _Names(frozenset(globals_).union(*(n.globals for n in inner)),
-                  frozenset(attributes).union(*(n.attributes for n in inner)),
-                  frozenset(stored).union(*(n.stored for n in inner)))
-
-
-@functools.cache
-def _of_library(name: str | None) -> bool:
-    """Whether a module's code need not be looked into: it knows nothing of us."""
-    if not isinstance(name, str) or name.partition(".")[0] in _LIBRARIES:
-        return True
-    module = sys.modules.get(name)
-    installed = "site-packages" in Path(getattr(module, "__file__", None) or "").parts
-    return installed and not any(map(_ours, vars(module).values()))
-
-
-def _ours(value: Any) -> bool:
-    name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
-    return isinstance(name, str) and name.partition(".")[0] == "wengert"
-
-
-def _slots(kind: type) -> Iterator[str]:
-    """The names of a class's own slots, as code has them."""
-    slots = vars(kind).get("__slots__", ())
-    for name in [slots] if isinstance(slots, str) else slots:
-        if name.startswith("__") and not name.endswith("__"):
-            yield f"_{kind.__name__.lstrip('_')}{name}"
-        elif name not in ("__dict__", "__weakref__"):
-            yield name
-
-
-class _Walk:
-    """Walks from a function to all that its code may read.
-
-    Attributes:
-        names: attributes that code mentions; None for all.
-        stored: attributes that code assigns.
-    """
-
-    def __init__(self, roots: Sequence[Any]) -> None:
-        self.roots = roots
-        self.names: set[str] = set()
-        self.stored: set[str] = set()
-        self.every = False
-
-    def found(self) -> tuple[list[tuple[Any, Any]], list[Any]]:
-        """The places, and what is there. Names make more code reachable, and code more names: it
-        walks until there are no more."""
-        while True:
-            known = len(self.names), len(self.stored), self.every
-            self.places: list[tuple[Any, Any]] = []
-            self.values: list[Any] = []
-            self.seen: dict[Any, Any] = {}  # keeps alive what it knows by its id
-            self._todo = [(root, -1) for root in self.roots]
-            while self._todo:
-                self._visit(*self._todo.pop())
-            if known == (len(self.names), len(self.stored), self.every):
-                return self.places, self.values
-
-    def _place(self, keeper: Any, key: Any, value: Any) -> None:
-        """Notes a place, and that what is there is to be visited; modules stay what they are."""
-        if isinstance(value, (ModuleType, BuiltinFunctionType)):
-            self._todo.append((value, -1))
-            return
-        self.places.append((keeper, key))
-        self.values.append(value)
-        self._todo.append((value, len(self.values) - 1))
-
-    def _visit(self, value: Any, place: int) -> None:
-        if isinstance(value, (Handle, *PLAIN)):
-            return
-        if isinstance(value, (tuple, list, dict, collections.deque)) and place >= 0:
-            self._items(value, place)  # each place has its own, which may come to differ
-        elif id(value) not in self.seen:
-            self.seen[id(value)] = value
-            self._object(value)
-
-    def _items(self, container: Any, place: int) -> None:
-        if len(container) <= MOST_ITEMS and len(self.values) <= 4 * MOST_ITEMS and (
-                not self._inside_itself(container, place)):
-            keys: Iterable[Any] = container if isinstance(container, dict) else range(
-                len(container))
-            for key in keys:
-                self._place(place, key, container[key])
-
-    def _inside_itself(self, container: Any, place: int) -> bool:
-        keeper, _ = self.places[place]
-        while type(keeper) is int:
-            if self.values[keeper] is container:
-                return True
-            keeper, _ = self.places[keeper]
-        return False
-
-    def _object(self, value: Any) -> None:
-        if isinstance(value, FunctionType):
-            if not _of_library(value.__module__):
-                self._function(value)
-        elif isinstance(value, MethodType):
-            self._todo += [(value.__self__, -1), (value.__func__, -1)]
-        elif isinstance(value, functools.partial):
-            for part in (value.func, *value.args, *value.keywords.values()):
-                self._todo.append((part, -1))
-        elif isinstance(value, ModuleType):
-            if not _of_library(value.__name__):
-                self._attributes(vars(value), self.names)
-        elif isinstance(value, type):
-            if not _of_library(value.__module__):
-                self._class(value, "__init__")
-        else:
-            self._instance(value)
-
-    def _function(self, fn: FunctionType) -> None:
-        mentioned = _mentioned(fn.__code__)
-        self.names |= mentioned.attributes
-        self.stored |= mentioned.stored
-        self.every |= not _BY_COMPUTED_NAME.isdisjoint(mentioned.globals | mentioned.attributes)
-        for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
-            keeper = _Cell(cell)
-            if id(cell) not in self.seen:
-                self.seen[id(cell)] = cell
-                self._place(keeper, name, keeper.get(name, MISSING))
-        self._attributes(fn.__globals__, mentioned.globals)
-        for part in (*(fn.__defaults__ or ()), *(fn.__kwdefaults__ or {}).values(),
-                     getattr(fn, "__wrapped__", None)):
-            self._todo.append((part, -1))
-
-    def _attributes(self, keeper: Any, names: Iterable[str]) -> None:
-        """Notes the places of names in a mapping, once each."""
-        for name in sorted(names):
-            if name in keeper and (id(keeper), name) not in self.seen:
-                self.seen[id(keeper), name] = keeper
-                self._place(keeper, name, keeper[name])
-
-    def _instance(self, value: Any) -> None:
-        kind = type(value)
-        if _ours(kind) and hasattr(value, "__wrapped__"):  # a compiled function
-            self._todo.append((value.__wrapped__, -1))
-            return
-        ours = _ours(kind)
-        if _of_library(kind.__module__) and (not ours or any(
-                owner.__module__.startswith(_CORE) for owner in kind.__mro__)):
-            return
-        attributes = getattr(value, "__dict__", None)
-        if attributes is not None:
-            self._attributes(attributes, attributes if self.every or ours else self.names)
-            for name in sorted(self.stored - attributes.keys()):
-                if not hasattr(kind, name):
-                    self._place(attributes, name, MISSING)
-        for owner in kind.__mro__:
-            for name in _slots(owner):
-                if self.every or name in self.names:
-                    self._place(_Attributes(value), name, getattr(value, name, MISSING))
-        if not _of_library(kind.__module__) and ("methods", id(kind)) not in self.seen:
-            self.seen["methods", id(kind)] = kind
-            self._class(kind)
-
-    def _class(self, kind: type, *more: str) -> None:
-        """The methods that code mentions, and those that Python's syntax calls."""
-        for owner in kind.__mro__:
-            if _of_library(owner.__module__):
-                continue
-            for name, member in vars(owner).items():
-                special = name.startswith("__") and name not in _NOT_READ
-                if name in self.names or name in more or special:
-                    self._member(owner, name, member)
-
-    def _member(self, owner: type, name: str, member: Any) -> None:
-        if isinstance(member, property):
-            self._todo += [(member.fget, -1), (member.fset, -1)]
-        elif isinstance(member, (staticmethod, classmethod)):
-            self._todo.append((member.__func__, -1))
-        elif isinstance(member, (FunctionType, functools.cached_property)):
-            self._todo.append((getattr(member, "func", member), -1))
-        elif not name.startswith("__"):
-            self._place(_Attributes(owner), name, member)

@@ -52,7 +52,7 @@ class Cut(NamedTuple):
     step: int
 
     @property
-    def count(self) -> int:
+    def pieces(self) -> int:
         return -(-self.loop.size // self.step)
 
 
@@ -78,6 +78,11 @@ class Tiling:
     across: tuple[Loop, ...]
     down: tuple[Loop, ...]
     lanes: int
+
+    @property
+    def panels(self) -> int:
+        """How often a tile has other columns (or another b)."""
+        return self.cols.pieces * math.prod(x.size for x in (*self.batch, *self.across))
 
 
 def loops_of(c: Contraction) -> list[Loop]:
@@ -140,8 +145,9 @@ class Kinds:
         along = self.long(lanes)
         assert along is not None
         sums = [*(x for x in self.sums if x is not along), along]
-        height, width = _square(*(x.size for x in pair), registers)
-        return self._tiling("dots", turned, Cut(pair[0], height), Cut(pair[1], width), sums, lanes)
+        row, col = pair
+        height, width = _square(row.size, col.size, registers)
+        return self._tiling("dots", turned, Cut(row, height), Cut(col, width), sums, lanes)
 
     def spread(self, col: Loop, lanes: int, registers: int, size: int,
                turned: bool) -> Tiling | None:

@@ -184,7 +184,7 @@ class Turns:
         return len(self.loops) > before
 
     def _worth(self, run: Run) -> bool:
-        return run.count >= TURNS and int(
+        return run.turns >= TURNS and int(
             self.traced.weights[run.start + run.period:run.stop].sum()) >= LEAST
 
     def _loop(self, start: int, period: int, count: int, slots: list[Source],
@@ -225,7 +225,7 @@ class Turns:
 
 def _turned(traced: Traced, run: Run) -> Run:
     """A stretch from where as little as possible is carried from turn to turn."""
-    period, middle = run.period, run.start + run.period * (run.count // 2 - 1)
+    period, middle = run.period, run.start + run.period * (run.turns // 2 - 1)
     low, high = traced.firsts[middle], traced.firsts[middle + period]
     far: dict[int, int] = {}
     for line in range(middle, middle + 3 * period):
@@ -254,7 +254,7 @@ class _Table:
     def __init__(self, turns: Turns, run: Run) -> None:
         self.turns, self.run, traced = turns, run, turns.traced
         self.traced = traced
-        count, start = run.count, traced.slots[run.start]
+        count, start = run.turns, traced.slots[run.start]
         width = traced.slots[run.start + run.period] - start
         self.roots, self.offsets = (
             each[start:start + width * count].reshape(count, width)
@@ -365,8 +365,9 @@ class _Table:
             piece = self._piece(sources, line, uses[0])
             if piece is None or self._seen(piece, start, stop):
                 return None
-            found.append(piece._replace(region=region._replace(offset=source.offset),
-                                        step=source.step))
+            lines = tuple(line + self.run.period * start for line in piece.lines)
+            found.append(piece._replace(lines=lines, step=source.step,
+                                        region=region._replace(offset=source.offset)))
         return found
 
     def _result(self, line: int) -> int:

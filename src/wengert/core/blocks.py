@@ -255,12 +255,13 @@ def _order(values: Sequence[Any], result: Aval) -> Order | None:
 
 def _result(values: Sequence[Any], result: Aval, order: Order | None) -> np.ndarray:
     """Memory for a result, in the order of the first operand of its shape."""
-    if order is not None:
-        return buffers.empty(result.shape, result.numpy, order)
-    for value in values:
-        if value.shape == result.shape and not is_uniform(value):
-            return np.empty_like(value, dtype=result.numpy)
-    return np.empty(result.shape, result.numpy)
+    if order is None:
+        for value in values:
+            if value.shape == result.shape and not is_uniform(value):
+                if not value.flags.c_contiguous:
+                    return np.empty_like(value, dtype=result.numpy)
+                break
+    return buffers.empty(result.shape, result.numpy, order or "C")
 
 
 def _flat(value: Any, order: Order) -> np.ndarray:

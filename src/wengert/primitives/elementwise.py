@@ -308,7 +308,7 @@ def _gelu(x: Any) -> Any:
 
 
 def _gelu_slope(g: Any, x: Any) -> Any:
-    density = (SQRT_HALF / math.sqrt(math.pi)) * gauss(x * SQRT_HALF)
+    density = (SQRT_HALF / math.sqrt(math.pi)) * gauss(x * -SQRT_HALF)
     return g * (0.5 * erfc(x * -SQRT_HALF) + x * density)
 
 

@@ -18,7 +18,7 @@ from ..core.primitive import primitive
 from .elementwise import rsqrt, where
 from .indexing import index, index_put
 from .layout import reshape, sum_to
-from .reductions import logsumexp, mean, softmax, sum_
+from .reductions import log_softmax, logsumexp, mean, softmax, sum_
 
 Dims = tuple[int, ...]
 
@@ -150,6 +150,12 @@ def _cross_entropy(x: Any, y: Any, z: Any, **how: Any) -> Any:
     return rows.reduced(logsumexp(x, dims=(1,), keepdim=False) - rows.of(x))
 
 
+def _lower_cross_entropy(x: Any, y: Any, z: Any, **how: Any) -> Any:
+    """By way of what the gradient takes as well: exponentials of x less its rows' maxima."""
+    rows = _Rows(x, y, z, **how)
+    return rows.reduced(-rows.of(log_softmax(x, dim=1)))
+
+
 def _cross_entropy_pullback(g: Any, x: Any, y: Any, z: Any, ignore: int, reduction: str) -> Any:
     rows = _Rows(x, y, z, ignore, reduction)
     g = rows.cotangents(g)
@@ -187,5 +193,6 @@ nll_loss = primitive("nll_loss", _checked(_nll_loss), abstract=_loss_aval,
 cross_entropy = primitive("cross_entropy", _checked(_cross_entropy), abstract=_loss_aval,
                           vjp=(_cross_entropy_pullback, None, None),
                           jvp=(_cross_entropy_pushforward, None, None), node="NllLossBackward0",
-                          decompose=_cross_entropy, refuses={"bic": "nll_loss_out_frame"})
+                          lower=_lower_cross_entropy, decompose=_cross_entropy,
+                          refuses={"bic": "nll_loss_out_frame"})
 """`nll_loss` of `log_softmax`."""

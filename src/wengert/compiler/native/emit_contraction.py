@@ -80,13 +80,9 @@ class ContractionFunction:
 
     def _run(self) -> None:
         let = self.code.let
-        pointers = []
-        for i in (1, 2, 3):
-            place = let(f"getelementptr i64, ptr %context, i64 {i}")
-            pointers.append(let(f"load ptr, ptr {place}"))
-        if self.t.turned:
-            pointers[:2] = pointers[1::-1]
-        at = Pointers(*pointers)
+        places = [let(f"getelementptr i64, ptr %context, i64 {i}") for i in (1, 2, 3)]
+        a, b, out = (let(f"load ptr, ptr {place}") for place in places)
+        at = Pointers(b, a, out) if self.t.turned else Pointers(a, b, out)
         if self.t.form != "dots" or len(self.t.sums) == 1:
             self._units(at)
             return
@@ -195,36 +191,44 @@ class ContractionFunction:
 
     def _pack(self, b: str, depth: int, width: int) -> None:
         """Copies b's numbers of a block: the columns' one after the other, turn by turn."""
-        (sum_,), col, step = self.t.sums, self.t.cols.loop, self.t.cols.step
-        if col.b == 1:
+        (sum_,), cols = self.t.sums, self.t.cols
+        if cols.loop.b == 1:
             with Turns(self.code, depth) as k:
-                source, target = self._at(b, sum_.b, k), self._at(self.panel, step, k)
+                source, target = self._at(b, sum_.b, k), self._at(self.panel, cols.step, k)
                 for v, lanes in self._vectors(width):
                     self._put(self._get(self._at(source, v), lanes), self._at(target, v))
-            return
-        whole = depth - depth % self.t.lanes if sum_.b == 1 else 0
-        for v, lanes in self._vectors(width):
-            source, target = self._at(b, v * col.b), self._at(self.panel, v)
-            if whole:
-                with Turns(self.code, whole // self.t.lanes) as block:
-                    k = self._times(block, self.t.lanes)
-                    self._turn(self._at(source, 1, k), self._at(target, step, k), lanes)
-            if depth > whole:
-                with Turns(self.code, depth - whole) as k:
-                    k = self.code.let(f"add i64 {k}, {whole}")
-                    self._collect(self._at(source, sum_.b, k), self._at(target, step, k), lanes)
+        else:
+            self._pack_across(b, depth, width)
 
-    def _turn(self, source: str, target: str, lanes: int) -> None:
-        """Copies so many rows of a square of numbers as its columns."""
+    def _pack_across(self, b: str, depth: int, width: int) -> None:
+        """The same of columns that lie apart: square by square if they are dense."""
+        (sum_,), col, (step, n) = self.t.sums, self.t.cols.loop, (self.t.cols.step, self.t.lanes)
+        for lanes, turn in self._pieces(Cut(col._replace(size=width), n), (), 0):
+            v = self._times(turn, n)
+            source, target = self._at(b, col.b, v), self._at(self.panel, 1, v)
+            for size, block in self._pieces(Cut(sum_._replace(size=depth), n), (), 0):
+                k = self._times(block, n)
+                first, to = self._at(source, sum_.b, k), self._at(target, step, k)
+                if sum_.b == 1 and size == n:
+                    self._transpose(first, to, lanes)
+                    continue
+                with Turns(self.code, size) as i:
+                    self._collect(self._at(first, sum_.b, i), self._at(to, step, i), lanes)
+
+    def _transpose(self, source: str, target: str, lanes: int) -> None:
+        """Copies so many rows of a square of numbers as its columns: exchanges what lies off the
+        diagonal of squares of two, of four, ... rows."""
         code, col, n = self.code, self.t.cols.loop, self.t.lanes
         rows = [self._get(self._at(source, r * col.b), n) if r < lanes else "zeroinitializer"
                 for r in range(n)]
-        low = ", ".join(f"i32 {i // 2 + n * (i % 2)}" for i in range(n))
-        high = ", ".join(f"i32 {n // 2 + i // 2 + n * (i % 2)}" for i in range(n))
-        for _ in range(n.bit_length() - 1):
-            pairs = list(zip(rows[:n // 2], rows[n // 2:], strict=True))
-            rows = [code.let(f"shufflevector {self.vector} {x}, {self.vector} {y}, "
-                             f"<{n} x i32> <{half}>") for x, y in pairs for half in (low, high)]
+        for half in (1 << i for i in range(n.bit_length() - 1)):
+            left = ", ".join(f"i32 {n + i - half if i & half else i}" for i in range(n))
+            right = ", ".join(f"i32 {n + i if i & half else i + half}" for i in range(n))
+            for r in (r for r in range(n) if not r & half):
+                both = f"{self.vector} {rows[r]}, {self.vector} {rows[r + half]}"
+                rows[r], rows[r + half] = (
+                    code.let(f"shufflevector {both}, <{n} x i32> <{order}>")
+                    for order in (left, right))
         for r, row in enumerate(rows):
             self._put(row, self._at(target, r * self.t.cols.step))
 
@@ -252,18 +256,16 @@ class ContractionFunction:
         else:
             self._sum_spread(at, sums, columns)
         out = [self._at(at.out, self.t.rows.loop.out * r) for r in range(height)]
-        if not (at.more or self.accumulate):
-            self._leave(out, sums, columns, more=False)
-        elif self.accumulate or at.more == "true":
-            self._leave(out, sums, columns, more=True)
-        else:
-            labels = [self.code.name() for _ in range(3)]
-            self.code.do(f"br i1 {at.more}, label {labels[1]}, label {labels[0]}")
-            for more, label in enumerate(labels[:2]):
-                self.code.label(label)
-                self._leave(out, sums, columns, more=bool(more))
-                self.code.do(f"br label {labels[2]}")
-            self.code.label(labels[2])
+        if self.accumulate or not at.more:
+            self._leave(out, sums, columns, more=self.accumulate)
+            return
+        first, later, after = (self.code.name() for _ in range(3))
+        self.code.do(f"br i1 {at.more}, label {later}, label {first}")
+        for more, label in enumerate((first, later)):
+            self.code.label(label)
+            self._leave(out, sums, columns, more=bool(more))
+            self.code.do(f"br label {after}")
+        self.code.label(after)
 
     def _sum_spread(self, at: Pointers, sums: Sequence[Sequence[str]],
                     columns: Sequence[tuple[int, int]]) -> None:
@@ -411,7 +413,7 @@ class Pointers(NamedTuple):
 
     Attributes:
         depth: how many turns of the (outermost) sum there are, if not all.
-        more: whether out has part of the sum already: "", "true" or a register.
+        more: a register that says whether out has part of the sum already; "" if it hasn't.
     """
 
     a: str
@@ -444,4 +446,4 @@ def _written_out(size: int) -> int:
 
 
 def _count(level: Loop | Cut) -> int:
-    return level.count if isinstance(level, Cut) else level.size
+    return level.pieces if isinstance(level, Cut) else level.size

@@ -1,4 +1,7 @@
-"""Matrix products: calls of the BLAS, or loops for small ones and for numbers it doesn't take.
+"""Matrix products: by tiles of our own, by calls of the BLAS, or as loops.
+
+Tiles (`emit_contraction.py`) do most, as they know the sizes. The BLAS does vast products and those
+with a vector; loops do tiny ones, and numbers that neither takes.
 
 The BLAS knows matrices column by column. What lies row by row is the transpose of such a one, so
 out = a @ b is computed as out' = b' @ a'; each operand says by its strides whether it is one or
@@ -40,7 +43,7 @@ WRITTEN = 16
 PARALLEL = 1 << 18
 """Multiplications from which on it is worth waking threads."""
 
-_MODEST, _VAST = 1 << 17, 1 << 27
+_MODEST, _VAST = 1 << 13, 1 << 27
 """Multiplications from which on, and up to which, our own tiles are quicker than the BLAS."""
 
 _BAND = 16  # rows or columns of a result that stay together
@@ -49,20 +52,31 @@ _BAND = 16  # rows or columns of a result that stay together
 def routine(product: Product) -> str:
     """The BLAS routine for a product; "" if it is done by loops."""
     kind = KINDS[product.out.buffer.dtype]
-    small = min(product.m, product.n) * product.k <= WRITTEN and product.m * product.n > 1
-    if kind not in (F32, F64) or small or product.m * product.k * product.n <= SMALL:
+    if kind not in (F32, F64) or is_narrow(product) or (
+            product.m * product.k * product.n <= SMALL):
         return ""
     return ("s" if kind is F32 else "d") + ("gemv" if _is_vector(product) else "gemm")
 
 
+def is_narrow(product: Product) -> bool:
+    """Whether a row or a column of a product's result is little work, to be written out."""
+    m, k, n = product.m, product.k, product.n
+    return m * n > 1 and min(m, n) * k <= WRITTEN
+
+
 def tiled(step: Product | Contraction, bits: int) -> tuple[Contraction, Tiling] | None:
     """How to do a step by tiles of our own; None if others are quicker, or it can't be done so."""
-    if isinstance(step, Product):
-        if not _MODEST <= step.count * step.m * step.k * step.n <= _VAST:
-            return None
-        step = contraction_of(step)
-    how = tiling(step, bits)
-    return how and (step, how)
+    if isinstance(step, Contraction):
+        how = tiling(step, bits)
+        return (step, how) if how else None
+    work = step.count * step.m * step.k * step.n
+    if not _MODEST <= work <= _VAST or is_narrow(step):
+        return None
+    contraction = contraction_of(step)
+    how = tiling(contraction, bits)
+    if how is None or (how.form == "packed" and how.panels == 1 and work >= PARALLEL):
+        return None  # what is packed for all rows is for one thread
+    return contraction, how
 
 
 def parts(product: Product, workers: int) -> list[Product]:
@@ -130,7 +144,7 @@ def nests_of(c: Contraction) -> list[Nest]:
 def nest_of(product: Product) -> Nest:
     """A small product as loops over its elements."""
     p = _transposed(product) if product.m < product.n else product
-    if p.n * p.k <= WRITTEN:
+    if 0 < p.n * p.k <= WRITTEN:
         return _written_out(p)
     a, b, out = p.a, p.b, p.out
     dtype = out.buffer.dtype
@@ -159,12 +173,13 @@ def _written_out(p: Product) -> Nest:
         found.append(statement)
         return statement
 
-    row = [let(Load(dtype, Access(a.buffer, (a.batch, a.row), a.offset + l * a.col)))
-           for l in range(p.k)]
+    row = [let(Load(dtype, Access(a.buffer, (a.batch, a.row), a.offset + i * a.col)))
+           for i in range(p.k)]
     for j in range(p.n):
+        col = [let(Load(dtype, Access(b.buffer, (b.batch, 0), b.offset + i * b.row + j * b.col)))
+               for i in range(p.k)]
+        terms = [let(Op(dtype, "multiply", pair)) for pair in zip(row, col, strict=True)]
         to = Access(out.buffer, (out.batch, out.row), out.offset + j * out.col)
-        terms = [let(Op(dtype, "multiply", (x, let(Load(dtype, Access(
-            b.buffer, (b.batch, 0), b.offset + l * b.row + j * b.col)))))) for l, x in enumerate(row)]
         if p.accumulate:
             terms.append(let(Load(dtype, to)))
         let(Store(to, functools.reduce(lambda x, y: let(Op(dtype, "add", (x, y))), terms)))

@@ -10,13 +10,16 @@ from ..walk import checked, rewritten_within
 from .common import common_subexpressions
 from .constants import constants
 from .dead import dead_code
+from .early import early_lines
 from .forwarding import dead_writes, forwarding
 from .identities import fast_identities, identities
 from .scattered import scattered_sums
+from .scatters import scatters
 from .windows import windows
 
-__all__ = ["common_subexpressions", "constants", "dead_code", "dead_writes", "fast_identities",
-           "forwarding", "identities", "scattered_sums", "simplify", "windows"]
+__all__ = ["common_subexpressions", "constants", "dead_code", "dead_writes", "early_lines",
+           "fast_identities", "forwarding", "identities", "scattered_sums", "scatters", "simplify",
+           "windows"]
 
 
 def simplify(program: Program, fastmath: bool = False) -> Program:
@@ -28,7 +31,8 @@ def simplify(program: Program, fastmath: bool = False) -> Program:
             floats: 0 times infinity, the sign of zero.
     """
     program = rewritten_within(program, lambda body: simplify(body, fastmath))
-    for each in (dead_code, constants, windows, scattered_sums, dead_writes, forwarding,
-                 fast_identities if fastmath else identities, common_subexpressions, dead_code):
+    for each in (dead_code, constants, windows, scattered_sums, scatters, dead_writes, forwarding,
+                 fast_identities if fastmath else identities, common_subexpressions, dead_code,
+                 early_lines):
         program = checked(each(program))
     return program

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -67,7 +66,7 @@ def product(steps: Steps, line: Line, out: Spots, accumulate: bool = False
             for m, v, shape in zip(matrices, (x, y), shapes, strict=False))
     to = matrices[2]
     assert to is not None
-    return Product(a, b, to, *(sizes[c] for c in "bmkn"), accumulate)
+    return Product(a, b, to, sizes["b"], sizes["m"], sizes["k"], sizes["n"], accumulate)
 
 
 def folded(steps: Steps, line: Line, out: Spots, accumulate: bool = False) -> Contraction | None:
@@ -97,15 +96,24 @@ def contraction(a: Spots, b: Spots, out: Spots, sizes: Mapping[str, int],
     found: list[tuple[int, ...]] = []
     for c in "bmkn":
         own = [each[c][0] for each in loops if c in each]
-        joint = functools.reduce(lambda x, y: x and merged(x, y), own[1:], own[0])
+        joint = _finest(own)
         if joint is None:
             return None
         found += zip(joint, *(split(each[c][1], each[c][0], joint) if c in each
                               else (0,) * len(joint) for each in loops), strict=True)
-    order, *strides = zip(*found, strict=True)
-    made = Contraction(order, *(Access(each.buffer, way, each.offset) for each, way in zip(
-        (a, b, out), strides, strict=True)), accumulate)
+    order, *ways = zip(*found, strict=True)
+    x, y, to = (Access(each.buffer, way, each.offset)
+                for each, way in zip((a, b, out), ways, strict=True))
+    made = Contraction(order, x, y, to, accumulate)
     return made if tiling(made, 256) else None
+
+
+def _finest(loops: Sequence[Ints]) -> Ints | None:
+    """Loops of which all these are made by joining neighbours; None if there are none."""
+    found: Ints | None = loops[0]
+    for each in loops[1:]:
+        found = None if found is None else merged(found, each)
+    return found
 
 
 def _by_letter(places: Spots, letters: str, sizes: Mapping[str, int]
@@ -113,7 +121,7 @@ def _by_letter(places: Spots, letters: str, sizes: Mapping[str, int]
     """The loops (sizes and strides) that each of a product's loops consists of."""
     found, left = {}, list(zip(places.sizes, places.strides, strict=True))
     for c in letters:
-        own = []
+        own: list[tuple[int, int]] = []
         while prod(n for n, _ in own) < sizes[c]:
             own.append(left.pop(0))
         found[c] = tuple(n for n, _ in own), tuple(s for _, s in own)
@@ -173,7 +181,7 @@ def _matrix(places: Spots, shape: Ints) -> Matrix | None:
     if None in joint:
         return None
     fitting = _fitting(shape, tuple(s for s in joint if s is not None))
-    return fitting and Matrix(places.buffer, places.offset, *fitting)
+    return None if fitting is None else Matrix(places.buffer, places.offset, *fitting)
 
 
 def _joined(sizes: Ints, strides: Ints) -> int | None:

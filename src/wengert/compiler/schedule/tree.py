@@ -285,15 +285,19 @@ class LastForm:
         if isinstance(step, Straight):
             return list(step.nest(self._is_wanted, self._name))
         if isinstance(step, (Product, Contraction)):
-            matrices = [dataclasses.replace(m, buffer=self._name(m.buffer))
-                        for m in (step.a, step.b, step.out)]
-            if not self._is_wanted(step.out.buffer):
-                return []
-            return [dataclasses.replace(step, a=matrices[0], b=matrices[1], out=matrices[2])]
+            return self._product(step)
         if isinstance(step, Repeat):
             return self._repeat(step)
+        assert isinstance(step, Call)
         return [dataclasses.replace(step, operands=tuple(map(self._name, step.operands)),
                                     results=tuple(map(self._name, step.results)))]
+
+    def _product(self, step: Product | Contraction) -> list[Step]:
+        if not self._is_wanted(step.out.buffer):
+            return []
+        a, b, out = (dataclasses.replace(m, buffer=self._name(m.buffer))
+                     for m in (step.a, step.b, step.out))
+        return [dataclasses.replace(step, a=a, b=b, out=out)]  # type: ignore[arg-type]
 
     def _repeat(self, repeat: Repeat) -> list[Step]:
         if not any(self._is_wanted(each.buffer) for each in repeat.outputs) and not any(

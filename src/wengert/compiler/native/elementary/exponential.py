@@ -77,10 +77,25 @@ def exp(x: Float) -> Float:
     return (1.0 + parts.growth.high) * parts.grown * back
 
 
-def below_one(parts: Reduced) -> Float:
-    """e**x for an x <= 0 that was reduced with 2**n ahead."""
-    ahead = AHEAD[parts.n.format.bits]
-    return (1.0 + parts.growth.high) * parts.grown * 2.0**-ahead
+class Decay(NamedTuple):
+    """e**x for x <= 0: mantissa * unit * back, the last two powers of two that are in range."""
+
+    mantissa: Pair
+    unit: Float
+    back: float
+
+    @property
+    def value(self) -> Float:
+        """The number."""
+        return self.mantissa.high * self.unit * self.back
+
+
+def decay(x: Float, more: Float | None = None) -> Decay:
+    """e**(x + more) for x <= 0 that is not out of range, and more within its rounding error."""
+    ahead = AHEAD[x.format.bits]
+    parts = reduced(x, more, ahead)
+    high, low = ordered(x.like(1.0), parts.growth.high)
+    return Decay(Pair(high, low + parts.growth.low), parts.grown, 2.0**-ahead)
 
 
 def exp2(x: Float) -> Float:
@@ -204,13 +219,17 @@ def sech2(x: Float) -> Float:
 def sigmoid(x: Float) -> Float:
     """1 / (1 + e**-x), that is 1 - q, below 0 e (1 - q), for q = e / (1 + e) and e = e**-|x|."""
     bits = x.format.bits
-    e = below_one(reduced((-abs(x)).clip(LOWEST[bits], None), ahead=AHEAD[bits]))
+    e = decay((-abs(x)).clip(LOWEST[bits], None)).value
     top = where(x.negative(), e, 1.0)
     return fma(-top, e / (1.0 + e), top)
 
 
+def gaussian(x: Float) -> Decay:
+    """e**(-x**2), where it is not 0; what squaring rounds off counts, as x**2 may be large."""
+    square = product(x, x)
+    return decay(-square.high, -square.low)
+
+
 def gauss(x: Float) -> Float:
-    """e**(-x**2); what squaring rounds off counts, as x**2 may be large."""
-    near = abs(x).clip(None, VANISHED[x.format.bits])
-    square = product(near, near)
-    return below_one(reduced(-square.high, -square.low, AHEAD[x.format.bits]))
+    """e**(-x**2)."""
+    return gaussian(abs(x).clip(None, VANISHED[x.format.bits])).value

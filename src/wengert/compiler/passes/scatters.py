@@ -1,0 +1,147 @@
+"""Scatters: what is put among zeros at indices, and then added to an array, needs no zeros.
+
+The gradient of `x[i]` is an array of zeros with the cotangent added at the indices. It is then
+added to the rest of the gradient, and summed along dimensions, as by the rule of log-softmax:
+
+    n = index_put(0, v, i, j)     n - x                     is   index_put(0 - x, v, i, j)
+                                  sum(n) over j's dim       is   index_put(0, v, i)
+
+Neither reads nor writes the zeros. Where indices pick a place several times, what is added up there
+is added in another order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...primitives.elementwise import add, neg, sub
+from ...primitives.indexing import index_put
+from ...primitives.reductions import sum_
+from ..program import Block, Constant, Line, Program, Value
+from ..regions import dense
+from ..uniform import is_zero, spread
+from ..views import strided
+from ..walk import downward, ends
+
+
+def scatters(program: Program) -> Program:
+    """The program with scatters that are added to something without zeros."""
+    puts = _puts(program)
+    if not puts:
+        return program
+
+    def lines(block: Block) -> list[Line]:
+        found: list[Line] = []
+        for line in block.lines:
+            put = next((puts[v] for v in line.operands if v in puts), None)
+            if put is not None:
+                found += put.summed(line) if line.primitive is sum_ else put.added(line)
+            elif not any(v in puts for v in line.results):
+                found.append(line)
+        return found
+
+    return downward(program, lines, {})
+
+
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class _Put:
+    """A scatter among zeros.
+
+    Attributes:
+        line: what makes it.
+        place: the first of the adjacent dimensions that its indices are for.
+    """
+
+    line: Line
+    place: int
+
+    def does(self, user: Line | None) -> str:
+        """What a line does with it: "sum", "add", or "" for anything else."""
+        n = self.line.result
+        if user is None:
+            return ""
+        if user.primitive is sum_:
+            return "sum" if user.result.aval.dtype is n.aval.dtype and self._kept(user) else ""
+        alike = all(v.aval.shape == n.aval.shape and v.aval.dtype is n.aval.dtype
+                    for v in (*user.operands, user.result))
+        once = user.operands.count(n) == 1
+        return "add" if user.primitive in (add, sub) and alike and once else ""
+
+    def _kept(self, user: Line) -> tuple[int, ...]:
+        """Which of the indices a sum keeps; none if it isn't over indices' dimensions alone."""
+        dims, count = user.params["dims"], len(self.line.operands) - 2
+        if not all(self.place <= d < self.place + count for d in dims):
+            return ()
+        kept = tuple(k for k in range(count) if self.place + k not in dims)
+        adjacent = bool(kept) and kept == tuple(range(kept[0], kept[-1] + 1))
+        return kept if adjacent else ()
+
+    def summed(self, user: Line) -> list[Line]:
+        """A sum of it."""
+        zeros, v, *indices = self.line.operands
+        assert isinstance(zeros, Constant)
+        kept, result = self._kept(user), user.result
+        shape = tuple(n for d, n in enumerate(zeros.aval.shape) if d not in user.params["dims"])
+        pattern: list[Any] = [(None, None, None)] * len(shape)
+        pattern[self.place:self.place + len(kept)] = range(len(kept))
+        small = result if result.aval.shape == shape else Value(zeros.aval.with_shape(shape))
+        put = Line(index_put, (spread(zeros.array, shape), v, *(indices[k] for k in kept)),
+                   {"pattern": tuple(pattern), "accumulate": True}, (small,))
+        whole = dense(tuple(result.aval.shape)).params
+        return [put] if small is result else [put, Line(strided, (small,), whole, (result,))]
+
+    def added(self, user: Line) -> list[Line]:
+        """A sum or difference of it and something else."""
+        zeros, v, *indices = self.line.operands
+        first = user.operands[0] is self.line.result
+        x = user.operands[1 if first else 0]
+        base, lines = x, []
+        if user.primitive is add:
+            base = Value(x.aval)
+            lines.append(Line(add, (x, Constant(np.zeros((), x.aval.numpy))), {}, (base,)))
+        elif first:
+            base = Value(x.aval)
+            lines.append(Line(sub, (zeros, x), {}, (base,)))
+        else:
+            minus = Value(v.aval)
+            lines.append(Line(neg, (v,), {}, (minus,)))
+            v = minus
+        return [*lines, Line(index_put, (base, v, *indices), self.line.params, (user.result,))]
+
+
+def _puts(program: Program) -> dict[Value, _Put]:
+    """The scatters among zeros that are added to one thing, and at most summed besides."""
+    found = {line.result: put for block in program.body.blocks() for line in block.lines
+             if (put := _put(line)) is not None}
+    users: dict[Value, list[Line | None]] = {value: [] for value in found}
+    for block in program.body.blocks() if found else ():
+        for line in block.lines:
+            for v in dict.fromkeys(line.operands):
+                if v in users:
+                    users[v].append(line)
+        for v in ends(block):
+            if v in users:
+                users[v].append(None)
+    return {value: put for value, put in found.items() if _is_free(put, users[value])}
+
+
+def _is_free(put: _Put, users: Sequence[Line | None]) -> bool:
+    """Whether nothing needs the zeros; all indices must be checked once more."""
+    done = [put.does(user) for user in users]
+    return "" not in done and done.count("add") == 1
+
+
+def _put(line: Line) -> _Put | None:
+    if line.primitive is not index_put or not line.params["accumulate"]:
+        return None
+    zeros, _, *indices = line.operands
+    pattern = line.params["pattern"]
+    if not is_zero(zeros) or zeros.aval.is_complex or Ellipsis in pattern or any(
+            i.aval.numpy.kind != "i" or i.aval.shape != indices[0].aval.shape for i in indices):
+        return None
+    place, count = pattern.index(0), len(indices)
+    return _Put(line, place) if pattern[place:place + count] == tuple(range(count)) else None
