@@ -24,7 +24,7 @@ from wengert.compiler.program import (
     verify,
 )
 from wengert.compiler.symbolic import record
-from wengert.compiler.views import iota, put_strided, strided
+from wengert.compiler.views import iota, put_strided, strided, unstrided
 from wengert.core import dtypes
 from wengert.core.aval import aval_of
 from wengert.core.primitive import Primitive
@@ -102,8 +102,8 @@ class RandomProgram:
         assert x is not None
         made = self.choose.choices(
             (self.unary, self.binary, self.reduced, self.view, self.put, self.product,
-             self.indexed, self.chosen, self.counted),
-            (20, 25, 15, 12, 6, 6, 6, 5, 5))[0](x, tuple(x.aval.shape))
+             self.indexed, self.chosen, self.counted, self.piled),
+            (20, 25, 15, 12, 6, 6, 6, 5, 5, 4))[0](x, tuple(x.aval.shape))
         if made is not None and made.aval.numel < 4000:
             self.values.append(made)
 
@@ -148,6 +148,15 @@ class RandomProgram:
         strides = tuple(s // numbers.itemsize for s in seen.strides)
         return self.line(strided, x, shape=seen.shape, strides=strides,
                          offset=int(seen[(0,) * seen.ndim]))
+
+    def piled(self, x: Value, shape: Shape) -> Value | None:
+        """Elements added to zeros, several in one place."""
+        if not x.aval.numel or not shape:
+            return None
+        steps = tuple(self.choose.randint(0, 3) for _ in shape)
+        room = 2 + sum(s * (n - 1) for s, n in zip(steps, shape, strict=True))
+        found = self.line(unstrided, self.tame(x), shape=(room,), strides=steps, offset=1)
+        return self.tame(found)
 
     def put(self, x: Value, shape: Shape) -> Value | None:
         if not x.aval.numel or not shape:

@@ -411,3 +411,35 @@ def test_other_keys_of_a_dict():
         return [*found, run(torch.ones(1))]
 
     both(program)
+
+
+def test_what_is_set_up_in_the_first_call():
+    class Momentum:
+        def __init__(self, params: Any) -> None:
+            self.params, self.state = params, {}
+
+        def step(self) -> None:
+            with torch.no_grad():
+                for i, p in enumerate(self.params):
+                    if i not in self.state:
+                        self.state[i] = {"speed": torch.zeros_like(p)}
+                    speed = self.state[i]["speed"]
+                    speed.mul_(0.9).add_(p.grad)
+                    p.sub_(speed, alpha=0.1)
+                    p.grad = None
+
+    w = torch.ones(2, requires_grad=True)
+    optimiser = Momentum([w])
+
+    def train(x: Any) -> Any:
+        loss = (w * x).sum()
+        loss.backward()
+        optimiser.step()
+        return loss.detach()
+
+    inner, run = counted(train)
+    for _ in range(8):
+        run(torch.ones(2))
+    assert inner.runs <= 3 and not run.eager
+    assert torch.allclose(w, torch.full((2,), 1 - 0.1 * sum(
+        sum(0.9 ** k for k in range(n + 1)) for n in range(8))))

@@ -188,6 +188,23 @@ def test_what_reduces_rows(name: str, dtype: Any, used: list[Any],
         np.testing.assert_allclose(one / size, other / size, rtol=0, atol=100 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("name", ["mul", "div", "atan2", "addcmul"])
+def test_one_kernel_computes_all_cotangents_of_a_node(name: str, used: list[Any]) -> None:
+    primitive = TABLE[name]
+    count = len(primitive.vjp)
+    rng = np.random.default_rng(17)
+    g, *arrays = (rng.random(SIZE) + 0.5 for _ in range(count + 1))
+    tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
+    out = primitive(*tensors)
+    used.clear()
+    out.backward(torch.tensor(g))
+    assert len(used) == 1
+    for i, tensor in enumerate(tensors):
+        rule = primitive.rule(i)
+        expected = rule.fn(g, *rule.arguments(arrays, primitive(*arrays), {}, i))
+        np.testing.assert_allclose(tensor.grad.numpy(), expected, rtol=1e-14)
+
+
 def test_a_kernel_that_fails_leaves_it_to_numpy_to_say_so(used: list[Any]) -> None:
     x, labels = torch.zeros(2048, 1000, requires_grad=True), torch.zeros(2048, dtype=torch.int64)
     F.cross_entropy(x, labels)

@@ -209,7 +209,8 @@ FUNCTIONS: dict[str, Function] = {
     "sigmoid": Function(logistic, (lambda x: sech2(x / 2) / 4,)),
     "silu": gate(logistic, lambda x: sech2(x / 2) / 4, abs),
     "gelu": gate(lambda x: erfc(-x / mpmath.sqrt(2)) / 2,
-                 lambda x: exp(-x * x / 2) / mpmath.sqrt(2 * mpmath.pi), lambda x: 2 * x * x),
+                 lambda x: exp(-x * x / 2) / mpmath.sqrt(2 * mpmath.pi),
+                 lambda x: 2 / max(erfc(-x / mpmath.sqrt(2)), 1e-300)),  # 1 + erf cancels
     "gelu_tanh": gate(
         lambda x: logistic(cubic(x)),
         lambda x: sech2(cubic(x) / 2) / 4 * mpmath.sqrt(8 / mpmath.pi) * (

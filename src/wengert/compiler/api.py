@@ -18,6 +18,7 @@ from ..core.levels import here, modes
 from ..core.pytrees import Spec, flatten
 from ..interpreters.views import refresh
 from .inlets import Inlets
+from .pause import without_collection
 from .reach import reached
 from .record import MISSED, Recorder
 from .state import equal
@@ -40,6 +41,7 @@ class Compiled(Generic[P, R]):
         seconds: the time that compiling has taken.
     """
 
+    MOST_FAILURES = 3
     MOST_CASES = 32
     MOST_ENDINGS = 64
 
@@ -50,6 +52,7 @@ class Compiled(Generic[P, R]):
         self.cases: dict[Any, list[Any]] = {}
         self.eager, self.seconds = "", 0.0
         self._usual: Usual | None = None
+        self._failures = 0
         self._lock = threading.RLock()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -133,13 +136,15 @@ class Compiled(Generic[P, R]):
             case = Case(state, tensors, before, self.fastmath)
         inlets = Inlets(arguments, leaves, spec)
         run = Recorder([x for x in inlets.leaves if isinstance(x, Handle)])
-        with modes(recorder=run):
+        with modes(recorder=run), without_collection():
             args, kwargs = inlets.arguments
             result = self.fn(*args, **kwargs)
             found = self._ending(run, result, inlets, case.state, before)
         result = inlets.restored(result)
         if found is None:
-            self._give_up(run.failed)
+            self._failures += 1  # what is set up in a first call need not happen again
+            if self._failures >= self.MOST_FAILURES or self.fullgraph:
+                self._give_up(run.failed)
             return result
         with self._lock:
             self._learn(key, case, run, *found)
@@ -182,7 +187,8 @@ class Compiled(Generic[P, R]):
                           f"to go, at {case.widest}")
         elif case.due:
             start = time.perf_counter()
-            case.compile()
+            with without_collection():
+                case.compile()
             self.seconds += time.perf_counter() - start
 
     def _give_up(self, why: str) -> None:

@@ -91,7 +91,7 @@ class Body:
             self._outside(value, source) if outer else self._operand(value, source, self._slot + i)
             for i, (value, source) in enumerate(zip(line.operands, sources, strict=True))]
         results = [Value(v.aval) for v in line.results]
-        made.update((self.traced.numbers[old] - self.loop.first, new)
+        made.update((self.traced.number(old) - self.loop.first, new)
                     for old, new in zip(line.results, results, strict=True))
         lines.append(Line(line.primitive, operands, line.params, results))
 

@@ -168,7 +168,7 @@ class Pullback:
         anyway = {line for line in first if not late.isdisjoint(line.results)}
         read = [v for v in _reads(self.lines, self.gradients) if v not in self.cotangents]
         saved, again = saving(first, read, there, anyway)
-        self.saved, stacks, parts = _stacked(saved)
+        self.saved, stacks, parts = _stacked(saved, first)
         run.notes.extend((*_leading_to(saved, first, anyway), *stacks))
         self.lines = [*parts, *again, *self.lines]
         there_read = set(_reads(self.lines, self.gradients))
@@ -258,16 +258,23 @@ def _leading_to(values: Iterable[Value], lines: Sequence[Line],
     return found[::-1]
 
 
-def _stacked(values: Sequence[Value]) -> tuple[list[Value], list[Line], list[Line]]:
-    """Many small values of one shape and dtype as one array: loops can go along it.
+def _stacked(values: Sequence[Value], lines: Sequence[Line]
+             ) -> tuple[list[Value], list[Line], list[Line]]:
+    """Many small values that one line of a loop made, turn by turn, as one array: loops can go
+    along it.
 
     Returns:
         What there is instead of the values, the lines that stack them, and those that take the
         stacks apart.
     """
+    places = {v: (i, line.primitive) for i, line in enumerate(lines) for v in line.results}
+    made = [places.get(v, (-1, None)) for v in values]
     groups: dict[Any, list[Value]] = {}
-    for v in values:
-        groups.setdefault(v.aval if v.aval.numel <= _SMALL else v, []).append(v)
+    for k, v in enumerate(values):
+        (before, _), (place, primitive), (after, _) = made[max(k - 1, 0)], made[k], (
+            made[min(k + 1, len(made) - 1)])
+        key = (v.aval, primitive, place - before, after - place)
+        groups.setdefault(key if v.aval.numel <= _SMALL else v, []).append(v)
     found, stacks, parts = [], [], []
     for group in groups.values():
         if len(group) < _MANY:

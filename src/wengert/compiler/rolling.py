@@ -52,9 +52,8 @@ def roll(program: Program) -> Program:
     def lines(block: Block) -> Sequence[Line]:
         own = [line.on(values) for line in block.lines] if values else block.lines
         traced = Traced(own)
-        needed = [v for v in later[id(block)] if v in traced.places or v in traced.numbers]
-        numbers = [traced.numbers.get(traced.place(v)[0], -1) for v in needed]
-        turns = Turns(traced, np.array(numbers, np.int64))
+        needed = [v for v in later[id(block)] if v in traced.slot]
+        turns = Turns(traced, np.array([traced.number(v) for v in needed], np.int64))
         return Writer(turns, needed, values).written() if turns.loops else own
 
     return downward(program, lines, values)
@@ -116,7 +115,7 @@ class Writer:
 
     def root(self, root: Value) -> Value:
         """The same for one that is no view."""
-        number = self.traced.numbers.get(root, -1)
+        number = self.traced.number(root)
         owner = int(self.turns.owners[number]) if number >= 0 else -1
         if owner < 0:
             return root
@@ -219,7 +218,7 @@ class Writer:
     def _spot(self, value: Value) -> _Spot:
         root, region = self.traced.place(value)
         region = region or dense(tuple(root.aval.shape))
-        number = self.traced.numbers.get(root, -1)
+        number = self.traced.number(root)
         owner = int(self.turns.owners[number]) if number >= 0 else -1
         if owner >= 0:
             found = self.turns.loops[owner]

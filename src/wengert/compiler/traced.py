@@ -43,6 +43,9 @@ from .walk import has_effects
 
 Place = tuple[Value, Region | None]
 """A root and a region of it; None for all of it."""
+Slot = tuple[int, int, Any]
+"""What a slot with a value holds: the root's number and the offset; and what the value is of the
+root, but for that."""
 
 
 _SOMEWHERE = Value(aval((), dtypes.int64))
@@ -60,6 +63,7 @@ class Traced:
         roots, offsets: by slot.
         values: by number, the results.
         places: of values that are no roots.
+        slot: by value, what a slot with it holds.
         placed: by line that writes to a part of a value, which part. Where that begins is the
             offset of one more slot, after those of its operands.
         constant: by number from -1 downwards, whether it is one.
@@ -69,29 +73,35 @@ class Traced:
         self.lines: list[Line] = []
         self.places: dict[Value, Place] = {}
         self.placed: dict[int, Region] = {}
-        self.numbers: dict[Value, int] = {}
         self.values: list[Value] = []
+        self.slot: dict[Value, Slot] = {}
         self._elsewhere: list[Value] = [_SOMEWHERE]
         self._constants: dict[Any, int] = {}
         self._signs: dict[Any, tuple[int, int]] = {}
-        signs, slots, firsts = [], [0], [0]
         self._roots: list[int] = []
         self._offsets: list[int] = []
-        values, numbers = self.values, self.numbers
+        signs, slots, firsts = [], [0], [0]
+        values, known, roots = self.values, self.slot, self._roots
         for line in lines:
-            if _is_view(line.primitive) and self._looks(line):
+            kind = _kind(line.primitive)
+            if kind == "view" and self._looks(line):
                 continue
             self.lines.append(line)
-            signs.append(self._sign(line))
-            slots.append(len(self._roots))
+            signs.append(self._sign(line, kind))
+            slots.append(len(roots))
             for value in line.results:
-                numbers[value] = len(values)
+                known[value] = len(values), 0, value.aval
                 values.append(value)
             firsts.append(len(values))
         self.signs, self.weights = np.array(signs, np.int64).reshape(-1, 2).T
         self.slots, self.firsts, self.roots, self.offsets = (
-            np.array(each, np.int64) for each in (slots, firsts, self._roots, self._offsets))
+            np.array(each, np.int64) for each in (slots, firsts, roots, self._offsets))
         self.constant = np.array([isinstance(v, Constant) for v in self._elsewhere], bool)
+
+    def number(self, value: Value) -> int:
+        """The number of a value's root; below 0 for what isn't made in the block."""
+        found = self.slot.get(value)
+        return -1 if found is None else found[0]
 
     def place(self, value: Value) -> Place:
         """Where a value is."""
@@ -119,37 +129,32 @@ class Traced:
             regions = tuple([composed(region, inner) for region in regions])
             if None in regions:
                 return False
-        whole = dense(tuple(root.aval.shape))
+        whole, number = dense(tuple(root.aval.shape)), self._slot(root)[0]
         for value, region in zip(line.results, regions, strict=True):
-            self.places[value] = root, None if region == whole else region
+            if region == whole:
+                self.places[value], self.slot[value] = (root, None), (number, 0, root.aval)
+            else:
+                self.places[value] = root, region
+                self.slot[value] = number, region.offset, (root.aval, *region[:2])
         return True
 
     # --- numbers ------------------------------------------------------------------------------
 
-    def _sign(self, line: Line) -> tuple[int, int]:
+    def _sign(self, line: Line, kind: str) -> tuple[int, int]:
         """A line's sign, and what it weighs; notes its slots."""
         key: list[Any] = [line.primitive]
+        known, roots, offsets = self.slot, self._roots, self._offsets
         for value in line.operands:
-            place = self.places.get(value)
-            if place is None:
-                root, offset = value, 0
-                key.append(value.aval)
-            else:
-                root, region = place
-                offset = 0
-                key.append(root.aval)
-                if region is not None:
-                    offset = region.offset
-                    key.append((region.shape, region.strides))
-            number = self.numbers.get(root)
-            self._roots.append(self._number(root) if number is None else number)
-            self._offsets.append(offset)
-        written = _written(line) if _is_placing(line.primitive) else None
+            number, offset, what = known.get(value) or self._slot(value)
+            roots.append(number)
+            offsets.append(offset)
+            key.append(what)
+        written = _written(line) if kind == "placing" else None
         if written is not None:
             self.placed[len(self.lines) - 1] = written
             key.append((line.result.aval, written.shape, written.strides))
-            self._roots.append(-1)
-            self._offsets.append(written.offset)
+            roots.append(-1)
+            offsets.append(written.offset)
         elif line.params:
             key.append(tuple(map(params_key, line.params.items())))
         return self._signed(tuple(key), line)
@@ -165,26 +170,24 @@ class Traced:
             pass
         return -len(self.lines), _weight(line)  # like no other
 
-    def _number(self, value: Value) -> int:
-        """The number of a value from elsewhere."""
-        number = -1 - len(self._elsewhere)
+    def _slot(self, value: Value) -> Slot:
+        """What is noted of a value; of one from elsewhere, from now on."""
+        found = self.slot.get(value)
+        if found is not None:
+            return found
+        number = fresh = -1 - len(self._elsewhere)
         if isinstance(value, Constant):
             key = constant_key(value.array)
             if key is not None:
                 number = self._constants.setdefault(key, number)
-        if number == -1 - len(self._elsewhere):
+        if number == fresh:
             self._elsewhere.append(value)
-        self.numbers[value] = number
-        return number
+        found = self.slot[value] = number, 0, value.aval
+        return found
 
 
 _TINY = 64
 """More elements than this are worked on by loops, whose code doesn't grow."""
-
-
-@functools.lru_cache(maxsize=1024)
-def _is_view(primitive: Primitive) -> bool:
-    return primitive in (strided, take_view) or canonical(primitive) in (copy, *VIEWS)
 
 
 def _weight(line: Line) -> int:
@@ -194,8 +197,12 @@ def _weight(line: Line) -> int:
 
 
 @functools.lru_cache(maxsize=1024)
-def _is_placing(primitive: Primitive) -> bool:
-    return primitive is put_strided or canonical(primitive) in (unindex, write_view)
+def _kind(primitive: Primitive) -> str:
+    """Whether a primitive looks at a part of a value ("view"), or writes to one ("placing")."""
+    base = canonical(primitive)
+    if primitive in (strided, take_view) or base in (copy, *VIEWS):
+        return "view"
+    return "placing" if primitive is put_strided or base in (unindex, write_view) else ""
 
 
 def _written(line: Line) -> Region | None:

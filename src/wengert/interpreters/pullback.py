@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -168,23 +167,23 @@ def _jointly(node: Node, rules: Sequence[Rule | None], g: Any, create: bool,
     primitive, out = node.primitive, node.out
     if type(g) is not np.ndarray or primitive.multiple or primitive.view or out.is_complex:
         return {}
-    places = [i for i, (edge, rule) in enumerate(zip(node.edges, rules, strict=True))
+    chosen = {i: rule for i, (edge, rule) in enumerate(zip(node.edges, rules, strict=True))
               if edge is not None and rule is not None and rule.reads
-              and (needed is None or edge in needed)]
-    if len(places) < 2:
+              and (needed is None or edge in needed)}
+    if len(chosen) < 2:
         return {}
     get = _getter(g, create)
     values: list[Any] = []
     reads = []
-    for i in places:
-        each = [_argument(node, name, i, get, False) for name in rules[i].reads]
+    for i, rule in chosen.items():
+        each = [_argument(node, name, i, get, False) for name in rule.reads]
         reads.append(tuple([_place_in(values, value) for value in each]))
     if any(isinstance(value, (Handle, list)) for value in values):
         return {}
-    fn = _joint(tuple([rules[i].fn for i in places]), tuple(reads))
-    targets = [_target(node, i) for i in places]
+    fn = _joint(tuple([rule.fn for rule in chosen.values()]), tuple(reads))
+    targets = [_target(node, i) for i in chosen]
     found = blocks.together(fn, [g, *values], targets, primitive.elementwise)
-    return {} if found is None else dict(zip(places, found, strict=True))
+    return {} if found is None else dict(zip(chosen, found, strict=True))
 
 
 def _place_in(values: list[Any], value: Any) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 from ..program import Line, Value
 from .access import Ints, broadcast_steps, dense, indices
 from .group import At, Node, Recipe, number, op
+from .placing import UnreadableError
 
 Steps = Generator[tuple[Value, At], Node, Node]
 
@@ -120,14 +121,39 @@ def picked(x: Value, indices: Sequence[Value], shape: Ints, index_steps: Ints, s
     bounds, strides = x.aval.shape[dim:], dense(tuple(x.aval.shape))[dim:]
 
     def recipe(at: At, sizes: Ints) -> Steps:
-        found = []
+        where, found = at.through(sizes, shape, index_steps), []
         for index, bound, stride in zip(indices, bounds, strides, strict=False):
-            place = yield index, at.through(sizes, shape, index_steps)
-            found.append((place, bound, stride))
+            found.append(((yield index, where), bound, stride))
         there = at.through(sizes, shape, steps, offset)
-        return (yield x, At(there.strides, there.offset, (*there.indirect, *found)))
+        node = yield x, At(there.strides, there.offset, (*there.indirect, *found))
+        for index, (place, bound, _) in zip(indices, found, strict=True):
+            if not _is_checked(place, node):
+                again = yield index, _checking(where, place, bound)
+                if not _is_checked(place, again):
+                    raise UnreadableError(index)
+                same = op("equal", np.dtype(np.bool_), (again, again))
+                node = op("where", node.dtype, (same, node, node))
+        return node
 
     return recipe
+
+
+def _checking(where: At, index: Node, bound: int) -> At:
+    """The place of an index, loaded once more at the index times 0, which checks that it is in
+    bounds."""
+    return At(where.strides, where.offset, (*where.indirect, (index, bound, 0)))
+
+
+def _is_checked(index: Node, node: Node) -> bool:
+    """Whether a node takes anything that is loaded at an index: not what is the same for all."""
+    todo, seen = [node], {node}
+    while todo:
+        each = todo.pop()
+        if each.kind == "load" and any(term[0] is index for term in each.indirect):
+            return True
+        todo += [parent for parent in each.parents() if parent not in seen]
+        seen.update(each.parents())
+    return False
 
 
 def one_hot(line: Line, dim: int) -> Recipe:
@@ -140,8 +166,7 @@ def one_hot(line: Line, dim: int) -> Recipe:
         base = yield x, at
         where = at.through(sizes, shape, broadcast_steps(tuple(y.aval.shape), shape))
         index = yield y, where
-        # Loaded once more at the index times 0, which is what checks that it is in bounds.
-        index = yield y, At(where.strides, where.offset, (*where.indirect, (index, bound, 0)))
+        index = yield y, _checking(where, index, bound)
         added = yield z, where
         here = _along(at, sizes, shape, dim, np.dtype(np.int64))
         hit = op("equal", np.dtype(np.bool_), (here, _wrapped(index, bound)))

@@ -34,8 +34,8 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
         NotImplementedError: for a tensor of another kind.
 
     Example:
-        >>> import wengert.nn.functional as F
-        >>> F.gelu(wengert.tensor([-1., 0., 1.]))
+        >>> import wengert as torch
+        >>> torch.nn.functional.gelu(torch.tensor([-1., 0., 1.]))
         tensor([-0.1587,  0.0000,  0.8413])
     """
     if approximate not in ("none", "tanh"):

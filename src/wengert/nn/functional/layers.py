@@ -30,8 +30,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         RuntimeError: if the shapes do not fit.
 
     Example:
-        >>> import wengert.nn.functional as F
-        >>> F.linear(wengert.ones(2, 3), wengert.ones(1, 3), wengert.ones(1))
+        >>> import wengert as torch
+        >>> torch.nn.functional.linear(torch.ones(2, 3), torch.ones(1, 3), torch.ones(1))
         tensor([[4.],
                 [4.]])
     """
@@ -59,8 +59,8 @@ def layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | 
         NotImplementedError: for a tensor of another kind.
 
     Example:
-        >>> import wengert.nn.functional as F
-        >>> F.layer_norm(wengert.tensor([[1., 2., 3.]]), (3,))
+        >>> import wengert as torch
+        >>> torch.nn.functional.layer_norm(torch.tensor([[1., 2., 3.]]), (3,))
         tensor([[-1.2247,  0.0000,  1.2247]])
     """
     shape = _normalized(need_tensor("layer_norm", input), normalized_shape)
@@ -125,8 +125,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True,
         ValueError: if p is no probability.
 
     Example:
-        >>> import wengert.nn.functional as F
-        >>> F.dropout(wengert.ones(3), training=False)
+        >>> import wengert as torch
+        >>> torch.nn.functional.dropout(torch.ones(3), training=False)
         tensor([1., 1., 1.])
     """
     if p < 0.0 or p > 1.0:
@@ -151,8 +151,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         RuntimeError: if an index is out of range.
 
     Example:
-        >>> import wengert.nn.functional as F
-        >>> F.one_hot(wengert.tensor([0, 2]))
+        >>> import wengert as torch
+        >>> torch.nn.functional.one_hot(torch.tensor([0, 2]))
         tensor([[1, 0, 0],
                 [0, 0, 1]])
     """
@@ -184,8 +184,8 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
         IndexError: if an index is out of range.
 
     Example:
-        >>> import wengert.nn.functional as F
-        >>> F.embedding(wengert.tensor([1, 1]), wengert.eye(2))
+        >>> import wengert as torch
+        >>> torch.nn.functional.embedding(torch.tensor([1, 1]), torch.eye(2))
         tensor([[0., 1.],
                 [0., 1.]])
     """

@@ -37,8 +37,8 @@ def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None,
         RuntimeError: if the shapes do not fit.
 
     Example:
-        >>> import wengert.nn.functional as F
-        >>> F.mse_loss(wengert.tensor([1., 2.]), wengert.tensor([1., 4.]))
+        >>> import wengert as torch
+        >>> torch.nn.functional.mse_loss(torch.tensor([1., 2.]), torch.tensor([1., 4.]))
         tensor(2.)
     """
     reduction = _reduction(size_average, reduce, reduction)
@@ -75,8 +75,8 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
         IndexError: if a target is out of range.
 
     Example:
-        >>> import wengert.nn.functional as F
-        >>> F.nll_loss(wengert.tensor([[-1., -2.]]), wengert.tensor([1]))
+        >>> import wengert as torch
+        >>> torch.nn.functional.nll_loss(torch.tensor([[-1., -2.]]), torch.tensor([1]))
         tensor(2.)
     """
     need_tensor("nll_loss_nd", input)
@@ -108,8 +108,8 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
         RuntimeError: if the shapes or dtypes do not fit.
 
     Example:
-        >>> import wengert.nn.functional as F
-        >>> F.cross_entropy(wengert.zeros(3, 10), wengert.tensor([1, 7, 2]))
+        >>> import wengert as torch
+        >>> torch.nn.functional.cross_entropy(torch.zeros(3, 10), torch.tensor([1, 7, 2]))
         tensor(2.3026)
     """
     need_tensor("cross_entropy_loss", input)
