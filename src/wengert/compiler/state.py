@@ -145,8 +145,10 @@ def _alike(value: Any, expected: Any) -> bool:
     if type(expected) is _Tensor:
         return isinstance(value, Handle) and value.aval is expected.aval
     if type(expected) is _Form:
-        return type(value) is expected.kind and expected.content == (
-            len(value) if type(expected.content) is int else value)
+        if type(value) is not expected.kind:
+            return False
+        return bool(expected.content == (
+            value if isinstance(expected.content, frozenset) else len(value)))
     return value is expected or equal(value, expected)
 
 
