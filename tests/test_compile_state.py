@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -443,3 +444,21 @@ def test_what_is_set_up_in_the_first_call():
     assert inner.runs <= 3 and not run.eager
     assert torch.allclose(w, torch.full((2,), 1 - 0.1 * sum(
         sum(0.9 ** k for k in range(n + 1)) for n in range(8))))
+
+
+@pytest.mark.parametrize("made", [
+    lambda: SimpleNamespace(inside=torch.zeros(2)), lambda: executed["Odd"]()])
+def test_objects_of_all_sorts(made):
+    def change(x: Any, box: Any) -> Any:
+        box.inside = box.inside * 0.5 + x
+        return box.inside + 1
+
+    both(stateful(change, made))
+
+
+executed: dict[str, Any] = {"torch": torch}
+exec("""
+class Odd:
+    def __init__(self):
+        self.inside = torch.zeros(2)
+""", executed)

@@ -537,6 +537,36 @@ def test_elements_by_index(dtype):
     np.testing.assert_array_equal(written, expected.ravel())
 
 
+@pytest.mark.parametrize(("i", "j"), [(9, 0), (0, 10), (-10, 0), (0, -11)])
+def test_each_of_several_indices_is_checked(i, j):
+    memory = Memory()
+    a, b = memory.input(np.array([1, i, 2])), memory.input(np.array([1, j, 2]))
+    of, out = memory.input(np.zeros((9, 10))), memory.output(F64, 3)
+    rows, cols = (Load(I64, Access(buffer, (1,))) for buffer in (a, b))
+    load = Load(F64, Access(of, (0,)), ((rows, 9, 10), (cols, 10, 1)))
+    memory.run(Nest((), 3, (sweep(rows, cols, load, Store(Access(out, (1,)), load)),)))
+    assert memory.code == OUT_OF_RANGE
+
+
+def test_compiled_indices_are_eager_ones():
+    """Two index tensors, read and added at, the gradient of both; out of range as eager is."""
+    def both(x, v, i, j):
+        value = (x[i, j] * v).sum() + x.exp().sum()
+        return value, *wengert.autograd.grad(value, [x, v])
+
+    rng = np.random.default_rng(10)
+    x, v = (wengert.tensor(rng.standard_normal(s), requires_grad=True) for s in ((9, 10), 77))
+    places = [rng.integers(-n, n, 77) for n in (9, 10)]
+    compiled = wengert.compile(both)
+    for _ in range(2):
+        found = compiled(x, v, *map(wengert.tensor, places))
+        for a, b in zip(found, both(x, v, *map(wengert.tensor, places)), strict=True):
+            np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-12)
+    places[1][5] = 10
+    with pytest.raises(IndexError):
+        compiled(x, v, *map(wengert.tensor, places))
+
+
 def test_adding_where_an_index_says():
     """On top of what is there, several times in one place."""
     rng, memory = np.random.default_rng(7), Memory()
@@ -591,6 +621,29 @@ def test_threads_agree_with_one_and_are_the_same_every_time(rows, cols):
     x = np.exp(memory.inputs[0][1].astype(F64))
     for array, expected in zip(results[2], (x, x.sum(1), x.sum(), x.sum(0)), strict=True):
         np.testing.assert_allclose(array, np.ravel(expected), rtol=1e-6)
+
+
+def test_threads_share_the_outermost_loop_where_it_adds_to_places_of_its_own():
+    """Sums over the middle of three loops, which need no parts to be added up afterwards."""
+    results = []
+    for threads in (1, 3):
+        wengert.set_num_threads(threads)
+        memory = Memory()
+        x = memory.input(random_array(np.random.default_rng(9), F32, 40, 90, 70))
+        out = memory.output(F64, (40, 70))
+        load = Load(F32, Access(x, (90 * 70, 70, 1)))
+        power = Op(F32, "exp", (load,))
+        double = Op(F64, "cast", (power,))
+        nest = Nest((40, 90), 70, (sweep(
+            load, power, double, Store(Access(out, (70, 0, 1)), double, "add")),))
+        tasks = Share(nest, threads, 0).tasks
+        assert [(task.split, task.pieces) for task in tasks] == [
+            ("outer", 3) if threads > 1 else ("", 1)]
+        results += memory.run(nest)
+    wengert.set_num_threads(2)
+    assert results[0].tobytes() == results[1].tobytes()
+    expected = np.exp(memory.inputs[0][1].astype(F64)).sum(1)
+    np.testing.assert_allclose(results[0], expected, rtol=1e-6)
 
 
 def test_small_work_stays_on_its_thread():

@@ -27,10 +27,12 @@ from wengert.compiler.passes import (
     constants,
     dead_code,
     dead_writes,
+    early_lines,
     fast_identities,
     forwarding,
     identities,
     scattered_sums,
+    scatters,
     simplify,
 )
 from wengert.compiler.program import (
@@ -57,7 +59,7 @@ from wengert.primitives import elementwise as e, layout
 
 Array = np.ndarray
 PASSES = (dead_code, constants, scattered_sums, dead_writes, forwarding, identities,
-          common_subexpressions)
+          common_subexpressions, scatters, early_lines)
 GOLDEN = Path(__file__).parent / "golden" / "passes"
 
 
@@ -743,6 +745,68 @@ def test_scattered_sums() -> None:
 
     assert touched(40) < 2.2 * touched(20)
     assert touched(40) < 6 * 40
+
+
+ROWS, COLS = np.array([0, 1, -1]), np.array([2, -2, 1])
+
+
+def _put(v: Any, *places: Any, shape: Any = (2, 3)) -> Any:
+    """What indices give to zeros, as their gradient does."""
+    return TABLE["index_put"](np.zeros(shape), v, *places, pattern=tuple(range(len(places))),
+                              accumulate=True)
+
+
+@pytest.mark.parametrize(("fn", "left"), [
+    (lambda x, v, i, j: _put(v, i, j) - x, ["sub", "index_put"]),
+    (lambda x, v, i, j: _put(v, i, j) + x, ["add", "index_put"]),
+    (lambda x, v, i, j: x + _put(v, i, j), ["add", "index_put"]),
+    (lambda x, v, i, j: x - _put(v, i, j), ["neg", "index_put"]),
+    (lambda x, v, i, j: x - _put(x[:, 1:2], i[1:]), ["strided", "strided", "neg", "index_put"]),
+    (lambda x, v, i, j: (_put(v, i, j) - x) * _put(v, i, j).sum(1, keepdim=True), [
+        "index_put", "strided", "sub", "index_put", "mul"]),
+    (lambda x, v, i, j: (x - _put(v, i, j)) * _put(v, i, j).sum(0), [
+        "index_put", "neg", "index_put", "mul"]),
+])
+def test_scatters(fn: Any, left: list[str]) -> None:
+    def once(*arrays: Any) -> Any:
+        return fn(*arrays)
+
+    given = (X, np.array([1.5, -0.0, 2.0]), ROWS, COLS)
+    program = common_subexpressions(expand(program_of(once, *given)))
+    found = verify(scatters(program))
+    assert sorted(names(found)) == sorted(left)
+    zeros = [line for line in found.body.lines if line.primitive.name == "index_put"
+             and isinstance(line.operands[0], Constant) and line.result.aval.ndim == 2]
+    assert not zeros
+    for a, b in zip(evaluate(found, given), evaluate(program, given), strict=True):
+        same_bits(a, b)
+
+
+@pytest.mark.parametrize("fn", [
+    lambda x, v, i, j: _put(v, i, j) * x, lambda x, v, i, j: _put(v, i, j).sum(1),
+    lambda x, v, i, j: (_put(v, i, j) - x, _put(v, i, j)), lambda x, v, i, j: _put(v, i, j) - x[0],
+    lambda x, v, i, j: (_put(v, i, j) - x, _put(v, i, j).sum())])
+def test_scatters_that_are_needed_stay(fn: Any) -> None:
+    """What is multiplied, given back or broadcast; and sums alone, which would not check all of
+    the indices."""
+    program = common_subexpressions(expand(program_of(fn, X, np.ones(3), ROWS, COLS)))
+    assert names(scatters(program)) == names(program)
+
+
+def test_early_lines() -> None:
+    """What is small and needs nothing large comes first, in its order."""
+    large, small = np.ones((128, 256)), np.ones(128)
+
+    def fn(x: Any, v: Any) -> Any:
+        y = x.exp()
+        rows = y.sum(1)
+        share = v / v.sum()
+        return y * (share * rows)[:, None]
+
+    assert names(early_lines(expand(program_of(fn, large, small)))) == [
+        "sum", "div", "exp", "sum", "mul", "strided", "mul"]
+    small_ones = expand(program_of(fn, np.ones((4, 8)), np.ones(4)))
+    assert names(early_lines(small_ones)) == names(small_ones)
 
 
 def test_scattered_sums_of_zeros() -> None:

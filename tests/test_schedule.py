@@ -21,6 +21,7 @@ import wengert as torch
 from programs import program_of, random_program, with_looks
 from wengert import func
 from wengert.compiler import plan_text
+from wengert.compiler.failing import can_fail
 from wengert.compiler.nest import Call, Load, Nest, Plan, PlanBlock, Product, Store
 from wengert.compiler.plan_interpreter import MissError, OutOfRangeError, run
 from wengert.compiler.program import (
@@ -334,6 +335,81 @@ def test_indices_out_of_range_are_found(how: Any) -> None:
     check(program, (x, np.where(i == 25, -1, i)))
     with pytest.raises(OutOfRangeError):
         run(schedule(program), (x, i))
+
+
+@pytest.mark.parametrize("fn", [
+    lambda x, i: x.expand(7, 50)[i] * 2, lambda x, i: (x + torch.zeros(7, 1)).exp()[i],
+    lambda x, i: torch.ones(7, 50)[i] * x, lambda x, i: (x.expand(7, 50) * 2)[i][:, i].sin()],
+    ids=["expanded", "added", "ones", "twice"])
+def test_an_index_along_what_is_the_same_everywhere_is_checked(fn: Any) -> None:
+    x, i = numbers(1, 50), np.array([0, 6, -7])
+    program = program_of(fn, x, i)
+    check(program, (x, i))
+    for bad in (7, -8):
+        with pytest.raises(OutOfRangeError):
+            run(schedule(program), (x, np.array([0, bad, 0])))
+
+
+def test_several_indices() -> None:
+    """Elements, and rows of elements, on top of what is there and in place of it."""
+    x, i, j = numbers(9, 8, 40), np.arange(-9, 9), np.arange(18) % 8
+    plan_of(lambda x, i, j: x[i, j].exp(), x, i, j)
+    plan_of(lambda x, i, j: (2 * x[:, :, 0])[i, j], x, i, j)
+    plan_of(func.grad(lambda x, i, j: (x[i, j] ** 2).sum() + x.exp().sum()), x, i, j)
+    plan_of(lambda x, i, j: index_put(x, x[0, 0], i, j, pattern=(0, 1), accumulate=True), x, i, j)
+
+
+def test_the_gradient_of_elements_is_added_where_the_rest_is() -> None:
+    """No array of zeros but the result itself; what the loops need of the indices comes first."""
+    def loss(x: Any, rows: Any, labels: Any) -> Any:
+        return -torch.log_softmax(x, 1)[rows, labels].mean()
+
+    x = numbers(200, 100)
+    plan = plan_of(func.grad(loss), x, np.arange(200), np.arange(200) % 100)
+    large = [nest for nest in nests(plan) if nest.cols == 100]
+    assert [sweeps(nest) for nest in large] == [3]
+    assert plan.arena < x.nbytes // 10
+
+
+# --- a few columns, turned --------------------------------------------------------------------
+
+
+def test_sweeps_over_a_few_columns_are_turned() -> None:
+    x = numbers(6, 50, 2)
+    _, nest, *_ = nests(plan_of(lambda x: x.exp().sum((0, 2)), x))
+    assert (nest.rows, nest.cols, sweeps(nest)) == ((6, 2), 50, 1)
+    assert [s.how for s in statements(nest, Store)] == ["add"]
+
+
+@pytest.mark.parametrize("fn", [
+    lambda x: torch.softmax(x, 2).sum((0, 2)), lambda x: x.exp().sum(2).sin().sum(0),
+    lambda x: (x.amax(2) - x[:, :, 0]).sum(0)], ids=["softmax", "of the sum", "of the greatest"])
+def test_what_takes_whole_rows_is_not_turned(fn: Any) -> None:
+    plan = plan_of(fn, numbers(6, 50, 2))
+    assert any((nest.rows, nest.cols) == ((6, 50), 2) for nest in nests(plan))
+
+
+def test_sweeps_over_many_columns_are_not_turned() -> None:
+    _, nest, *_ = nests(plan_of(lambda x: x.exp().sum((0, 2)), numbers(6, 50, 8)))
+    assert (nest.rows, nest.cols) == ((6, 50), 8)
+
+
+# --- what may fail ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("fn", "fails"), [
+    (lambda x, i: x.exp() / 3, False), (lambda x, i: x[i], True), (lambda x, i: i // 3, False),
+    (lambda x, i: 3 // i, True), (lambda x, i: i % (i + 1), True), (lambda x, i: x % x, False),
+    (lambda x, i: x.sort()[0], True),
+    (lambda x, i: index_put(x, x[:3], i, pattern=(0,), accumulate=True), True)],
+    ids=["floats", "index", "by a number", "by none", "rest", "rest of floats", "call", "put"])
+def test_what_a_plan_may_not_get_through(fn: Any, fails: bool) -> None:
+    assert can_fail(plan_of(fn, numbers(70), np.array([1, 2, 5]))) is fails
+
+
+def test_an_answer_may_be_missing() -> None:
+    program, _ = random_program(random.Random(0), (1, 3), 10)
+    assert can_fail(schedule(with_looks(program, random.Random(1))))
 
 
 # --- donation ---------------------------------------------------------------------------------

@@ -24,8 +24,12 @@ from .state import MISSING, PLAIN, State
 MOST_ITEMS = 4096
 """How long a container may be whose items are looked at, each of them."""
 
-_LIBRARIES = sys.stdlib_module_names | {"wengert", "numpy", "scipy"}
-_CORE = "wengert.core."
+_LIBRARIES = (sys.stdlib_module_names | {"wengert", "numpy", "scipy"}) - {"builtins", "__main__"}
+"""What code of these reads is not looked at. Code that was executed by hand says it is of
+`builtins`."""
+_APART = ("wengert.core.", "numpy")
+"""Objects of these are what they are."""
+_MADE_BY_PYTHON = 1 << 9  # CPython's flag of classes that were made by a class statement
 _BY_COMPUTED_NAME = frozenset(("getattr", "setattr", "vars", "__dict__", "__getattr__"))
 _BY_NAME = frozenset(("hasattr", "delattr"))
 _NOT_READ = frozenset(("__init__", "__new__", "__repr__", "__str__", "__del__", "__reduce__",
@@ -204,8 +208,7 @@ class _Walk:
             if not _of_library(value.__name__):
                 self._attributes(vars(value), self.names)
         elif isinstance(value, type):
-            if not _of_library(value.__module__):
-                self._class(value, "__init__")
+            self._class(value, "__init__")
         else:
             self._instance(value)
 
@@ -237,11 +240,10 @@ class _Walk:
             self._todo.append((value.__wrapped__, -1))
             return
         ours = _ours(kind)
-        if _of_library(kind.__module__) and (not ours or any(
-                owner.__module__.startswith(_CORE) for owner in kind.__mro__)):
+        if any(str(owner.__module__).startswith(_APART) for owner in kind.__mro__):
             return
         attributes = getattr(value, "__dict__", None)
-        if attributes is not None:
+        if isinstance(attributes, dict):
             self._attributes(attributes, attributes if self.every or ours else self.names)
             for name in sorted(self.stored - attributes.keys()):
                 if not hasattr(kind, name):
@@ -250,16 +252,16 @@ class _Walk:
             for name in _slots(owner):
                 if self.every or name in self.names:
                     self._place(_Attributes(value), name, getattr(value, name, MISSING))
-        if not _of_library(kind.__module__) and ("methods", id(kind)) not in self.seen:
+        if ("methods", id(kind)) not in self.seen:
             self.seen["methods", id(kind)] = kind
             self._class(kind)
 
     def _class(self, kind: type, *more: str) -> None:
         """The methods that code mentions, and those that Python's syntax calls."""
         for owner in kind.__mro__:
-            if _of_library(owner.__module__):
+            if not owner.__flags__ & _MADE_BY_PYTHON or _of_library(owner.__module__):
                 continue
-            for name, member in vars(owner).items():
+            for name, member in list(vars(owner).items()):
                 special = name.startswith("__") and name not in _NOT_READ
                 if name in self.names or name in more or special:
                     self._member(owner, name, member)

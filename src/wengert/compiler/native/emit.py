@@ -34,7 +34,6 @@ from ..nest import (
     Product,
     Repeat,
     Step,
-    Stretch,
     touched,
 )
 from ..tiling import Tiling
@@ -44,6 +43,7 @@ from .emit_contraction import ContractionFunction
 from .emit_elementary import Definitions
 from .emit_nest import NestFunction
 from .emit_product import PARALLEL, arguments, nest_of, nests_of, parts, routine, tiled
+from .emit_repeat import SMALL as ON_STACK, RepeatCode, nbytes
 from .emit_share import Share, Task, work_of
 from .emit_straight import LEVEL, cut, is_long
 
@@ -63,7 +63,6 @@ LONG = 200_000
 _ALIGN = 64  # bytes to which parts of the arena are aligned
 _DATA = object.__basicsize__  # where an array has the address of its numbers
 _INLINE_CONSTANT = 1024  # bytes up to which a constant is part of the text
-_ON_STACK = 256  # bytes up to which a temporary is the function's own, perhaps in registers
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,10 +86,10 @@ class Emitted:
 
 def emit(plan: Plan, workers: int) -> Emitted:
     """Machine code for a plan, whose large nests are cut for so many threads."""
-    return _Emitter(plan, workers).emitted()
+    return Emitter(plan, workers).emitted()
 
 
-class _Emitter:
+class Emitter:
     """Writes the entry's module.
 
     Attributes:
@@ -194,9 +193,8 @@ class _Emitter:
             return f"%{buffer.kind}{buffer.number}"
         if buffer.array is not None and buffer not in self.table:
             return self._global(f"[{buffer.array.nbytes} x i8]", _bytes_text(buffer.array))
-        size = buffer.size * buffer.dtype.itemsize
-        if buffer.kind == "temporary" and size <= _ON_STACK:
-            return self.code.variable("i64", max(2, -(-size // 8)))
+        if buffer.kind == "temporary" and nbytes(buffer) <= ON_STACK:
+            return self.code.variable("i64", max(2, -(-nbytes(buffer) // 8)))
         name = self.code.name()
         if buffer.kind == "constant":
             place = 8 * (1 + self.table.index(buffer))
@@ -228,7 +226,7 @@ class _Emitter:
             if label:
                 self.code.label(label)
             for step in block.steps:
-                self._step(step)
+                self.step(step)
             if isinstance(block.end, Leave):
                 self._leave(str(block.end.number))
             else:
@@ -272,7 +270,7 @@ class _Emitter:
 
     # --- steps --------------------------------------------------------------------------------
 
-    def _step(self, step: Step) -> None:
+    def step(self, step: Step) -> None:
         found = None if isinstance(step, (Nest, Call, Repeat)) else tiled(step, self.bits)
         if isinstance(step, Call):
             self._call(step)
@@ -289,49 +287,9 @@ class _Emitter:
                 self._nest(nest)
 
     def _repeat(self, repeat: Repeat) -> None:
-        """A loop. Variables hold where carried inputs lie in a turn, and where outputs with spare
-        memory go in this turn and the next."""
-        body, carried = repeat.body, {c.input: c for c in repeat.carried}
-        spare = {c.output: c.spare for c in repeat.carried if c.spare is not None}
-        for buffer in _temporaries(body):
+        for buffer in _temporaries(repeat.body):
             self.places[buffer] = repeat.arena
-        sources = {i: self._variable(self.pointer(repeat.inputs[i].buffer)) for i in carried}
-        targets = {}
-        for o, buffer in spare.items():
-            both = [self.pointer(repeat.outputs[o].buffer), self.pointer(buffer)]
-            targets[o] = [self._variable(p) for p in both[::1 if repeat.count % 2 else -1]]
-        with self.code.loop("0", str(repeat.count)) as turn:
-            for i, (own, stretch) in enumerate(zip(body.inputs, repeat.inputs, strict=True)):
-                self.pointers[own] = self.code.let(f"load ptr, ptr {sources[i]}") if (
-                    i in sources) else self._stretch(stretch, turn)
-            for o, (own, stretch) in enumerate(zip(body.outputs, repeat.outputs, strict=True)):
-                self.pointers[own] = self.code.let(f"load ptr, ptr {targets[o][0]}") if (
-                    o in targets) else self._stretch(stretch, turn)
-            for step in repeat.steps:
-                self._step(step)
-            for i, carry in carried.items():
-                given = self.pointers[body.outputs[carry.output]]
-                self.code.do(f"store ptr {given}, ptr {sources[i]}")
-            for o, (now, then) in targets.items():
-                other = self.code.let(f"load ptr, ptr {then}")
-                self.code.do(f"store ptr {other}, ptr {now}")
-                self.code.do(f"store ptr {self.pointers[body.outputs[o]]}, ptr {then}")
-
-    def _variable(self, pointer: str) -> str:
-        """A variable that holds an address."""
-        variable = self.code.variable("ptr")
-        self.code.do(f"store ptr {pointer}, ptr {variable}")
-        return variable
-
-    def _stretch(self, stretch: Stretch, turn: str) -> str:
-        """Where a loop's input or output lies in a turn."""
-        pointer = self.pointer(stretch.buffer)
-        if not (stretch.step or stretch.offset):
-            return pointer
-        far = self.code.let(f"mul nsw i64 {turn}, {stretch.step}")
-        place = self.code.let(f"add nsw i64 {far}, {stretch.offset}")
-        type = KINDS[stretch.buffer.dtype].memory
-        return self.code.let(f"getelementptr {type}, ptr {pointer}, i64 {place}")
+        RepeatCode(self, repeat)
 
     def _nest(self, nest: Nest) -> None:
         if is_long(nest):

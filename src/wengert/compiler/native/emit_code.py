@@ -113,7 +113,8 @@ class Code:
     def variable(self, type: str, count: int = 1) -> str:
         """A pointer to memory of the function's own."""
         name = self.name()
-        self.top.append(f"{name} = alloca {type}" + (f", i64 {count}, align 64" * (count > 1)))
+        self.top.append(f"{name} = alloca " + (
+            f"[{count} x {type}], align 64" if count > 1 else type))
         return name
 
     @contextmanager

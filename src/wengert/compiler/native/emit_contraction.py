@@ -34,7 +34,10 @@ class ContractionFunction:
         threads: whether its work is shared.
 
     Attributes:
+        levels: the loops around a tile, from the outermost on.
+        shared: how many of these are shared among threads.
         units: the pieces that its work can be cut into.
+        panel: memory for a packed copy, if there is one.
     """
 
     def __init__(self, c: Contraction, t: Tiling, threads: bool) -> None:
@@ -42,11 +45,10 @@ class ContractionFunction:
         self.definitions = Definitions()
         self.code = Code(self.definitions)
         self.vector = f"<{t.lanes} x {self.kind.text}>"
-        self.accumulate, self.threads = c.accumulate, threads
-        levels: list[Loop | Cut] = [*t.batch, *t.across, t.cols, *t.down, t.rows]
-        self.shared = self._shared(levels) if threads else 0
-        self.levels = levels
-        self.units = math.prod(_count(level) for level in levels[:self.shared])
+        self.accumulate = c.accumulate
+        self.levels: list[Loop | Cut] = [*t.batch, *t.across, t.cols, *t.down, t.rows]
+        self.shared = self._apart() if threads else 0
+        self.units = math.prod(_count(level) for level in self.levels[:self.shared])
         self.panel = ""
         if t.form == "packed":
             self.panel = self.code.variable(self.kind.text,
@@ -60,18 +62,18 @@ class ContractionFunction:
         return "\n".join([head, "entry:", *code.top, "br label %start", "start:", *code.lines,
                           "ret void", "}", ""])
 
-    def _shared(self, levels: Sequence[Loop | Cut]) -> int:
+    def _apart(self) -> int:
         """How many of the outer loops are shared among threads: their turns must be apart, and
         a packed copy is for all that lies within."""
-        loops = [level.loop if isinstance(level, Cut) else level for level in levels]
+        loops = [level.loop if isinstance(level, Cut) else level for level in self.levels]
         whole = distinct(Region(tuple(x.size for x in loops), tuple(x.out for x in loops)))
         count, units = 0, 1
-        for i, level in enumerate(levels):
+        for i, level in enumerate(self.levels):
             inner = sum(abs(x.out) * (x.size - 1) for x in loops[i + 1:])
             if units >= ENOUGH or not (whole or (isinstance(level, Loop)
                                                  and abs(level.out) > inner)):
                 break
-            if self.t.form == "packed" and i and levels[i - 1] is self.t.cols:
+            if self.t.form == "packed" and i and self.levels[i - 1] is self.t.cols:
                 break
             count, units = count + 1, units * _count(level)
         return count
@@ -171,8 +173,8 @@ class ContractionFunction:
 
     def _at(self, pointer: str, stride: int, turn: str = "1") -> str:
         """Where a number lies so many strides behind another."""
-        skip = self._times(turn, stride)
-        if skip == "0" or stride == 0:
+        skip = self._times(turn, stride) if stride else "0"
+        if skip == "0":
             return pointer
         return self.code.let(f"getelementptr {self.kind.text}, ptr {pointer}, i64 {skip}")
 

@@ -17,6 +17,8 @@ import numpy as np
 from .emit_code import BOOL, F16, F32, F64, I32, I64, KINDS, Code, Kind, literal
 
 OUT_OF_RANGE, ZERO_DIVISION = -2, -3
+DIVISIONS = frozenset(("floor_divide", "remainder", "fmod", "reciprocal"))
+"""Operations that of integers set the status to `ZERO_DIVISION` if the last operand is 0."""
 
 
 class Ops:

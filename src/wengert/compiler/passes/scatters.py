@@ -139,9 +139,10 @@ def _put(line: Line) -> _Put | None:
     if line.primitive is not index_put or not line.params["accumulate"]:
         return None
     zeros, _, *indices = line.operands
-    pattern = line.params["pattern"]
-    if not is_zero(zeros) or zeros.aval.is_complex or Ellipsis in pattern or any(
+    pattern, count = line.params["pattern"], len(indices)
+    if not is_zero(zeros) or zeros.aval.is_complex or any(
             i.aval.numpy.kind != "i" or i.aval.shape != indices[0].aval.shape for i in indices):
         return None
-    place, count = pattern.index(0), len(indices)
-    return _Put(line, place) if pattern[place:place + count] == tuple(range(count)) else None
+    first = pattern.index(0)
+    place = zeros.aval.ndim - len(pattern[first:]) if Ellipsis in pattern[:first] else first
+    return _Put(line, place) if pattern[first:first + count] == tuple(range(count)) else None

@@ -177,6 +177,7 @@ def _in_turn(step: Step, source: Buffer, output: Buffer) -> bool:
     """Whether a nest reads the source's element before it writes the output's, turn by turn."""
     if not isinstance(step, Nest):
         return False
+    straight = not step.rows and not any(stage.sweep for stage in step.stages)
     places: set[Any] = set()
     written = False
     for stage in step.stages:
@@ -188,6 +189,8 @@ def _in_turn(step: Step, source: Buffer, output: Buffer) -> bool:
                 if written:
                     return False
                 places.add((s.at.strides, s.at.offset, bool(s.indirect)))
+    if straight:  # what is read, is read before anything is written
+        return not any(place[2] for place in places)
     return len(places) == 1 and not next(iter(places))[2]
 
 

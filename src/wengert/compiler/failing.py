@@ -1,0 +1,47 @@
+"""What a plan may not get through: whether a run may end before it has done everything."""
+
+from __future__ import annotations
+
+from .native.emit_scalar import DIVISIONS
+from .nest import (
+    Branch,
+    Call,
+    Load,
+    Nest,
+    Number,
+    Op,
+    Plan,
+    PlanBlock,
+    Repeat,
+    Statement,
+    Step,
+    Store,
+)
+
+
+def can_fail(plan: Plan) -> bool:
+    """Whether a run of a plan may end with anything but one of its ends: at an index out of
+    range, an integer divided by zero, a primitive that Python evaluates, or an answer without a
+    case. What such a run has written by then is not all that it should have written."""
+    return _block_can_fail(plan.body)
+
+
+def _block_can_fail(block: PlanBlock) -> bool:
+    return isinstance(block.end, Branch) or any(map(_step_can_fail, block.steps))
+
+
+def _step_can_fail(step: Step) -> bool:
+    if isinstance(step, Repeat):
+        return can_fail(step.body)
+    if isinstance(step, Nest):
+        return any(_statement_can_fail(s) for stage in step.stages for s in stage.statements)
+    return isinstance(step, Call)
+
+
+def _statement_can_fail(s: Statement) -> bool:
+    if isinstance(s, (Load, Store)):
+        return bool(s.indirect)
+    if not isinstance(s, Op) or s.name not in DIVISIONS or s.dtype.kind == "f":
+        return False
+    divisor = s.operands[-1]
+    return not (isinstance(divisor, Number) and divisor.value != 0)
