@@ -278,3 +278,9 @@ def test_copies_of_results_are_leaves() -> None:
     y.note = [1]
     copy.deepcopy(y).note.append(2)
     assert y.note == [1]
+
+
+def test_second_derivative_of_an_empty_product() -> None:
+    x = torch.zeros(0, requires_grad=True)
+    (g,) = torch.autograd.grad(x.prod(), x, create_graph=True)
+    assert torch.autograd.grad(g.sum() + x.sum(), x)[0].shape == (0,)

@@ -18,6 +18,7 @@ from ..core.handle import wrap
 from ..core.levels import here
 from .ending import Ending
 from .executable import Executable, dense
+from .failing import can_fail
 from .inputs import Given, Inputs
 from .outer import Pullback
 from .outer_node import Again, CompiledFunctionBackward
@@ -125,9 +126,9 @@ class Case:
 
     def compile(self) -> None:
         """Makes native code of all that was recorded."""
-        donated = self._donated()
-        plan = schedule(prepared(self.traces.program(), self.fastmath), donated)
-        self._native = _Native(Executable(plan), plan.donated, len(plan.inputs),
+        plan = schedule(prepared(self.traces.program(), self.fastmath), self._donated())
+        donated = {} if can_fail(plan) else plan.donated
+        self._native = _Native(Executable(plan), donated, len(plan.inputs),
                                _makers(self.traces.slots),
                                [self.endings[i] for i in self.traces.order()])
         self.plan, self.fresh = plan, 0
@@ -135,11 +136,9 @@ class Case:
     def _donated(self) -> dict[int, int]:
         """Outputs that may be computed in an input's memory, which the run overwrites.
 
-        Only where nothing can go wrong once the run has begun: nothing is seen for the first
-        time, no index can be out of range.
+        Only where there is one way through the function: at a look, nothing may be written yet.
         """
-        if len(self.endings) != 1 or any(f.value is not None for f in self.traces.forks()) or (
-                _can_fail(self.traces.root.lines)):
+        if len(self.endings) != 1:
             return {}
         number = {source: i for i, source in enumerate(self.traces.sources)}
         end = self.endings[0]
@@ -229,15 +228,3 @@ class _End:
                                "that writes to what it reaches from outside; call it uncompiled")
         assert self.way is not None
         return inputs, self.ending.found(again(), self.way.results)
-
-
-def _can_fail(lines: Sequence[Line]) -> bool:
-    """Whether native code of the lines may end before it has done everything."""
-    return any(line.primitive.name in _FALLIBLE for line in lines)
-
-
-_FALLIBLE = frozenset(("index", "index_put", "gather", "scatter_add", "pick", "draw",
-                       "floor_divide", "floor_quotient", "trunc_quotient", "remainder", "fmod",
-                       "argsort", "cumsum", "product_of_others", "einsum"))
-"""The primitives that native code may not get through: an index out of range, a division of
-integers by zero, a call of Python that raises."""

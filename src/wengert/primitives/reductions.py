@@ -129,6 +129,8 @@ def _others(x: np.ndarray, dim: int) -> np.ndarray:
 def _others_pullback(g: Any, x: Any, dim: int) -> Any:
     """Sum over j != i of g_j times the product of all but x_i and x_j: pairwise, O(n**2)."""
     n = x.shape[dim]
+    if n == 0:
+        return g
     parts = []
     for i in range(n):
         keep = np.arange(n).reshape((n,) + (1,) * (len(x.shape) - dim - 1)) != i
