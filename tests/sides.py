@@ -5,8 +5,6 @@ What comes of it must be the same.
 
 from __future__ import annotations
 
-import copy
-import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,19 +30,19 @@ def as_it_was() -> Iterator[None]:
 
 class Counted:
     """A function that counts how often Python ran it, where the compiler doesn't look: in an
-    object of a library."""
+    array of NumPy's."""
 
     def __init__(self, fn: Callable[..., Any]) -> None:
-        self.fn, self.ticks = fn, itertools.count()
+        self.fn, self.ticks = fn, np.zeros(1, int)
         self.__qualname__ = getattr(fn, "__qualname__", "")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        next(self.ticks)
+        self.ticks[0] += 1
         return self.fn(*args, **kwargs)
 
     @property
     def runs(self) -> int:
-        return next(copy.copy(self.ticks))
+        return int(self.ticks[0])
 
 
 def counted(fn: Callable[..., Any]) -> tuple[Counted, Any]:

@@ -124,6 +124,13 @@ def same_in_all_turns(a: Any, xs: Any) -> Any:
     return h
 
 
+@shape(2, (4,), (6, 4))
+def spread_out(a: Any, h: Any) -> Any:
+    for _ in range(TURNS):
+        h = torch.tanh(h * a.expand(6, 4) + torch.ones(6, 4, dtype=torch.float64))
+    return h
+
+
 @shape(2, (4, 2 * TURNS))
 def columns(xs: Any) -> Any:
     h = xs[:, 0]
@@ -381,6 +388,24 @@ def test_values_of_a_loop_that_later_branches_read() -> None:
     one = torch.ones(1, dtype=torch.float64)
     both(looking, [one.expand(4)], [-9 * one.expand(4)])
     both(looking, [one], [one - 1])
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_large_results_of_few_turns_are_not_kept_with_all_others(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "LARGE", 1)
+
+    def remembering(x: Any) -> Any:
+        for i in range(3 * TURNS):
+            x = torch.tanh(x) + 0.5
+            if i == TURNS:
+                early = x
+        return x * early
+
+    x = torch.rand(7, dtype=torch.float64)
+    compiled = both(remembering, [x], [2 * x])
+    assert sorted(step.count for step in loops(compiled)) == [TURNS + 1, 2 * TURNS - 1]
+    assert all(not stretch.step for step in loops(compiled) for stretch in step.outputs)
 
 
 # --- how much ------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from .inlets import Inlets
 from .pause import without_collection
 from .reach import reached
 from .record import MISSED, Recorder
+from .spent import Spent
 from .state import equal
 from .usual import Usual
 
@@ -40,6 +41,9 @@ class Compiled(Generic[P, R]):
         eager: why it runs as Python from now on; "" if it doesn't.
         seconds: the time that compiling has taken.
     """
+
+    __slots__ = ("__dict__", "__weakref__", "_failures", "_lock", "_usual", "cases", "eager",
+                 "fastmath", "fn", "fullgraph", "seconds")  # the `__dict__` is the user's
 
     MOST_FAILURES = 3
     MOST_CASES = 32
@@ -135,10 +139,13 @@ class Compiled(Generic[P, R]):
             tensors = [x for x in leaves if isinstance(x, Handle)]
             case = Case(state, tensors, before, self.fastmath)
         inlets = Inlets(arguments, leaves, spec)
+        spent = Spent([*inlets.leaves, *before])
         run = Recorder([x for x in inlets.leaves if isinstance(x, Handle)])
         with modes(recorder=run), without_collection():
             args, kwargs = inlets.arguments
             result = self.fn(*args, **kwargs)
+            if why := spent.why():
+                run.fail(why)
             found = self._ending(run, result, inlets, case.state, before)
         result = inlets.restored(result)
         if found is None:

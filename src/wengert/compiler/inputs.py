@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..core.aval import Aval
-from .record import Recorder, Source
+from .record import Recorder, Source, _owner
 from .state import State, where
 
 
@@ -126,10 +126,10 @@ class Inputs:
 
 
 def _overlap(handles: Sequence[Any], written: set[int]) -> bool:
-    """Whether memory that is written to is shared with another tensor."""
-    storages = [None if x.alias is None else x.alias.storage for x in handles]
-    read = {id(s) for i, s in enumerate(storages) if s is not None and i not in written}
-    over = [id(s) for i, s in enumerate(storages) if s is not None and i in written]
+    """Whether memory that is written to is shared with another tensor, by way of NumPy perhaps."""
+    memories = [id(_owner(x.value)) for x in handles]
+    read = {m for i, m in enumerate(memories) if i not in written}
+    over = [m for i, m in enumerate(memories) if i in written]
     return len(set(over)) < len(over) or not read.isdisjoint(over)
 
 

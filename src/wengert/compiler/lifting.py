@@ -12,7 +12,7 @@ another order, as those of any sum may be.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..core.aval import Aval
@@ -32,13 +32,16 @@ FEW = 512
 def lift(program: Program) -> Program:
     """The program with less to do in its loops; of what `expand` leaves."""
     values: dict[Value, Value] = {}
+    views: dict[Value, Line] = {}
 
     def lines(block: Block) -> list[Line]:
         found: list[Line] = []
         for line in block.lines:
             line = line.on(values)
+            if line.primitive is strided:
+                views[line.result] = line
             if line.primitive is repeated:
-                lifting = Lifting(line)
+                lifting = Lifting(line, views)
                 found += lifting.lines
                 values.update(lifting.values)
             else:
@@ -65,12 +68,24 @@ class Rows(NamedTuple):
 class Lifting:
     """One loop.
 
+    Args:
+        line: the loop.
+        views: the views above it.
+
     Attributes:
         lines: what it becomes.
         values: its results that are others now.
+        kept: what a turn does.
+        carried, along, outer: by input of the body, what it is outside.
+        following: by carried input, what is handed on, and the loop's result.
+        stacked, last: by result of the loop, the body's.
+        rows: by value of the body, where all turns' lie.
+        made: by value of the body, its line.
+        after: by total that is done after the loop: what it begins with, the loop's result, and
+            the line that makes a turn's term.
     """
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, views: Mapping[Value, Line]) -> None:
         params, body = line.params, line.params["body"]
         self.count: int = params["count"]
         given = parts(line.operands, line.results, params)
@@ -90,12 +105,29 @@ class Lifting:
         self.rows: dict[Value, Rows] = {}
         for value, (array, window) in self.along.items():
             self.rows[value] = Rows(array, Region((window.size,), (1,), window.start), window.step)
+        self.known: dict[Value, Value] = {}
+        for value, outer in list(self.outer.items()):
+            self._enter(value, outer, views.get(outer))
         for each in body.body.lines:
-            self._take(each)
+            self._take(each.on(self.known))
+        self.made = {v: each for each in self.kept for v in each.results}
+        self.after: list[tuple[Value, Value, Line]] = []
         self._totals()
         self._loop()
 
     # --- before the loop ------------------------------------------------------------------------
+
+    def _enter(self, value: Value, outer: Value, view: Line | None) -> None:
+        """Has the body know a constant, and spread out by itself what is spread out."""
+        if isinstance(outer, Constant):
+            self.known[value] = outer
+        elif view is not None and view.operands[0].aval.numel < outer.aval.numel and not (
+                isinstance(view.operands[0], Constant)):
+            base = next((v for v, x in self.outer.items() if x is view.operands[0]), None)
+            if base is None:
+                base = Value(view.operands[0].aval)
+                self.outer[base] = view.operands[0]
+            self.kept.append(Line(strided, (base,), view.params, (value,)))
 
     def _take(self, line: Line) -> None:
         if not has_effects(line) and all(self._is_outer(v) for v in line.operands):
@@ -150,51 +182,51 @@ class Lifting:
 
     def _totals(self) -> None:
         """Finds what is only added up, and leaves that to do after the loop."""
-        self.after: list[tuple[Value, Value, Line]] = []
         uses = Counter(v for line in self.kept for v in line.operands)
-        uses.update(v for v, _ in self.following.values())
-        uses.update((*self.stacked.values(), *self.last.values()))
-        made = {v: line for line in self.kept for v in line.results}
-        self.stacks = dict.fromkeys(self.stacked.values())
+        uses.update((*(v for v, _ in self.following.values()), *self.stacked.values(),
+                     *self.last.values()))
         dropped: set[int] = set()
         for carried, (total, result) in list(self.following.items()):
-            line = made.get(total)
-            if line is None or line.primitive.name != "add" or uses[carried] != 1 or (
-                    uses[total] != 1 or carried not in line.operands):
-                continue
-            term = next(v for v in line.operands if v is not carried)
-            chain = self._chain(term, made, uses)
-            if term.aval is not carried.aval or chain is None:
-                continue
-            dropped.update(map(id, (line, *chain)))
-            del self.following[carried]
-            self.after.append((self.carried.pop(carried), result, chain[-1]))
+            lines = self._summed(carried, total, uses)
+            if lines is not None:
+                dropped.update(map(id, lines))
+                del self.following[carried]
+                self.after.append((self.carried.pop(carried), result, lines[-1]))
         self.kept = [line for line in self.kept if id(line) not in dropped]
 
-    def _chain(self, term: Value, made: dict[Value, Line],
-               uses: Counter[Value]) -> list[Line] | None:
+    def _summed(self, carried: Value, total: Value, uses: Counter[Value]) -> list[Line] | None:
+        """The lines that add something to a carried value, if that is all that is done with it;
+        the last of them can be done for all turns at once."""
+        line = self.made.get(total)
+        if line is None or line.primitive.name != "add" or uses[carried] != 1 or (
+                uses[total] != 1 or carried not in line.operands):
+            return None
+        term = next(v for v in line.operands if v is not carried)
+        chain = self._chain(term, uses) if term.aval is carried.aval else None
+        return None if chain is None else [line, *chain]
+
+    def _chain(self, term: Value, uses: Counter[Value]) -> list[Line] | None:
         """The lines that make a term of a total, the last of them a product or sum that may be
         done for all turns at once; None if there is none."""
-        line = made.get(term)
-        if line is None or uses[term] != 1:
+        line = self.made.get(term)
+        if line is None or uses[term] != 1 or term.aval.numpy.kind != "f":
             return None
         if line.primitive is strided and line.operands[0].aval.numel == term.aval.numel and (
                 region_of(line.params) == dense(tuple(term.aval.shape))):
-            rest = self._chain(line.operands[0], made, uses)
+            rest = self._chain(line.operands[0], uses)
             return None if rest is None or rest[-1].primitive.name != "sum" else [line, *rest]
-        if line.primitive.name == "sum" and line.operands[0].aval.numel <= FEW // 8:
-            return None
-        if line.primitive.name != "sum" and not self._is_product(line):
-            return None
-        if line.result.aval.numpy.kind != "f":
-            return None
-        sources = [self._source(v, made) for v in line.operands]
-        return [line] if all(v in self.rows or (v in made and self._small(v))
-                             for v in sources) else None
+        some = line.operands[0].aval.numel > FEW // 8 if line.primitive.name == "sum" else (
+            self._is_product(line))
+        return [line] if some and all(map(self._everywhere, line.operands)) else None
 
-    def _source(self, value: Value, made: dict[Value, Line]) -> Value:
+    def _everywhere(self, value: Value) -> bool:
+        """Whether all turns' values of something are there, or can be kept."""
+        source = self._source(value)
+        return source in self.rows or (source in self.made and self._small(source))
+
+    def _source(self, value: Value) -> Value:
         """What a value is a region of, if it is one of what the loop makes."""
-        line = made.get(value)
+        line = self.made.get(value)
         if value not in self.rows and line is not None and line.primitive is strided:
             return line.operands[0]
         return value
@@ -204,69 +236,69 @@ class Lifting:
 
     def _loop(self) -> None:
         """Writes the loop, and what comes after it."""
-        made = {v: line for line in self.kept for v in line.results}
-        for _, _, line in self.after:
-            for v in line.operands:
-                if (source := self._source(v, made)) not in self.rows:
-                    self.stacks[source] = None
-        outputs = [*(v for v, _ in self.following.values()), *self.stacks, *self.last.values()]
+        keep = dict.fromkeys(self.stacked.values())
+        sources = (self._source(v) for *_, line in self.after for v in line.operands)
+        keep.update((source, None) for source in sources if source not in self.rows)
+        results = self._written(keep)
+        count = len(self.following)
+        self.stacks = dict(zip(keep, results[count:], strict=False))
+        self.values.update(zip((r for _, r in self.following.values()), results, strict=False))
+        self.values.update((result, self.stacks[v]) for result, v in self.stacked.items())
+        self.values.update(zip(self.last, results[count + len(keep):], strict=True))
+        for first, result, term in self.after:
+            self._total(first, result, term)
+
+    def _written(self, keep: Mapping[Value, None]) -> Sequence[Value]:
+        """Writes the loop with what is left in it, if anything is; its results."""
+        outputs = [*(v for v, _ in self.following.values()), *keep, *self.last.values()]
         used = _needed(self.kept, outputs)
+        lines = [line for line in self.kept if has_effects(line) or line.results[0] in used]
+        if not outputs and not any(map(has_effects, lines)):
+            return ()
         along = [v for v in self.along if v in used]
-        same = [v for v in self.outer if v in used and not isinstance(v, Constant)]
-        body = straight([*self.carried, *along, *same],
-                        [line for line in self.kept if line.results[0] in used or
-                         has_effects(line)], outputs)
+        same = [v for v in self.outer if v in used and v not in self.made]
         operands = [*self.carried.values(), *(self.along[v][0] for v in along),
                     *(self.outer[v] for v in same)]
-        if not outputs and not any(map(has_effects, body.body.lines)):
-            results: Sequence[Value] = ()
-        else:
-            line = loop(body, self.count, operands, carried=len(self.carried),
-                        windows=[self.along[v][1] for v in along], stacked=len(self.stacks))
-            self.lines.append(line)
-            results = line.results
-        count = len(self.following)
-        stacks = dict(zip(self.stacks, results[count:], strict=False))
-        self.values.update(zip((r for _, r in self.following.values()), results, strict=False))
-        self.values.update((result, stacks[value]) for result, value in self.stacked.items())
-        self.values.update(zip(self.last, results[count + len(stacks):], strict=True))
-        for first, result, term in self.after:
-            self._total(first, result, term, made, stacks)
+        line = loop(straight([*self.carried, *along, *same], lines, outputs), self.count,
+                    operands, carried=len(self.carried), stacked=len(keep),
+                    windows=[self.along[v][1] for v in along])
+        self.lines.append(line)
+        return line.results
 
-    def _total(self, first: Value, result: Value, term: Line, made: dict[Value, Line],
-               stacks: dict[Value, Value]) -> None:
+    def _total(self, first: Value, result: Value, term: Line) -> None:
         """What is carried into the loop, and all turns' terms."""
-        rows = [self._rows_of(v, made, stacks) for v in term.operands]
+        rows = list(map(self._rows_of, term.operands))
         if rows[0].step < 0:  # last turns first, as they lie, so that there is less to copy
             rows = list(map(self._reversed, rows))
         rows = list(map(self._all, rows))
-        aval = first.aval
-        if term.primitive.name == "mm":
-            (m, k), n = term.operands[0].aval.shape, term.operands[1].aval.shape[1]
-            (across, row, col), a = rows[0].region.strides, rows[0]
-            turned = a.region._replace(shape=(m, self.count, k), strides=(row, across, col))
-            x = self._shaped(self._region(a.array, turned), (m, self.count * k))
-            y = self._shaped(self._region(rows[1].array, rows[1].region), (self.count * k, n))
-            total = self.add(term.primitive, (x, y), {}, aval.with_shape((m, n)))
-        else:
-            dims = (0, *(d + 1 for d in term.params["dims"]))
-            whole = self._region(rows[0].array, rows[0].region)
-            params = {"dims": dims, "keepdim": False}
-            found: Any = term.primitive.abstract(whole.aval, **params)
-            total = self._shaped(self.add(term.primitive, (whole,), params, found),
-                                 tuple(aval.shape))
-        self.values[result] = self.add(TABLE["add"], (first, total), {}, aval)
+        total = self._product(*rows) if len(rows) == 2 else self._sum(term, *rows)
+        total = self._shaped(total, tuple(first.aval.shape))
+        self.values[result] = self.add(TABLE["add"], (first, total), {}, first.aval)
 
-    def _rows_of(self, value: Value, made: dict[Value, Line],
-                 stacks: dict[Value, Value]) -> Rows:
+    def _product(self, a: Rows, b: Rows) -> Value:
+        """The sum of all turns' products, as one."""
+        (count, m, k), n = a.region.shape, b.region.shape[2]
+        across, row, col = a.region.strides
+        turned = Region((m, count, k), (row, across, col), a.region.offset)
+        x = self._shaped(self._region(a.array, turned), (m, count * k))
+        y = self._shaped(self._region(b.array, b.region), (count * k, n))
+        return self.add(TABLE["mm"], (x, y), {}, x.aval.with_shape((m, n)))
+
+    def _sum(self, term: Line, rows: Rows) -> Value:
+        """The sum of all turns' sums, as one."""
+        params = {"dims": (0, *(d + 1 for d in term.params["dims"])), "keepdim": False}
+        whole = self._region(rows.array, rows.region)
+        found: Any = term.primitive.abstract(whole.aval, **params)
+        return self.add(term.primitive, (whole,), params, found)
+
+    def _rows_of(self, value: Value) -> Rows:
         """All turns' values of something."""
-        source = self._source(value, made)
-        rows = self.rows.get(value)
-        if rows is None:
-            region = region_of(made[value].params) if source is not value else (
-                dense(tuple(value.aval.shape)))
-            rows = Rows(stacks[source], region, source.aval.numel)
-        return rows
+        source = self._source(value)
+        if value in self.rows:
+            return self.rows[value]
+        region = dense(tuple(value.aval.shape)) if source is value else (
+            region_of(self.made[value].params))
+        return Rows(self.stacks[source], region, source.aval.numel)
 
     def _all(self, rows: Rows) -> Rows:
         """All turns' regions as one, with a dimension in front."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import collections
 import dis
 import functools
+import inspect
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -27,9 +28,10 @@ MOST_ITEMS = 4096
 _LIBRARIES = (sys.stdlib_module_names | {"wengert", "numpy", "scipy"}) - {"builtins", "__main__"}
 """What code of these reads is not looked at. Code that was executed by hand says it is of
 `builtins`."""
+_CONTAINERS = (tuple, list, dict, collections.deque)
 _APART = ("wengert.core.", "numpy")
 """Objects of these are what they are."""
-_MADE_BY_PYTHON = 1 << 9  # CPython's flag of classes that were made by a class statement
+MADE_BY_PYTHON = 1 << 9  # CPython's flag of classes that were made by a class statement
 _BY_COMPUTED_NAME = frozenset(("getattr", "setattr", "vars", "__dict__", "__getattr__"))
 _BY_NAME = frozenset(("hasattr", "delattr"))
 _NOT_READ = frozenset(("__init__", "__new__", "__repr__", "__str__", "__del__", "__reduce__",
@@ -64,7 +66,7 @@ class _Cell:
 
 
 class _Attributes:
-    """Attributes that are in no `__dict__` (slots, a class's), as a mapping."""
+    """Attributes that are in no `__dict__`, as a mapping."""
 
     __slots__ = ("owner",)
 
@@ -76,6 +78,15 @@ class _Attributes:
 
     def __setitem__(self, name: str, value: Any) -> None:
         setattr(self.owner, name, value)
+
+
+class _OfClass(_Attributes):
+    """A class's own attributes, as they are before they are bound, as a mapping."""
+
+    __slots__ = ()
+
+    def get(self, name: str, default: Any) -> Any:
+        return vars(self.owner).get(name, default)
 
 
 # --- finding places ---------------------------------------------------------------------------
@@ -173,7 +184,7 @@ class _Walk:
     def _visit(self, value: Any, place: int) -> None:
         if isinstance(value, (Handle, *PLAIN)):
             return
-        if isinstance(value, (tuple, list, dict, collections.deque)) and place >= 0:
+        if isinstance(value, _CONTAINERS) and place >= 0:
             self._items(value, place)  # each place has its own, which may come to differ
         elif id(value) not in self.seen:
             self.seen[id(value)] = value
@@ -202,8 +213,9 @@ class _Walk:
         elif isinstance(value, MethodType):
             self._todo += [(value.__self__, -1), (value.__func__, -1)]
         elif isinstance(value, functools.partial):
-            for part in (value.func, *value.args, *value.keywords.values()):
-                self._todo.append((part, -1))
+            self._todo.append((value.func, -1))
+            self._parts(value, "args", value.args)
+            self._parts(value, "keywords", tuple(value.keywords.values()))
         elif isinstance(value, ModuleType):
             if not _of_library(value.__name__):
                 self._attributes(vars(value), self.names)
@@ -223,9 +235,17 @@ class _Walk:
                 self.seen[id(cell)] = cell
                 self._place(keeper, name, keeper.get(name, MISSING))
         self._attributes(fn.__globals__, mentioned.globals)
-        for part in (*(fn.__defaults__ or ()), *(fn.__kwdefaults__ or {}).values(),
-                     getattr(fn, "__wrapped__", None)):
-            self._todo.append((part, -1))
+        self._attributes(vars(fn), self.names)
+        self._parts(fn, "__defaults__", fn.__defaults__ or ())
+        self._parts(fn, "__kwdefaults__", tuple((fn.__kwdefaults__ or {}).values()))
+        self._todo.append((getattr(fn, "__wrapped__", None), -1))
+
+    def _parts(self, owner: Any, name: str, parts: Sequence[Any]) -> None:
+        """What a function was given beforehand: places, where there are containers in it."""
+        if any(isinstance(part, _CONTAINERS) for part in parts):
+            self._place(_Attributes(owner), name, getattr(owner, name))
+        else:
+            self._todo += [(part, -1) for part in parts]
 
     def _attributes(self, keeper: Any, names: Iterable[str]) -> None:
         """Notes the places of names in a mapping, once each."""
@@ -236,17 +256,19 @@ class _Walk:
 
     def _instance(self, value: Any) -> None:
         kind = type(value)
-        if _ours(kind) and hasattr(value, "__wrapped__"):  # a compiled function
+        attributes = getattr(value, "__dict__", None)
+        if isinstance(attributes, dict) and "__wrapped__" in attributes:  # a compiled function
             self._todo.append((value.__wrapped__, -1))
+            self._attributes(attributes, self.names)
             return
         ours = _ours(kind)
         if any(str(owner.__module__).startswith(_APART) for owner in kind.__mro__):
             return
-        attributes = getattr(value, "__dict__", None)
         if isinstance(attributes, dict):
             self._attributes(attributes, attributes if self.every or ours else self.names)
-            for name in sorted(self.stored - attributes.keys()):
-                if not hasattr(kind, name):
+            of_class = frozenset().union(*map(vars, kind.__mro__))
+            for name in sorted((self.names | self.stored) - attributes.keys()):
+                if _is_default(kind, name) if name in of_class else name in self.stored:
                     self._place(attributes, name, MISSING)
         for owner in kind.__mro__:
             for name in _slots(owner):
@@ -258,15 +280,16 @@ class _Walk:
 
     def _class(self, kind: type, *more: str) -> None:
         """The methods that code mentions, and those that Python's syntax calls."""
-        for owner in kind.__mro__:
-            if not owner.__flags__ & _MADE_BY_PYTHON or _of_library(owner.__module__):
-                continue
+        owners = [owner for owner in kind.__mro__ if owner.__flags__ & MADE_BY_PYTHON
+                  and not _of_library(owner.__module__)]
+        for i, owner in enumerate(owners):
             for name, member in list(vars(owner).items()):
                 special = name.startswith("__") and name not in _NOT_READ
                 if name in self.names or name in more or special:
-                    self._member(owner, name, member)
+                    self._member(owners[:i + 1], name, member)
 
-    def _member(self, owner: type, name: str, member: Any) -> None:
+    def _member(self, owners: Sequence[type], name: str, member: Any) -> None:
+        """What the last of some classes has, and those before it would come to have first."""
         if isinstance(member, property):
             self._todo += [(member.fget, -1), (member.fset, -1)]
         elif isinstance(member, (staticmethod, classmethod)):
@@ -274,4 +297,13 @@ class _Walk:
         elif isinstance(member, (FunctionType, functools.cached_property)):
             self._todo.append((getattr(member, "func", member), -1))
         elif not name.startswith("__"):
-            self._place(_Attributes(owner), name, member)
+            for owner in owners:
+                if (id(owner), name) not in self.seen:
+                    self.seen[id(owner), name] = owner
+                    self._place(_OfClass(owner), name, vars(owner).get(name, MISSING))
+
+
+def _is_default(kind: type, name: str) -> bool:
+    """Whether an attribute of a class is what its instances have that have none of their own."""
+    member = type(inspect.getattr_static(kind, name))
+    return not hasattr(member, "__get__") and not hasattr(member, "__set__")

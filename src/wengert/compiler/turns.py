@@ -20,6 +20,8 @@ TURNS = 8
 """The fewest turns that are rolled."""
 LEAST = 2000
 """The least that all turns but one must weigh: about how many scalar statements they come to."""
+LARGE = 1 << 24
+"""Results of which all turns' take more bytes are kept only if many of them are needed."""
 _REACH = 4
 """From how many turns before a carried value may be."""
 _MOST_PIECES = 8
@@ -179,9 +181,33 @@ class Turns:
             if self._worth(first := Run(run.start, start, run.period)) and first.stop < run.stop:
                 todo += [run._replace(start=start), first]  # loops above are known first
                 continue
+            alone = self._alone(start, run.period, count)
+            if alone is not None:  # the last turn's result need not be kept with the others
+                end = start + run.period * (alone + 1)
+                todo += [run._replace(start=end), Run(start, end, run.period)]
+                continue
             loop = self._loop(start, run.period, count, slots, pieces)
             todo.append(run._replace(start=loop.stop))
         return len(self.loops) > before
+
+    def outside(self, start: int, stop: int) -> np.ndarray:
+        """The values made by some lines that others use, or that are needed after all."""
+        slots, firsts = self.traced.slots, self.traced.firsts
+        roots = self.traced.roots
+        used = np.concatenate((roots[:slots[start]], roots[slots[stop]:], self.needed))
+        return used[(used >= firsts[start]) & (used < firsts[stop])]
+
+    def _alone(self, start: int, period: int, count: int) -> int | None:
+        """A turn of which a large result is needed below, though few other turns' are."""
+        first = self.traced.firsts[start]
+        results = self.traced.firsts[start + period] - first
+        turns, which = np.divmod(self.outside(start, start + period * count) - first, results)
+        for result in np.unique(which[turns < count - 1]).tolist():
+            found = np.unique(turns[(which == result) & (turns < count - 1)])
+            aval = self.traced.values[first + result].aval
+            if len(found) * 4 < count and count * aval.numel * aval.numpy.itemsize > LARGE:
+                return int(found[0])
+        return None
 
     def _worth(self, run: Run) -> bool:
         return run.turns >= TURNS and int(
@@ -411,11 +437,8 @@ class _Table:
 
     def _seen(self, piece: Piece, start: int, stop: int) -> bool:
         """Whether anything outside of the loop needs what is there after some of the turns."""
-        low, high = (self.base + self.results * turn for turn in (start, stop))
-        slots, run = self.traced.slots, self.run
-        own = slice(slots[run.start + run.period * start], slots[run.start + run.period * stop])
-        outside = np.concatenate((np.delete(self.traced.roots, own), self.turns.needed))
-        outside = outside[(outside >= low) & (outside < high)]
+        run = self.run
+        outside = self.turns.outside(run.start + run.period * start, run.start + run.period * stop)
         turns, results = np.divmod(outside - self.base, self.results)
         last = (turns == stop - 1) & (results == piece.result)
         writes = [self._result(line) for line in piece.lines]

@@ -128,8 +128,9 @@ class _Rows:
         return total / self._weight() if self.reduction == "mean" else total
 
     def cotangents(self, g: Any) -> Any:
-        """Those of the rows' losses, before they are weighed."""
-        return (g / self._weight() if self.reduction == "mean" else g) * self.shares
+        """Those of the rows' losses, before they are weighed; 0, and not 0 / 0, where none counts."""
+        g = g / self._weight() if self.reduction == "mean" else g
+        return where(self.counts, g * self.shares, 0)
 
     def _weight(self) -> Any:
         return sum_(self.shares, dims=(0,), keepdim=False)

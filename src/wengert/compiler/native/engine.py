@@ -243,9 +243,7 @@ def _optimise(module: Any, machine: Any, level: int) -> None:
     if level > 2:
         builder.getModulePassManager().run(module, builder)
         return
-    for function in module.functions:
-        if function.linkage.name == "internal" and _short(function):
-            function.add_function_attribute("alwaysinline")
+    _inline(module)
     passes = llvm.create_new_module_pass_manager()
     passes.add_sroa_pass()
     passes.add_always_inliner_pass()
@@ -262,14 +260,17 @@ def _optimise(module: Any, machine: Any, level: int) -> None:
 _SHORT = 200
 
 
-def _short(function: Any) -> bool:
-    """Whether a function has so few instructions that it is put where it is called."""
-    count = 0
-    for block in function.blocks:
-        count += sum(1 for _ in block.instructions)
-        if count > _SHORT:
-            return False
-    return count > 0
+def _inline(module: Any) -> None:
+    """Has short functions be put where they are called, but for those that ask to be left."""
+    for function in module.functions:
+        if function.linkage.name == "internal" and not function.is_declaration and (
+                b"noinline" not in b" ".join(function.attributes)
+                and _length(function) <= _SHORT):
+            function.add_function_attribute("alwaysinline")
+
+
+def _length(function: Any) -> int:
+    return sum(sum(1 for _ in block.instructions) for block in function.blocks)
 
 
 def _exported(module: Any) -> tuple[str, ...]:

@@ -31,6 +31,8 @@ _FEW = 8
 """Up to this many elements are combined, or repeated, without a loop."""
 _MANY = 1 << 12
 """From this many elements on it is worth a sweep of its own that others get longer ones."""
+_SHARE = 12
+"""Less than one line in so many that moves elements means that loops will do."""
 _LONG_RUN = 4
 """Fewer tiny lines than this, among others, are not worth a step of their own."""
 
@@ -39,6 +41,13 @@ def _tiny(line: Line) -> tuple[int, int]:
     """The size of a line's largest array, and how many statements it comes to; 0 if none."""
     count = 0 if is_complex(line) else work(line, operation(line))
     return (max(v.aval.numel for v in (*line.operands, *line.results)), count) if count else (0, 0)
+
+
+def _mixed(lines: Sequence[Line], sizes: Sequence[tuple[int, int]]) -> bool:
+    """Whether tiny arrays are often taken apart, put together or summed. Where elements only meet
+    elements of the same place, loops do as well, in less code."""
+    tiny = [line for line, (size, count) in zip(lines, sizes, strict=True) if count and size > 1]
+    return len(tiny) < _SHARE * sum(operation(line) is None for line in tiny)
 
 
 def is_complex(line: Line) -> bool:
@@ -73,7 +82,7 @@ class Lines:
         lines = [line for line in lines if not is_alias(line)]
         self.ahead = Ahead(lines, later, self.steps.root)
         sizes = [_tiny(line) for line in lines]
-        most = limit([each for each in sizes if each[1]])
+        most = limit([each for each in sizes if each[1]]) if _mixed(lines, sizes) else 1
         run: list[Line] = []
         for line, (size, count) in zip(lines, sizes, strict=True):
             if line.results[0] in self.done:

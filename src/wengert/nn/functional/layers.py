@@ -166,7 +166,15 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     count = num_classes if num_classes != -1 else int(tensor.max()) + 1
     if values.size and values.max() >= count:
         raise RuntimeError("Class values must be smaller than num_classes.")
-    return (tensor.unsqueeze(-1) == creation.arange(count)).long()
+    classes = creation.arange(count)
+    labels = indexing.index(classes, _forwards(tensor, count), pattern=(0,))  # checked once more
+    return (labels.unsqueeze(-1) == classes).long()
+
+
+def _forwards(rows: Any, count: int) -> Any:
+    """Indices below `count` that native code checks as they were checked here: to it, -1 is the
+    last row."""
+    return choices.where(rows < 0, count, rows)
 
 
 _embedding = indexing.index.named("EmbeddingBackward0")
@@ -191,10 +199,10 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     """
     need_tensor("embedding", input, "indices", 2)
     _check_rows(input, need_tensor("embedding", weight, "weight", 1))
-    found = _embedding(weight, input, pattern=(0,))
+    count = weight.aval.shape[0]
+    found = _embedding(weight, _forwards(input, count), pattern=(0,))
     if padding_idx is None:
         return found
-    count = weight.aval.shape[0]
     assert -count <= padding_idx < count, "Padding_idx must be within num_embeddings"
     padding = (input == padding_idx % count).unsqueeze(-1)
     return choices.where(padding, found.detach(), found)
