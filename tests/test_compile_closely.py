@@ -6,6 +6,7 @@ import copy
 import gc
 import pickle
 import threading
+import warnings
 import weakref
 from typing import Any
 
@@ -97,7 +98,7 @@ def test_hooks_outside():
             x = torch.tensor(2.0, requires_grad=True)
             x.register_hook(lambda g: g * 10)
             y = run(x)
-            y.register_hook(lambda g: found.append(g) or g * 2)
+            y.register_hook(lambda g: found.append(g) or g * 2)  # noqa: B023 - it is one list
             y.retain_grad()
             (y * 3).backward()
             found += [x.grad, y.grad]
@@ -442,3 +443,82 @@ def test_a_whole_graph_or_an_error():
     run = torch.compile(lambda x: [x.numpy().sum() for _ in range(2)], fullgraph=True)
     with pytest.raises(RuntimeError, match="can't be compiled"):
         run(torch.ones(5000))
+
+
+def test_memory_that_must_not_be_written():
+    def f(x: Any) -> Any:
+        x.add_(1)
+        return x * 2
+
+    run = torch.compile(f)
+    for _ in range(3):
+        run(torch.ones(2))
+    array = np.ones(2, np.float32)
+    array.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        x = torch.from_numpy(array)
+    with pytest.raises(RuntimeError):
+        run(x)
+    assert array.tolist() == [1.0, 1.0]
+
+
+def test_what_an_exception_leaves_in_containers():
+    def program(compile: Compiler) -> Any:
+        def f(xs: Any) -> Any:
+            xs.append(1)
+            raise ValueError
+
+        run, found = compile(f), []
+        for _ in range(2):
+            xs = [rising(2).requires_grad_() * 2]
+            with pytest.raises(ValueError):
+                run(xs)
+            found.append(len(xs))
+        return found
+
+    both(program)
+
+
+def test_arguments_with_a_history_are_kept_as_they_are():
+    def program(compile: Compiler) -> Any:
+        kept: dict[str, Any] = {"last": None}
+
+        def f(x: Any) -> Any:
+            kept["last"] = x
+            return x * 2
+
+        run, found = compile(f), []
+        for _ in range(4):
+            x = rising(2).requires_grad_() * 3
+            run(x)
+            found.append(kept["last"] is x)
+        return found
+
+    assert both(program)
+
+
+def test_the_warning_is_at_the_users_line():
+    run = torch.compile(lambda x: [x.numpy().sum()])
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        for _ in range(4):
+            run(torch.ones(5000))
+    assert [w.filename for w in found] == [__file__]
+
+
+def test_nan_is_a_value_like_others():
+    run = torch.compile(lambda x, n: x * n)
+    for _ in range(50):
+        assert np.isnan(run(torch.ones(1), float("nan")).item())
+    assert sum(map(len, run.cases.values())) == 1
+
+
+def test_kinds_that_fail_leave_others_be():
+    def f(x: Any) -> Any:
+        return x * 2 if x.numel() < 1000 else torch.tensor(x.numpy().sum())
+
+    run, seen = torch.compile(f), []
+    for n in (2, 5000, 2, 5000, 2):
+        seen.append(run(torch.ones(n)).sum().item())
+    assert seen == [4, 5000, 4, 5000, 4] and not run.eager

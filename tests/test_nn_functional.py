@@ -368,3 +368,9 @@ def test_what_is_imported_when_it_is_used() -> None:
     assert torch.nn.functional is F
     with pytest.raises(AttributeError, match="no attribute 'nnn'"):
         torch.nnn
+
+
+def test_gradients_keep_half_precision() -> None:
+    x = torch.linspace(-2, 2, 5).to(torch.float16).requires_grad_()
+    F.gelu(x).sum().backward()
+    assert x.grad is not None and x.grad.numpy().dtype == np.float16

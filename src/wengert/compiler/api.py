@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import copy
 import functools
 import sys
@@ -56,7 +57,7 @@ class Compiled(Generic[P, R]):
         self.cases: dict[Any, list[Any]] = {}
         self.eager, self.seconds = "", 0.0
         self._usual: Usual | None = None
-        self._failures = 0
+        self._failures: collections.Counter[Any] = collections.Counter()
         self._lock = threading.RLock()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -141,16 +142,19 @@ class Compiled(Generic[P, R]):
         inlets = Inlets(arguments, leaves, spec)
         spent = Spent([*inlets.leaves, *before])
         run = Recorder([x for x in inlets.leaves if isinstance(x, Handle)])
-        with modes(recorder=run), without_collection():
-            args, kwargs = inlets.arguments
-            result = self.fn(*args, **kwargs)
-            if why := spent.why():
-                run.fail(why)
-            found = self._ending(run, result, inlets, case.state, before)
+        try:
+            with modes(recorder=run), without_collection():
+                args, kwargs = inlets.arguments
+                result = self.fn(*args, **kwargs)
+                if why := spent.why():
+                    run.fail(why)
+                found = self._ending(run, result, inlets, case.state, before)
+        finally:
+            inlets.give_back(case.state, before)
         result = inlets.restored(result)
         if found is None:
-            self._failures += 1  # what is set up in a first call need not happen again
-            if self._failures >= self.MOST_FAILURES or self.fullgraph:
+            self._failures[key] += 1  # what is set up in a first call need not happen again
+            if self._failures[key] >= self.MOST_FAILURES or self.fullgraph:
                 self._give_up(run.failed)
             return result
         with self._lock:
@@ -211,7 +215,16 @@ class Compiled(Generic[P, R]):
                 return
             self.eager, self._usual = why, None
             self.cases.clear()
-        warnings.warn(f"{self!r} runs uncompiled from now on: {why}", UserWarning, stacklevel=5)
+        warnings.warn(f"{self!r} runs uncompiled from now on: {why}", UserWarning,
+                      stacklevel=_users_level())
+
+
+def _users_level() -> int:
+    """How far up the caller's stack the user's code is."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("wengert."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _restored(fn: Any, fastmath: bool, fullgraph: bool) -> Any:
@@ -298,8 +311,8 @@ class _Static:
     def __init__(self, value: Any) -> None:
         self.value = value
         try:
-            self.hash = hash(value)
-        except TypeError:
+            self.hash = hash(value) if value == value else 0
+        except (TypeError, ValueError):
             self.hash = id(value)
 
     def __hash__(self) -> int:

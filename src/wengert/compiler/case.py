@@ -103,7 +103,9 @@ class Case:
         known = {s.value: s for s in self.traces.sources}
         self.inputs.add(run, self.traces.sources,
                         {s: known[names.get(s.value, s.value)] for s in run.sources},
-                        ending.before, [w.source for w in ending.written])
+                        ending.before, [w.source for w in ending.written],
+                        ending.found_there)
+        ending.found_there = ()
         for note in run.notes:
             if isinstance(note, Line) and note.primitive is draw:
                 generator = note.params["generator"]

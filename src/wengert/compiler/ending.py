@@ -87,6 +87,7 @@ class Ending:
         before: leaves whose `.grad` was used, and the aval that it had (None for none).
         differentiable: the numbers of results that have a derivative.
         tensors: the results as the run made them, until it is all known.
+        found_there: what was at the function's places when the run began, until then as well.
     """
 
     def __init__(self, run: Recorder, returned: Any, leaves: Sequence[Any], state: State,
@@ -107,8 +108,6 @@ class Ending:
         self.tensors: list[Any] = []
         self._roots: dict[int, int] = {}
         self._given = {id(x) for x in (*leaves, *before)}
-        for source in run.sources:
-            source.place = None if source.argument is not None else where(before, source.handle)
         changed = self._changed(state, before)
         out = [flatten(x) for x in (returned, *changed.values())]
         for x in sorted((x for xs, _ in out for x in xs if isinstance(x, Handle)), key=_size):
@@ -121,6 +120,9 @@ class Ending:
             i for i, result in enumerate(self.results) if isinstance(result, Fresh)
             and not result.leaf and self.tensors[i].node is not None]
         self._check()
+        for source in run.sources:
+            source.place = None if source.argument is not None else where(before, source.handle)
+        self.found_there: Sequence[Any] = before
         del self._run, self._sources, self._given
 
     # --- looking at a run that is over ----------------------------------------------------------
@@ -154,7 +156,7 @@ class Ending:
 
     def _result(self, x: Any) -> Result:
         source = self._sources.get(id(x))
-        if source is None and not self._run.knows(x):
+        if source is None and (id(x) in self._given or not self._run.knows(x)):
             source = self._sources[id(x)] = self._run.source(x)
         if source is not None:
             return source

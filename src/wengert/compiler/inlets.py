@@ -7,6 +7,7 @@ tape; and afterwards the alias, wherever the function has left it, by the argume
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..core.levels import here
 from ..core.primitive import Rule
 from ..core.pytrees import Spec, flatten, tree_map
 from ..primitives.layout import alias
+from .state import ChangedError, State
 
 
 class Inlets:
@@ -47,24 +49,29 @@ class Inlets:
         return len(after) != len(self.leaves) or any(
             a is not b for a, b in zip(after, self.leaves, strict=True))
 
-    def restored(self, result: Any) -> Any:
-        """What the function returned, and left in containers, with the arguments as they were."""
+    def give_back(self, state: State, before: Sequence[Any]) -> None:
+        """Has the user's own containers hold what the function left in their copies, and its state
+        the arguments themselves."""
         if not self._originals:
-            return result
+            return
         if self.changed:
             for copy, original in self._copies:
                 if isinstance(copy, list):
-                    original[:] = map(self._restored, copy)
+                    original[:] = map(self.restored, copy)
                 else:
                     original.clear()
-                    original.update((key, self._restored(x)) for key, x in copy.items())
-        return self._restored(result)
+                    original.update((key, self.restored(x)) for key, x in copy.items())
+        with contextlib.suppress(ChangedError):
+            for place, value in state.changes(before):
+                if (original := self.restored(value)) is not value:
+                    state.put(place, before, original)
 
-    def _restored(self, x: Any) -> Any:
+    def restored(self, x: Any) -> Any:
+        """What the function returned or kept, with the arguments as they were."""
         if id(x) in self._originals:
             return self._originals[id(x)]
         if any(id(leaf) in self._originals for leaf in flatten(x)[0]):
-            return tree_map(self._restored, x)
+            return tree_map(self.restored, x)
         return x
 
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..core.aval import Aval
+from ..core.handle import Handle
 from .record import Recorder, Source, _owner
 from .state import State, where
 
@@ -50,6 +53,8 @@ class Inputs:
         grads: leaves whose `.grad` is used, with the aval that it must have; None for none.
         bare: inputs that must be leaves, and without hooks: gradients arrive there.
         written: places of inputs that are written to, in whose memory no other input may lie.
+        beside: by the way to a tensor that lay in an input's memory, so that one may have been
+            taken for the other, that input's place and how they lay.
         alone: whether the arguments that are tensors are all there is, and nothing is asked.
     """
 
@@ -64,11 +69,13 @@ class Inputs:
         self.grads: dict[Source, Aval | None] = {}
         self.bare: set[Source] = set()
         self.written: set[int] = set()
+        self.beside: dict[tuple[int, int], tuple[int, Any]] = {}
         self._asked: _Asked | None = None
         self.alone = False
 
     def add(self, run: Recorder, sources: Sequence[Source], known: Mapping[Source, Source],
-            before: Sequence[tuple[Source, Aval | None]], written: Iterable[Source]) -> None:
+            before: Sequence[tuple[Source, Aval | None]], written: Iterable[Source],
+            values: Sequence[Any]) -> None:
         """Adds what a run depends on.
 
         Args:
@@ -77,6 +84,7 @@ class Inputs:
             known: by the run's sources, the program's.
             before: leaves whose `.grad` was used, with what it was.
             written: inputs that were written to.
+            values: what was at the state's places when the run began.
         """
         self.sources = list(sources)
         self.places.update((s, i) for i, s in enumerate(sources))
@@ -86,15 +94,24 @@ class Inputs:
         self.grads.update({known[s]: aval for s, aval in before})
         self.bare.update(known[s] for s in run.sources if s.node in run.arrivals)
         self.written.update(self.places[s] for s in written)
+        lying = {id(_owner(s.array)): s for s in reversed(run.sources)}
+        there = [((_PLACE, i), x) for i, x in enumerate(values) if isinstance(x, Handle)]
+        there += [((_ARGUMENT, s.argument), s.handle) for s in run.sources
+                  if s.argument is not None]
+        for way, x in there:
+            s = lying.get(id(_owner(x.value)))
+            if s is not None and s.handle is not x:
+                self.beside[way] = self.places[s], _beside(x.value, s.array)
         self._asked = _Asked(
             [_way(s) for s in sources],
             [(self.places[s], self.places[s.owner]) for s in sources if s.owner is not None],
             [(self.places[s], *expected) for s, expected in self.outside.items()],
             [(self.places[s], aval) for s, aval in self.grads.items()],
-            [self.places[s] for s in self.bare], self.written)
+            [self.places[s] for s in self.bare], self.written,
+            [(way, *expected) for way, expected in self.beside.items()])
         self.alone = [s.argument for s in sources] == self._arguments and not (
             self.state.places or self._same or self.outside or self.grads or self.bare
-            or (self.written and len(sources) > 1))
+            or self.beside or self.written)
 
     def find(self, tensors: Sequence[Any]) -> Given | None:
         """What a run is given; None if something is not as it was when the runs were recorded."""
@@ -104,7 +121,7 @@ class Inputs:
         if values is None or asked is None or any(
                 values[place] is not tensors[i] for place, i in self._same):
             return None
-        at = (tensors, values, asked.ways)
+        at: Any = (tensors, values, asked.ways)
         handles = [at[kind][key] if kind < _ITSELF else key for kind, key in asked.ways]
         for place, aval in asked.grads:
             grad = _grad(handles[place])
@@ -116,10 +133,15 @@ class Inputs:
             x = handles[place]
             if x.aval is not aval or (x.node is None) is not plain or x.value.strides != strides:
                 return None
+        for (kind, key), i, lay in asked.beside:
+            if _beside(at[kind][key].value, handles[i].value) != lay:
+                return None
         if asked.bare and not all(_is_bare(handles[place].node) for place in asked.bare):
             return None
         if values and len(set(map(id, handles))) < len(handles):
             return None  # what were two tensors is one
+        if asked.written and not all(handles[i].value.flags.writeable for i in asked.written):
+            return None  # the function itself will be refused
         if asked.written and len(handles) > 1 and _overlap(handles, asked.written):
             return None
         return Given(handles, values)
@@ -133,6 +155,14 @@ def _overlap(handles: Sequence[Any], written: set[int]) -> bool:
     return len(set(over)) < len(over) or not read.isdisjoint(over)
 
 
+def _beside(array: np.ndarray, other: np.ndarray) -> Any:
+    """How an array lies in the memory of another; None if it does not."""
+    if _owner(array) is not _owner(other):
+        return None
+    start, from_ = (x.__array_interface__["data"][0] for x in (array, other))
+    return start - from_, array.strides
+
+
 class _Asked(NamedTuple):
     """What is asked when inputs are found, by their places."""
 
@@ -142,6 +172,7 @@ class _Asked(NamedTuple):
     grads: list[tuple[int, Aval | None]]
     bare: list[int]
     written: set[int]
+    beside: list[tuple[tuple[int, int], int, Any]]
 
 
 _ARGUMENT, _PLACE, _ITSELF = 0, 1, 2

@@ -377,6 +377,7 @@ def _reached(bits: Mapping[Any, int], keys: Iterable[Any]) -> int:
 
 
 def either(bits: Iterable[int]) -> int:
+    """The bits that are in any of these numbers."""
     return functools.reduce(operator.or_, bits, 0)
 
 

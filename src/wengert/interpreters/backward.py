@@ -251,7 +251,9 @@ def _accumulate(leaf: AccumulateGrad, g: Any, create: bool) -> None:
     elif isinstance(g, Handle):
         write(add, grad, g)
     elif grad is None:
-        leaf.grad = wrap(g if is_own(sys.getrefcount(g), g) else np.array(g))
+        kind = leaf.variable.aval.numpy  # rules on half precision may go on in a wider one
+        leaf.grad = wrap(g if g.dtype == kind and is_own(sys.getrefcount(g), g)
+                         else np.array(g, kind))
     elif overlaps_itself(grad.value):
         grad.value = grad.value + g
     else:

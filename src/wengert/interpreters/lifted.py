@@ -153,6 +153,8 @@ def detached(x: Any) -> Any:
     memory."""
     if x.aval.level is not None:
         return x.aval.level.detach(x)
+    if here.recorder is not None:
+        here.recorder.meet(x)
     out = wrap(x.value, x.aval)
     out.alias = Alias(storage_of(x))
     return out

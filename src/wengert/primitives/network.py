@@ -128,7 +128,7 @@ class _Rows:
         return total / self._weight() if self.reduction == "mean" else total
 
     def cotangents(self, g: Any) -> Any:
-        """Those of the rows' losses, before they are weighed; 0, and not 0 / 0, where none counts."""
+        """Those of the rows' losses, before they are weighed; 0, not 0 / 0, if no row counts."""
         g = g / self._weight() if self.reduction == "mean" else g
         return where(self.counts, g * self.shares, 0)
 
