@@ -177,7 +177,7 @@ class Case:
             return MISSED
         end = native.endings[code]
         if end.single is not None and (end.way is None or not here.grad):
-            return wrap(outputs[end.single])
+            return wrap(outputs[end.single], end.aval)
         places = self.inputs.places
         if end.way is not None:
             again = Again(again, given.handles, self._generators, states)
@@ -191,6 +191,7 @@ class _End:
 
     Attributes:
         single: the output that is all there is to it, returned as a tensor; None if there is more.
+        aval: that tensor's.
     """
 
     def __init__(self, ending: Ending, way: Pullback | None, places: Sequence[int]) -> None:
@@ -198,6 +199,7 @@ class _End:
         self.places = places[:len(ending.values)]
         self.saved = places[len(ending.values):]
         self.single = self.places[0] if ending.simple else None
+        self.aval = ending.values[0].aval if ending.simple else None
         ending.tensors = []
 
     def leave(self, find: Any, keep: Any, outputs: Sequence[np.ndarray], again: Any) -> Any:

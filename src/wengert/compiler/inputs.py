@@ -118,10 +118,12 @@ class Inputs:
         if self.alone:
             return Given(tensors, ())
         values, asked = self.state.read(), self._asked
-        if values is None or asked is None or any(
-                values[place] is not tensors[i] for place, i in self._same):
+        if values is None or asked is None:
             return None
-        at: Any = (tensors, values, asked.ways)
+        for place, i in self._same:
+            if values[place] is not tensors[i]:
+                return None
+        at: Any = (tensors, values)
         handles = [at[kind][key] if kind < _ITSELF else key for kind, key in asked.ways]
         for place, aval in asked.grads:
             grad = _grad(handles[place])
@@ -136,12 +138,14 @@ class Inputs:
         for (kind, key), i, lay in asked.beside:
             if _beside(at[kind][key].value, handles[i].value) != lay:
                 return None
-        if asked.bare and not all(_is_bare(handles[place].node) for place in asked.bare):
-            return None
+        for place in asked.bare:
+            if not _is_bare(handles[place].node):
+                return None
         if values and len(set(map(id, handles))) < len(handles):
             return None  # what were two tensors is one
-        if asked.written and not all(handles[i].value.flags.writeable for i in asked.written):
-            return None  # the function itself will be refused
+        for place in asked.written:
+            if not handles[place].value.flags.writeable:
+                return None  # the function itself will be refused
         if asked.written and len(handles) > 1 and _overlap(handles, asked.written):
             return None
         return Given(handles, values)

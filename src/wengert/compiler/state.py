@@ -9,6 +9,7 @@ inputs there: another one may be there in the next run.
 from __future__ import annotations
 
 import collections
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -53,18 +54,22 @@ class State:
         tensors = [i for i, v in enumerate(values) if isinstance(v, Handle)]
         self.ties = [(i, j) for i in tensors if (j := first.setdefault(id(values[i]), i)) != i]
         self._apart = list(first.values())
+        self._ways = [(None, keeper) if type(keeper) is int else (
+            functools.partial(keeper.get, key, MISSING), -1) for keeper, key in places]
 
     def read(self) -> list[Any] | None:
         """What is at the places now; None if it is not what is expected."""
         found: list[Any] = []
-        for (keeper, key), expected in zip(self.places, self.expected, strict=True):
-            value = _at(found[keeper] if type(keeper) is int else keeper, key)
+        for (get, keeper), place, expected in zip(self._ways, self.places, self.expected,
+                                                  strict=True):
+            value = _at(found[keeper], place[1]) if get is None else get()
             if value is not expected and not _alike(value, expected):
                 return None
             found.append(value)
-        if self.ties and not all(found[i] is found[j] for i, j in self.ties):
-            return None
-        if len({id(found[i]) for i in self._apart}) < len(self._apart):
+        for i, j in self.ties:
+            if found[i] is not found[j]:
+                return None
+        if len(self._apart) > 1 and len({id(found[i]) for i in self._apart}) < len(self._apart):
             return None  # what it leaves in one of two places may be there already
         return found
 
@@ -175,4 +180,7 @@ class Structure(NamedTuple):
 
     def of(self, results: Sequence[Any]) -> Any:
         """The value with these results."""
+        if self.spec.kind is None:
+            tensor, x = self.leaves[0]
+            return results[x] if tensor else x
         return self.spec.unflatten([results[x] if tensor else x for tensor, x in self.leaves])
