@@ -456,9 +456,29 @@ def test_objects_of_all_sorts(made):
     both(stateful(change, made))
 
 
-executed: dict[str, Any] = {"torch": torch}
-exec("""
+SOURCE = """
 class Odd:
     def __init__(self):
         self.inside = torch.zeros(2)
-""", executed)
+    def change(self, x):
+        self.inside = self.inside * RATE + x
+        return self.inside + 1
+RATE = 0.5
+"""
+executed: dict[str, Any] = {"torch": torch}
+exec(SOURCE, executed)
+
+
+@pytest.mark.parametrize("names", [{}, {"__name__": "__main__"}])
+def test_code_that_was_executed_by_hand(names):
+    def program(compile: Compiler) -> Any:
+        scope: dict[str, Any] = {"torch": torch, **names}
+        exec(SOURCE, scope)
+        odd = scope["Odd"]()
+        run, found = compile(odd.change), []
+        for n in range(5):
+            scope["RATE"] = 0.5 + n // 2
+            found.append((run(torch.ones(2)), odd.inside))
+        return found
+
+    both(program)

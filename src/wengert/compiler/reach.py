@@ -25,10 +25,11 @@ from .state import MISSING, PLAIN, State
 MOST_ITEMS = 4096
 """How long a container may be whose items are looked at, each of them."""
 
-_LIBRARIES = (sys.stdlib_module_names | {"wengert", "numpy", "scipy"}) - {"builtins", "__main__"}
+_LIBRARIES = (sys.stdlib_module_names | {"wengert", "numpy", "scipy"}) - {"builtins"}
 """What code of these reads is not looked at. Code that was executed by hand says it is of
 `builtins`."""
 _CONTAINERS = (tuple, list, dict, collections.deque)
+_INSTALLED = frozenset(("site-packages", "dist-packages"))
 _APART = ("wengert.core.", "numpy")
 """Objects of these are what they are."""
 MADE_BY_PYTHON = 1 << 9  # CPython's flag of classes that were made by a class statement
@@ -122,11 +123,13 @@ def _mentioned(code: CodeType) -> _Names:
 @functools.cache
 def _of_library(name: str | None) -> bool:
     """Whether a module's code need not be looked into: it knows nothing of us."""
-    if not isinstance(name, str) or name.partition(".")[0] in _LIBRARIES:
+    if not isinstance(name, str) or name == "__main__":  # a program that is run by another
+        return False
+    if name.partition(".")[0] in _LIBRARIES:
         return True
     module = sys.modules.get(name)
-    installed = "site-packages" in Path(getattr(module, "__file__", None) or "").parts
-    return installed and not any(map(_ours, vars(module).values()))
+    parts = Path(getattr(module, "__file__", None) or "").parts
+    return not _INSTALLED.isdisjoint(parts) and not any(map(_ours, vars(module).values()))
 
 
 def _ours(value: Any) -> bool:
