@@ -736,26 +736,6 @@ def test_a_hook_of_a_parameter_runs_when_backward_is_inside():
         both(program)
 
 
-def test_no_grad_and_inference_mode():
-    def f(x: Any) -> Any:
-        with torch.no_grad():
-            y = x * 2
-        return x * y, y
-
-    def program(compile: Compiler) -> Any:
-        run, found = compile(f), []
-        for _ in range(3):
-            x = rising(2).requires_grad_()
-            found.append(run(x))
-            with torch.no_grad():
-                found.append(run(x))
-            with torch.inference_mode():
-                found.append(run(x))
-        return found
-
-    both(program)
-
-
 def test_whether_an_argument_requires_grad_counts():
     def program(compile: Compiler) -> Any:
         run = compile(lambda x, y: x * y)
@@ -798,22 +778,6 @@ def test_two_threads_at_once():
     for thread in threads:
         thread.join()
     assert not wrong and not run.eager
-
-
-def test_arguments_and_results_are_not_kept():
-    gc.collect()
-    gc.disable()
-    try:
-        run = torch.compile(lambda x: (torch.exp(x), x[0]))
-        for _ in range(3):
-            x = rising(3).requires_grad_()
-            y = run(x)
-            kept = [weakref.ref(x), *map(weakref.ref, y)]
-            y[0].sum().backward()
-            del x, y
-            assert all(ref() is None for ref in kept)
-    finally:
-        gc.enable()
 
 
 def test_a_compiled_function_goes_with_its_last_reference():

@@ -17,6 +17,7 @@ from ..core import dtypes
 from ..core.handle import Handle
 from ..core.levels import here, modes
 from ..core.pytrees import Spec, flatten
+from ..interpreters.provenance import user_level
 from ..interpreters.views import refresh
 from .inlets import Inlets
 from .pause import without_collection
@@ -216,15 +217,7 @@ class Compiled(Generic[P, R]):
             self.eager, self._usual = why, None
             self.cases.clear()
         warnings.warn(f"{self!r} runs uncompiled from now on: {why}", UserWarning,
-                      stacklevel=_users_level())
-
-
-def _users_level() -> int:
-    """How far up the caller's stack the user's code is."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("wengert."):
-        level, frame = level + 1, frame.f_back
-    return level
+                      stacklevel=user_level())
 
 
 def _restored(fn: Any, fastmath: bool, fullgraph: bool) -> Any:

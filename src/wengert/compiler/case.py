@@ -192,6 +192,8 @@ class _End:
     Attributes:
         single: the output that is all there is to it, returned as a tensor; None if there is more.
         aval: that tensor's.
+        spots: by number of a result with a derivative, its place among these.
+        homes: by number of a result that is kept for the way back, its place there.
     """
 
     def __init__(self, ending: Ending, way: Pullback | None, places: Sequence[int]) -> None:
@@ -201,6 +203,12 @@ class _End:
         self.single = self.places[0] if ending.simple else None
         self.aval = ending.values[0].aval if ending.simple else None
         ending.tensors = []
+        self.spots: dict[int, int] = {}
+        self.homes: dict[int, int] = {}
+        if way is not None:
+            self.spots = {number: place for place, number in enumerate(way.results)}
+            self.homes = {home: len(self.saved) + i for i, (_, home) in enumerate(way.there)
+                          if isinstance(home, int)}
 
     def leave(self, find: Any, keep: Any, outputs: Sequence[np.ndarray], again: Any) -> Any:
         """Leaves behind what the ending says; returns what the function returns."""
@@ -212,18 +220,15 @@ class _End:
                                            inputs)
         kept = [*(outputs[i] for i in self.saved),
                 *(None if isinstance(home, int) else find(home) for _, home in way.there)]
-        spots = {number: place for place, number in enumerate(way.results)}
-        homes = {home: len(self.saved) + i for i, (_, home) in enumerate(way.there)
-                 if isinstance(home, int)}
 
         def history(number: int, out: Any) -> None:
-            if number in spots:
-                node.attach(spots[number], out)
-            if number in homes:
-                kept[homes[number]] = out
+            if number in self.spots:
+                node.attach(self.spots[number], out)
+            if number in self.homes:
+                kept[self.homes[number]] = out
 
         result = self.ending.leave(find, keep, outputs, self.places, history)
-        node.keep(kept, set(homes.values()))
+        node.keep(kept, set(self.homes.values()))
         return result
 
     def _anew(self, again: Any, inputs: Sequence[Any]) -> tuple[Sequence[Any], list[Any]]:

@@ -27,10 +27,11 @@ def can_fail(plan: Plan) -> bool:
 
 
 def _block_can_fail(block: PlanBlock) -> bool:
-    return isinstance(block.end, Branch) or any(map(_step_can_fail, block.steps))
+    return isinstance(block.end, Branch) or any(map(step_can_fail, block.steps))
 
 
-def _step_can_fail(step: Step) -> bool:
+def step_can_fail(step: Step) -> bool:
+    """The same of one step."""
     if isinstance(step, Repeat):
         return can_fail(step.body)
     if isinstance(step, Nest):

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.aval import Aval
 from ..core.handle import Handle
-from .record import Recorder, Source, _owner
+from .record import Recorder, Source, owner_of
 from .state import State, where
 
 
@@ -94,12 +94,12 @@ class Inputs:
         self.grads.update({known[s]: aval for s, aval in before})
         self.bare.update(known[s] for s in run.sources if s.node in run.arrivals)
         self.written.update(self.places[s] for s in written)
-        lying = {id(_owner(s.array)): s for s in reversed(run.sources)}
+        lying = {id(owner_of(s.array)): s for s in reversed(run.sources)}
         there = [((_PLACE, i), x) for i, x in enumerate(values) if isinstance(x, Handle)]
         there += [((_ARGUMENT, s.argument), s.handle) for s in run.sources
                   if s.argument is not None]
         for way, x in there:
-            s = lying.get(id(_owner(x.value)))
+            s = lying.get(id(owner_of(x.value)))
             if s is not None and s.handle is not x:
                 self.beside[way] = self.places[s], _beside(x.value, s.array)
         self._asked = _Asked(
@@ -153,7 +153,7 @@ class Inputs:
 
 def _overlap(handles: Sequence[Any], written: set[int]) -> bool:
     """Whether memory that is written to is shared with another tensor, by way of NumPy perhaps."""
-    memories = [id(_owner(x.value)) for x in handles]
+    memories = [id(owner_of(x.value)) for x in handles]
     read = {m for i, m in enumerate(memories) if i not in written}
     over = [m for i, m in enumerate(memories) if i in written]
     return len(set(over)) < len(over) or not read.isdisjoint(over)
@@ -161,7 +161,7 @@ def _overlap(handles: Sequence[Any], written: set[int]) -> bool:
 
 def _beside(array: np.ndarray, other: np.ndarray) -> Any:
     """How an array lies in the memory of another; None if it does not."""
-    if _owner(array) is not _owner(other):
+    if owner_of(array) is not owner_of(other):
         return None
     start, from_ = (x.__array_interface__["data"][0] for x in (array, other))
     return start - from_, array.strides

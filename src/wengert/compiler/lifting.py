@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ..core.aval import Aval
 from ..core.primitive import TABLE, Primitive
-from .program import Block, Constant, Line, Program, Value, straight
+from .program import Block, Constant, Line, Program, Value, append, straight
 from .regions import Region, composed, dense
 from .repeated import Window, loop, outputs_of, parts, repeated
 from .views import region_of, strided
@@ -316,9 +316,7 @@ class Lifting:
     def add(self, primitive: Primitive, operands: Sequence[Value], params: Any,
             aval: Aval) -> Value:
         """The result of a new line outside of the loop."""
-        result = Value(aval)
-        self.lines.append(Line(primitive, operands, params, (result,)))
-        return result
+        return append(self.lines, primitive, operands, params, aval)
 
     def _region(self, array: Value, region: Region) -> Value:
         if region == dense(tuple(array.aval.shape)):

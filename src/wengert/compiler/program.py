@@ -140,6 +140,14 @@ def answer(array: np.ndarray) -> Any:
     return array.tobytes()
 
 
+def append(lines: list[Any], primitive: Primitive, operands: Sequence[Value],
+           params: Mapping[str, Any], aval: Aval) -> Value:
+    """Adds a line with one result, of this aval; that result."""
+    result = Value(aval)
+    lines.append(Line(primitive, operands, params, (result,)))
+    return result
+
+
 def straight(inputs: Sequence[Value], lines: Iterable[Line],
              outputs: Sequence[Value]) -> Program:
     """A program without looks."""

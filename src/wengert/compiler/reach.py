@@ -20,7 +20,7 @@ from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodT
 from typing import Any, NamedTuple
 
 from ..core.handle import Handle
-from .state import MISSING, PLAIN, State
+from .state import CONTAINERS, MISSING, PLAIN, State
 
 MOST_ITEMS = 4096
 """How long a container may be whose items are looked at, each of them."""
@@ -28,7 +28,6 @@ MOST_ITEMS = 4096
 _LIBRARIES = (sys.stdlib_module_names | {"wengert", "numpy", "scipy"}) - {"builtins"}
 """What code of these reads is not looked at. Code that was executed by hand says it is of
 `builtins`."""
-_CONTAINERS = (tuple, list, dict, collections.deque)
 _INSTALLED = frozenset(("site-packages", "dist-packages"))
 _APART = ("wengert.core.", "numpy")
 """Objects of these are what they are."""
@@ -187,7 +186,7 @@ class _Walk:
     def _visit(self, value: Any, place: int) -> None:
         if isinstance(value, (Handle, *PLAIN)):
             return
-        if isinstance(value, _CONTAINERS) and place >= 0:
+        if isinstance(value, CONTAINERS) and place >= 0:
             self._items(value, place)  # each place has its own, which may come to differ
         elif id(value) not in self.seen:
             self.seen[id(value)] = value
@@ -245,7 +244,7 @@ class _Walk:
 
     def _parts(self, owner: Any, name: str, parts: Sequence[Any]) -> None:
         """What a function was given beforehand: places, where there are containers in it."""
-        if any(isinstance(part, _CONTAINERS) for part in parts):
+        if any(isinstance(part, CONTAINERS) for part in parts):
             self._place(_Attributes(owner), name, getattr(owner, name))
         else:
             self._todo += [(part, -1) for part in parts]

@@ -23,7 +23,7 @@ from ..core.primitive import Primitive
 from ..interpreters.eager import constant
 from ..interpreters.provenance import Line as Place, user_line
 from ..primitives.layout import cast, permute
-from .program import Constant, Line, Value, answer
+from .program import Constant, Line, Value, answer, append
 from .views import put_strided, strided
 
 MISSED: Any = object()
@@ -298,7 +298,7 @@ class Recorder:
 
     def root(self, array: np.ndarray) -> np.ndarray:
         """The array that the program knows an array's memory by."""
-        owner = _owner(array)
+        owner = owner_of(array)
         root = self._roots.get(id(owner))
         if root is None or root.owner() is not owner:
             return owner
@@ -307,7 +307,7 @@ class Recorder:
 
     def _rooted(self, array: np.ndarray) -> None:
         """Has memory be known by an array, if its owner is not known itself."""
-        owner = _owner(array)
+        owner = owner_of(array)
         known, root = self._known.get(id(owner)), self._roots.get(id(owner))
         if (known is None or known.array() is not owner) and (
                 root is None or root.owner() is not owner):
@@ -325,7 +325,7 @@ class Recorder:
         if argument is None and not (handle.node is None or handle.node.leaf):
             self.fail("a tensor from outside that has a history is used in it")
         self.sources.append(source)
-        owner = _owner(source.array)
+        owner = owner_of(source.array)
         root = self._roots.get(id(owner))
         if root is not None and root.owner() is owner:
             root.shared = True
@@ -336,9 +336,7 @@ class Recorder:
 
     def _line(self, primitive: Primitive, values: Sequence[Value], params: dict[str, Any],
               aval: Any) -> Value:
-        result = Value(aval)
-        self.notes.append(Line(primitive, values, params, (result,)))
-        return result
+        return append(self.notes, primitive, values, params, aval)
 
     # --- memory ---------------------------------------------------------------------------------
 
@@ -372,7 +370,7 @@ class Recorder:
 
     def _store(self, array: np.ndarray, value: Value) -> None:
         """Has an array, and whatever lies in its memory, hold what was written."""
-        owner = _owner(array)
+        owner = owner_of(array)
         found = self._roots.get(id(owner))
         if found is not None and found.owner() is owner and found.shared:
             self.fail("inputs share memory, and it is written to")
@@ -405,7 +403,7 @@ def _constant(array: Any) -> Constant:
     return Constant(np.array(array))
 
 
-def _owner(array: np.ndarray) -> np.ndarray:
+def owner_of(array: np.ndarray) -> np.ndarray:
     """The array that owns an array's memory."""
     while (base := array.base) is not None:
         if not isinstance(base, np.ndarray):

@@ -32,7 +32,7 @@ from ..core.aval import Aval
 from ..core.primitive import TABLE, Primitive
 from ..primitives.layout import reshape
 from .bodies import Body
-from .program import Block, Constant, Line, Program, Value
+from .program import Block, Constant, Line, Program, Value, append
 from .regions import Region, dense
 from .repeated import loop, parts
 from .traced import Traced
@@ -138,9 +138,7 @@ class Writer:
     def add(self, primitive: Primitive, operands: Sequence[Value], params: Any,
             aval: Aval) -> Value:
         """The result of a new line."""
-        result = Value(aval)
-        self.lines.append(Line(primitive, operands, params, (result,)))
-        return result
+        return append(self.lines, primitive, operands, params, aval)
 
     # --- lines --------------------------------------------------------------------------------
 

@@ -22,6 +22,8 @@ MISSING: Any = type("Missing", (), {"__repr__": lambda self: "missing"})()
 """What a place holds that is empty."""
 PLAIN = (type(None), bool, int, float, complex, str, bytes, dtype, Size)
 """Types of which equal values are as good as the same."""
+CONTAINERS = (tuple, list, dict, collections.deque)
+"""Types whose items are places."""
 
 
 class _Tensor(NamedTuple):
@@ -143,7 +145,7 @@ class ChangedError(Exception):
 def _expected(value: Any) -> Any:
     if isinstance(value, Handle):
         return _Tensor(value.aval)
-    if isinstance(value, (list, dict, tuple, collections.deque)) and type(value) is not Size:
+    if isinstance(value, CONTAINERS) and type(value) is not Size:
         return _Form(type(value), len(value))
     return _Form(type(value), frozenset(value)) if isinstance(value, (set, frozenset)) else value
 

@@ -51,3 +51,11 @@ def user_line(after: Line | None = None) -> Line:
     while _own[frame.f_globals.get("__name__", "")] and frame.f_back is not None:
         frame = frame.f_back
     return Line(frame.f_code, frame.f_lasti, after)
+
+
+def user_level() -> int:
+    """How far up the caller's stack the user's code is, as `warnings.warn` counts."""
+    level, frame = 1, sys._getframe(1)
+    while _own[frame.f_globals.get("__name__", "")] and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    return level

@@ -10,15 +10,14 @@ import bisect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..failing import step_can_fail
 from ..nest import (
     Access,
     Buffer,
     Buffers,
-    Call,
     Load,
     Nest,
     Number,
-    Repeat,
     Stage,
     Step,
     Store,
@@ -168,7 +167,7 @@ def _safe(draft: Draft, source: Buffer, output: Buffer) -> bool:
             written = True
         elif written and source in reads:
             return False
-        if written and _may_fail(step):
+        if written and step_can_fail(step):
             return False
     return True
 
@@ -192,12 +191,3 @@ def _in_turn(step: Step, source: Buffer, output: Buffer) -> bool:
     if straight:  # what is read, is read before anything is written
         return not any(place[2] for place in places)
     return len(places) == 1 and not next(iter(places))[2]
-
-
-def _may_fail(step: Step) -> bool:
-    if isinstance(step, Nest):
-        return any(getattr(s, "indirect", ()) for stage in step.stages for s in stage.statements)
-    if isinstance(step, Repeat):
-        return any(map(_may_fail, step.steps))
-    return isinstance(step, Call)
-
