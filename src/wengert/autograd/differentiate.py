@@ -14,9 +14,11 @@ from ..core.handle import GradSlot, Handle, wrap
 from ..core.levels import deepest, entered, here, made, modes
 from ..interpreters import backward as engine
 from ..interpreters.batching import Batch, batch_of, stacked
+from ..interpreters.eager import recorded
 from ..interpreters.tape import AccumulateGrad
 from ..interpreters.views import refresh
 from ..ops.shapes import astype
+from ..primitives.layout import clone
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -232,6 +234,8 @@ def _result(x: Any, i: int, g: Any, unused: bool, materialize: bool) -> Any:
     if isinstance(g, Handle):
         return g
     if g is not None:
+        if here.recorder is not None:
+            return clone(recorded(g))
         return wrap(g if engine.is_own(sys.getrefcount(g), g) else np.array(g))
     if materialize:
         return made(wrap(x.aval.zeros(), x.aval))

@@ -122,6 +122,7 @@ class Ending:
         self._check()
         for source in run.sources:
             source.place = None if source.argument is not None else where(before, source.handle)
+        self._check_strays()
         self.found_there: Sequence[Any] = before
         del self._run, self._sources, self._given
 
@@ -248,6 +249,14 @@ class Ending:
             if source.handle.node is not source.node:
                 self._run.fail("a tensor from outside is given a history, or is asked for its "
                                "gradient, in it")
+
+    def _check_strays(self) -> None:
+        """Refuses to leave behind, or to write to, a tensor that no place leads to: it may be one
+        that the run made, of a NumPy array, and another run would make another."""
+        for x in (*self.results, *[w.source for w in self.written]):
+            if isinstance(x, Source) and (x.argument, x.place, x.owner) == (None, None, None):
+                self._run.fail("it returns, keeps or writes to a tensor in the memory of a NumPy "
+                               "array, or one whose way into it can't be told")
 
     def found(self, returned: Any, numbers: Sequence[int]) -> list[Any]:
         """The results of these numbers in what another run returned."""

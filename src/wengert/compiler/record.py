@@ -24,6 +24,7 @@ from ..interpreters.eager import constant
 from ..interpreters.provenance import Line as Place, user_line
 from ..primitives.layout import cast, permute
 from .program import Constant, Line, Value, answer, append
+from .regions import dense
 from .views import put_strided, strided
 
 MISSED: Any = object()
@@ -106,17 +107,20 @@ class _Memory:
 
     Attributes:
         root: the array that the program knows it by: its owner, or an input.
-        value: what the root holds now, its dimensions in the order in which they lie there.
+        core: the root, but with one element where it repeats the same ones (strides of 0).
+        value: what the core holds now, its dimensions in the order in which they lie there.
         order: those dimensions; None if there are gaps, so that only the root itself can be read.
         version: how often it was written.
     """
 
-    __slots__ = ("order", "root", "value", "version")
+    __slots__ = ("core", "order", "root", "value", "version")
 
     def __init__(self, root: np.ndarray, value: Value) -> None:
         self.root, self.value, self.version = root, value, 0
-        order = tuple(sorted(range(root.ndim), key=lambda d: -root.strides[d]))
-        self.order = order if root.transpose(order).flags.c_contiguous else None
+        repeats = tuple([slice(1) if s == 0 else slice(None) for s in root.strides])
+        self.core = core = root[repeats] if 0 in root.strides else root
+        order = tuple(sorted(range(core.ndim), key=lambda d: -core.strides[d]))
+        self.order = order if core.transpose(order).flags.c_contiguous else None
 
     @property
     def moved(self) -> bool:
@@ -163,11 +167,14 @@ class Recorder:
             self._bind(each.value if isinstance(each, Handle) else each, value)
 
     def apply(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
-        """The value of a primitive on arrays, noted if any of them depends on the inputs."""
+        """The value of a primitive on arrays, noted; a constant if none of them is known."""
         out = primitive.evaluate(*operands, **params)
+        out = tuple(map(np.asarray, out)) if primitive.multiple else np.asarray(out)
         if any(type(o) is np.ndarray and self._find(o) is not None for o in operands):
-            out = tuple(map(np.asarray, out)) if primitive.multiple else np.asarray(out)
             self.note(primitive, operands, params, out)
+        else:
+            for each in out if primitive.multiple else (out,):
+                self._bind(each, _constant(each))
         return out
 
     def wrote(self, primitive: Primitive, x: Any, others: Sequence[Any],
@@ -346,10 +353,17 @@ class Recorder:
             value = self._find(root)
             assert value is not None
             memory = _Memory(root, value)
+            if memory.core is not root:
+                memory.value = self._first(value, memory.core.shape)
             if memory.moved:
-                memory.value = self._permuted(value, memory)
+                memory.value = self._permuted(memory.value, memory)
             self._memories[id(root)] = memory
         return memory
+
+    def _first(self, value: Value, shape: tuple[int, ...]) -> Value:
+        """A corner of a value, of a shape of as many dimensions."""
+        corner = {"shape": shape, "strides": dense(value.aval.shape).strides, "offset": 0}
+        return self._line(strided, (value,), corner, value.aval.with_shape(shape))
 
     def _permuted(self, value: Value, memory: _Memory) -> Value:
         """A value of the root's with its dimensions as they lie."""
@@ -380,7 +394,7 @@ class Recorder:
             self.fail("memory is written to of which only a part is known")
             return
         memory = self._memory(root)
-        if array is memory.root:
+        if array is memory.core:
             memory.value = self._permuted(value, memory) if memory.moved else value
         else:
             region = _region(array, memory)
@@ -417,7 +431,7 @@ def owner_of(array: np.ndarray) -> np.ndarray:
 
 def _region(array: np.ndarray, memory: _Memory) -> dict[str, Any] | None:
     """Where an array lies in memory, in elements; None if that can't be said."""
-    root, size = memory.root, array.itemsize
+    root, size = memory.core, array.itemsize
     offset = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
     if memory.order is None or array.dtype != root.dtype or offset % size or any(
             s % size for s in array.strides):

@@ -12,6 +12,7 @@ from ..core.handle import Handle, as_handle, plain_aval, wrap
 from ..core.levels import entered, here, made
 from ..core.pytrees import flatten
 from ..interpreters.backward import is_own
+from ..interpreters.eager import recorded
 from ..interpreters.forward import Forward
 from ..interpreters.pullback import check_tangent
 from ..primitives.layout import clone
@@ -77,8 +78,10 @@ def _primals_and_tangents(primals: Any, tangents: Any) -> Any:
 
 def _result(y: Any, i: int, strict: bool) -> Any:
     t = y.extra
+    if t is not None and here.recorder is not None:
+        return clone(recorded(t))
     if isinstance(t, Handle):
-        return t if here.recorder is None else clone(t)
+        return t
     if t is not None:
         return wrap(_apart(t))
     if strict:

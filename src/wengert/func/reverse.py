@@ -13,6 +13,7 @@ from ..core.handle import Handle, wrap
 from ..core.levels import entered, here, made, modes
 from ..core.pytrees import flatten, tree_map
 from ..interpreters import backward as engine
+from ..interpreters.eager import recorded
 from ..interpreters.pullback import check_tangent
 from ..interpreters.reverse import Reverse
 from ..primitives.layout import clone
@@ -219,4 +220,6 @@ def _as_result(g: Any, aval: Any) -> Any:
         return made(wrap(aval.zeros(), aval))
     if isinstance(g, Handle):
         return g
+    if here.recorder is not None:
+        return clone(recorded(g))
     return wrap(g if engine.is_own(sys.getrefcount(g), g) else np.array(g))

@@ -108,7 +108,7 @@ def apply(primitive: Primitive, values: Sequence[Any], params: dict[str, Any]) -
     Tensors give one too, if nothing hangs on the result: no history, no other tensor's memory.
     """
     if shared.special and here.recorder is not None:
-        return primitive(*map(as_handle, values), **params)
+        return primitive(*map(recorded, values), **params)
     arrays, avals = [], []
     for value in values:
         if isinstance(value, Handle):
@@ -129,6 +129,15 @@ def apply(primitive: Primitive, values: Sequence[Any], params: dict[str, Any]) -
     if shared.special and (watch := here.anomaly):
         watch.look(primitive, arrays, params, out)
     return out
+
+
+def recorded(value: Any) -> Any:
+    """A value as a tensor that the recorder knows: what computes on what it was given are tensors,
+    so that an array it has not met was made of nothing."""
+    x = as_handle(value)
+    if x is not value and not here.recorder.knows(x):
+        here.recorder.made(x)
+    return x
 
 
 def settled(x: Any) -> Any:

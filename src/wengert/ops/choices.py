@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.handle import Handle, wrap
-from ..core.levels import concrete
+from ..core.levels import concrete, made
 from ..core.primitive import Primitive
 from ..interpreters.inplace import write
 from ..primitives import elementwise as e
@@ -70,7 +70,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """
     need_tensor("where", condition, "condition")
     if input is None and other is None:
-        return tuple(wrap(i) for i in np.nonzero(concrete(condition, LOOKS)))
+        return tuple(made(wrap(i)) for i in np.nonzero(concrete(condition, LOOKS)))
     if condition.aval.dtype not in (dtypes.bool_, dtypes.uint8):
         raise RuntimeError("where expected condition to be a boolean tensor, but got a tensor with "
                            f"dtype {condition.aval.dtype.words}")

@@ -212,7 +212,8 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     if isinstance(data, Handle):
         kind = data.aval.dtype if dtype is None else dtypes.of(dtype)
         return data if kind is data.aval.dtype else layout.cast(data, dtype=kind)  # type: ignore[return-value]
-    return wrap(array_from(data, dtype))
+    out = wrap(array_from(data, dtype))
+    return out if isinstance(data, np.ndarray) else made(out)
 
 
 asarray = as_tensor

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.handle import Handle, wrap
-from ..core.levels import concrete, here, numbers
+from ..core.levels import concrete, here, made, numbers
 from ..interpreters.inplace import check_kind, write
 from ..primitives import indexing as p, layout
 from ..primitives.elementwise import where
@@ -351,8 +351,9 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The indices of the elements that are not zero: one row each, or a tensor per dimension."""
     found = np.nonzero(np.atleast_1d(concrete(need_tensor("nonzero", input), LOOKS)))
     if as_tuple:
-        return tuple(wrap(i) for i in found)
-    return wrap(np.stack(found, 1) if input.aval.ndim else np.zeros((len(found[0]), 0), np.int64))
+        return tuple(made(wrap(i)) for i in found)
+    return made(wrap(
+        np.stack(found, 1) if input.aval.ndim else np.zeros((len(found[0]), 0), np.int64)))
 
 
 def _int_index(name: str, index: Any) -> Any:
