@@ -788,3 +788,16 @@ def test_a_compiled_function_goes_with_its_last_reference():
     del run
     gc.collect()
     assert ref() is None
+
+
+def test_neighbouring_rows_joined_are_multiplied_where_they_lie() -> None:
+    """A row of sixteen numbers that runs on over two rows of eight."""
+    def joined(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        return ((torch.cat([x[1], x[2]]) @ w) ** 2).mean()
+
+    x, w = rising(5, 8), rising(16, 8)
+    slopes = torch.func.grad(joined, argnums=(0, 1))
+    compiled = torch.compile(slopes)
+    for rows in (x, x * 2, x * 3):
+        for found, expected in zip(compiled(rows, w), slopes(rows, w), strict=True):
+            assert torch.allclose(found, expected, rtol=1e-5)

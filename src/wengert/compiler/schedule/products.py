@@ -42,7 +42,8 @@ class Spots(NamedTuple):
             except RefineError as error:
                 n, inner = error.loop, error.inner
                 finer = (*sizes[:n], sizes[n] // inner, inner, *sizes[n + 1:])
-                sizes, strides = finer, split(strides, sizes, finer)
+                turning = tuple(size for size in finer if size != 1)
+                sizes, strides = turning, split(strides, sizes, turning)
             except MisfitError:
                 return None
 
