@@ -98,3 +98,24 @@ def test_tensors_in_the_memory_of_arrays_made_inside_are_new() -> None:
     with pytest.warns(UserWarning, match="memory of a NumPy array"):
         results = [compiled(torch.ones(3)).tolist() for _ in range(4)]
     assert results == [[2.0] * 3] * 4
+
+
+def test_numbers_worked_out_on_the_way_are_the_same_in_each_run() -> None:
+    """Of a line search, whose gradient's rules divide a one by a two: runs are told apart by what
+    they look at, and by nothing else."""
+    scale = torch.tensor([1.0, 2.0])
+
+    def energy(x: torch.Tensor) -> torch.Tensor:
+        return ((x - 1) * scale * (x - 1)).sum() / 2 + (x ** 4).sum() / 10
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        slope, rate = grad(energy)(x), 1.0
+        while energy(x - rate * slope) > energy(x) - 1e-4 * rate * (slope * slope).sum():
+            rate *= 0.5
+        return x - rate * slope
+
+    inner, compiled = counted(step)
+    for n in (1, 2, 5, 9, 3, 1, 2, 5, 9, 3):
+        start = torch.tensor([1.0, 0.5]) * n
+        assert torch.allclose(compiled(start), step(start))
+    assert inner.runs <= 5

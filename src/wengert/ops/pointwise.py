@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.handle import Handle, wrap
-from ..core.levels import concrete, deepest, here, numbers
+from ..core.levels import concrete, deepest, here, made, numbers
 from ..core.primitive import Primitive
 from ..primitives import elementwise as e
 from . import operators
@@ -230,9 +230,9 @@ def _binary(name: str, apply: Callable[..., Any], says: str, example: Any = "",
 def _number_first(apply: Any, number: Any, x: Any) -> Any:
     if not is_number(number):
         return NotImplemented
-    return apply(wrap(operators.number_array(
+    return apply(made(wrap(operators.number_array(
         number, x.aval.dtype if dtypes.of_number(number).category <= x.aval.dtype.category
-        else dtypes.of_number(number))), x)
+        else dtypes.of_number(number)))), x)
 
 
 _add, _sub, _mul = (operators.binary(e.add), operators.binary(e.sub), operators.binary(e.mul))

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...core import dtypes
 from ...core.handle import Handle, wrap
+from ...core.levels import made
 from .. import creation, shapes
 from ..arguments import wrapped_dims
 from ..operators import is_number, promoted
@@ -62,7 +63,8 @@ def promote(*operands: Any, floats: bool = False) -> tuple[Any, ...]:
     if len(kinds) == 1 and (kind := kinds.pop()) is not None and (
             kind.differentiable or not floats):
         return found
-    return tuple(o if isinstance(o, Handle) else wrap(o) for o in promoted(found, floats=floats))
+    return tuple(o if isinstance(o, Handle) else made(wrap(o))
+                 for o in promoted(found, floats=floats))
 
 
 def floating(value: Any) -> Any:
