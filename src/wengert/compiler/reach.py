@@ -210,7 +210,9 @@ class _Walk:
 
     def _object(self, value: Any) -> None:
         if isinstance(value, FunctionType):
-            if not _of_library(value.__module__):
+            if _of_library(value.__globals__.get("__name__")):
+                self._wrapper(value)
+            elif not _of_library(value.__module__):
                 self._function(value)
         elif isinstance(value, MethodType):
             self._todo += [(value.__self__, -1), (value.__func__, -1)]
@@ -232,15 +234,27 @@ class _Walk:
         self.stored |= mentioned.stored
         self.every |= not _BY_COMPUTED_NAME.isdisjoint(mentioned.globals | mentioned.attributes)
         for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
-            keeper = _Cell(cell)
-            if id(cell) not in self.seen:
-                self.seen[id(cell)] = cell
-                self._place(keeper, name, keeper.get(name, MISSING))
+            self._cell(name, cell)
         self._attributes(fn.__globals__, mentioned.globals)
         self._attributes(vars(fn), self.names)
         self._parts(fn, "__defaults__", fn.__defaults__ or ())
         self._parts(fn, "__kwdefaults__", tuple((fn.__kwdefaults__ or {}).values()))
         self._todo.append((getattr(fn, "__wrapped__", None), -1))
+
+    def _wrapper(self, fn: FunctionType) -> None:
+        """A library's function, such as `grad(f)`: the user's are those that it closes over."""
+        for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
+            held = _Cell(cell).get(name, MISSING)
+            if isinstance(held, (Handle, *CONTAINERS)):
+                self._cell(name, cell)
+            else:
+                self._todo.append((held, -1))
+
+    def _cell(self, name: str, cell: CellType) -> None:
+        keeper = _Cell(cell)
+        if id(cell) not in self.seen:
+            self.seen[id(cell)] = cell
+            self._place(keeper, name, keeper.get(name, MISSING))
 
     def _parts(self, owner: Any, name: str, parts: Sequence[Any]) -> None:
         """What a function was given beforehand: places, where there are containers in it."""
