@@ -231,7 +231,8 @@ def _generate(text: str, level: int) -> Code:
 def _optimise(module: Any, machine: Any, level: int) -> None:
     """A few passes. Loops come vectorised and unrolled from our own code generator, and what is
     the same in all turns stands before them; the standard passes find little more, in several
-    times the time. At level 3 they are all run, with the search for vectors in straight-line
+    times the time. (LLVM's new GVN is none of them: builds with assertions end the process in it,
+    in functions of many loops.) At level 3 they are all run, with the search for vectors in straight-line
     code, which takes a millisecond an operation."""
     if level == 0:
         return
@@ -251,7 +252,6 @@ def _optimise(module: Any, machine: Any, level: int) -> None:
     passes.add_sroa_pass()
     passes.add_instruction_combine_pass()
     passes.add_simplify_cfg_pass()
-    passes.add_new_gvn_pass()
     passes.add_dead_store_elimination_pass()
     passes.add_dead_code_elimination_pass()
     passes.run(module, builder)
