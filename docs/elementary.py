@@ -149,11 +149,14 @@ EXACT: dict[str, Callable[..., mpf]] = {
     "arcsinh": mp.asinh, "arccosh": real(mp.acosh, 1),
     "arctanh": real(mp.atanh, -1 + mpf("1e-30"), 1 - mpf("1e-30")),
     "erf": near(mp.erf, 1e2), "erfc": near(mp.erfc, 1e2),
+    "ndtr": near(mp.ncdf, 1e2), "npdf": near(mp.npdf, 1e2),
     "fmod": lambda x, y: mp.sign(x) * modulo(abs(x), abs(y)), "remainder": modulo,
     "floor_divide": lambda x, y: mp.mpf((fraction(x) // fraction(y)).numerator),
 }
 SCALE: dict[str, Callable[..., mpf]] = {  # whose ulps count, if not the result's
     "logaddexp": lambda x, y, exact: max(abs(x), abs(y), abs(exact)),
+    "ndtr": lambda x, exact: exact * (1 + abs(x) + x * x) if x < 0 else exact,
+    "npdf": lambda x, exact: exact * (1 + abs(x) + x * x),
 }
 
 
@@ -264,7 +267,8 @@ def speeds(name: str, dtype: str) -> tuple[float, float]:
 
 
 INSIDE = {"arcsin", "arccos", "arctanh"}
-SCIPY = {"erf": scipy.special.erf, "erfc": scipy.special.erfc, "sigmoid": scipy.special.expit}
+SCIPY = {"erf": scipy.special.erf, "erfc": scipy.special.erfc, "sigmoid": scipy.special.expit,
+         "ndtr": scipy.special.ndtr}
 HEAD = ("function", "float32: ulp", "ns", "NumPy's ns", "float64: ulp", "ns", "NumPy's ns")
 
 

@@ -140,7 +140,24 @@ def from_unit(t: mpf) -> mpf:
     return 4 * (1 + t) / (1 - t)
 
 
+def below(t: mpf) -> mpf:
+    """exp(x**2/2) times the share of the normal distribution below -x, for t = x / (x + 7/2)."""
+    return erfcx(from_part(t) / mp.sqrt(2)) / 2
+
+
+def below_weight(t: mpf) -> mpf:
+    """What makes an error of `below` relative to it, those of large x counting less, as an
+    error of x counts for more there."""
+    return 1 / below(t) / (1 + from_part(t) ** 2)
+
+
+def from_part(t: mpf) -> mpf:
+    """x, of which t = x / (x + 7/2)."""
+    return mpf("3.5") * t / (1 - t)
+
+
 TINY = mpf(10) ** -24  # instead of 0, where a quotient has a hole
+HALFWAY = mpf("0.5")
 LN2 = mp.log(2)
 HALF = LN2 / 2 * mpf("1.002")  # what reduction by multiples of ln 2 leaves, rounding included
 EIGHTH = (mp.pi / 4 * mpf("1.002")) ** 2
@@ -153,14 +170,24 @@ NUMBERS = {"LN2": LN2, "LOG2E": 1 / LN2, "LOG10E": 1 / mp.log(10), "LOG10_2": mp
 WANTED = (
     Polynomial("EXP", "(exp(x) - 1 - x) / x**2, |x| <= ln(2)/2",
                lambda x: (mp.exp(x) - 1 - x) / x**2, -HALF, HALF + TINY,
-               lambda x: x * x / mp.exp(x), {32: 30, 64: 57}),
+               lambda x: x * x / mp.exp(x), {32: 27, 64: 57}),
+    Polynomial("EXP2", "(2**x - 1) / x, |x| <= 1/2",
+               lambda x: (mpf(2) ** x - 1) / x, mpf("-0.501"), mpf("0.501") + TINY,
+               lambda x: x / mpf(2) ** x, {32: 27, 64: 57}),
     Polynomial("SINH", "(sinh(x) - x) / x**3 in x**2, |x| <= ln(2)/2",
                lambda z: odd(mp.sinh, z), TINY, HALF**2, odd_weight(mp.sinh)),
     Polynomial("COSH", "(cosh(x) - 1) / x**2 in x**2, |x| <= ln(2)/2",
                lambda z: (mp.cosh(mp.sqrt(z)) - 1) / z, TINY, HALF**2, lambda z: z),
+    Polynomial("TANH", "(tanh(x) - x) / x**3 in x**2, |x| <= 5/8",
+               lambda z: odd(mp.tanh, z), TINY, mpf("0.39063"), odd_weight(mp.tanh),
+               {32: 27, 64: 57}),
     Polynomial("LOG", "(2 atanh(s) - 2 s) / s**3 in s**2, (1+s)/(1-s) in [1/sqrt(2), sqrt(2)]",
                lambda z: 2 * odd(mp.atanh, z), TINY, ATANH,
                lambda z: odd_weight(mp.atanh)(z) / 2),
+    Polynomial("LOG1P", "(log(1 + x) - x) / x**2 in x - 1/2, 0 <= x <= 1",
+               lambda t: (mp.log1p(t + HALFWAY) - t - HALFWAY) / (t + HALFWAY) ** 2,
+               TINY - HALFWAY, HALFWAY,
+               lambda t: (t + HALFWAY) ** 2 / mp.log1p(t + HALFWAY), {32: 27, 64: 56}),
     Polynomial("LOG_TAIL", "(2 atanh(s) - 2 s - 2/3 s**3) / s**5 in s**2, for a long logarithm",
                lambda z: (2 * odd(mp.atanh, z) - mpf(2) / 3) / z, TINY, ATANH,
                lambda z: odd_weight(mp.atanh)(z) * z / 2, {64: 67}),
@@ -190,6 +217,11 @@ WANTED = (
                lambda t: erfcx(from_unit(t)) * (1 + 2 * from_unit(t)) - mpf(9) / 8,
                mpf(-1), mpf(24) / 32,
                lambda t: 1 / (erfcx(from_unit(t)) * (1 + 2 * from_unit(t)))),
+    Polynomial("NORMAL", "exp(x**2/2) times the normal distribution's share below -x, in "
+               "x/(x + 7/2), 0 <= x <= 14.5", below, mpf(0), mpf(14.5) / 18, below_weight,
+               {32: 26}),
+    Polynomial("NORMAL_LONG", "the same, 0 <= x <= 38.6",
+               below, mpf(0), mpf("38.6") / mpf("42.1"), below_weight, {64: 55}),
 )
 
 

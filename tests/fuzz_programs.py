@@ -24,7 +24,7 @@ def _table(text: str) -> list[str]:
 
 
 # In the tables, f and g stand for floating tensors, i for integers, b for booleans, x and y for
-# any, t for the tensor that a block works on.
+# any, t for the tensor that a block works on, k for something that becomes of t.
 
 UNARY = _table("""
 torch.tanh({f}); {f}.exp(); {f}.sin(); {f}.cos(); torch.sigmoid({f}); {f}.abs(); {f}.relu()
@@ -86,6 +86,26 @@ int({f}.argmax()) > 1; {f}.numel() > 3; {f}.sum().item() > 0; bool({b}.any()); {
 KEEPING = _table("""
 {t} * 2; {t}.exp(); {t} * {t} - 0.5; {t}.sin() + 0.1; {t} * 1.5; torch.tanh({t}); {t} + 0.25
 """)
+CONTROL = _table("""
+while_loop(lambda t, n: (t.abs().sum() < 9) & (n < 5), lambda t, n: ({k}, n + 1),
+ ({f} * 1, 0))[0]
+while_loop(lambda t, n: (t.sum() > 0.4) & (n < 4), lambda t, n: (0.5 * t - 0.1, n + 1),
+ ({f} * 1, 0))[0]
+while_loop(lambda t, n: (n < 1) | (n < {g}.sum()) & (n < 5), lambda t, n: ({k} * {g}, n + 1),
+ ({f}, 0))[0]
+while_loop(lambda t, u, n: n < 3, lambda t, u, n: ({k}, t + u.sum(), n + 1), ({f}, {f} * 2, 0))[1]
+while_loop(lambda t, n: n > 0, lambda t, n: ({k}, n // 2), ({f} * 2, {i}.abs().sum() % 9))[0]
+while_loop(lambda t, n: n < 2, lambda t, n: (while_loop(lambda u, m: (m < 4) & (u.norm() < 5),
+ lambda u, m: (u * 1.5 + t, m + 1), (t * 1, 0))[0], n + 1), ({f}, 0))[0]
+while_loop(lambda t, n: n < 4, lambda t, n: (cond(t.sum() > n, lambda: {k}, lambda: t * 0.7),
+ n + 1), ({f} * 1, 0))[0]
+cond({f}.sum() > 0.3, lambda t: {k}, lambda t: t - 0.2, ({f},)); cond({f}.mean() < 0.2,
+ lambda: {g}.sin(), lambda: {g} * {x}); cond({f}.norm() < 2, lambda t: t, lambda t: {k}, ({g},))
+cond({b}.any(), lambda t, u: t * u.exp(), lambda t, u: (u - t).cos(), ({f}, {g}))
+scan(lambda c, t: (cond(c.sum() > 0.3, lambda: c * 0.5, lambda: {k} + c), c), {f}[0] * 1, {f})[1]
+scan(lambda c, t: (while_loop(lambda c, t: c.sum() > 1, lambda c, t: (c / 2, t),
+ (c + t, t * 1))[0], c), {f}[0], {f})[1]
+""".replace("\n ", " "))
 SIZES = [(2, 3), (3, 3), (1, 3), (4, 1), (0, 3), (1, 1), (5, 2), (3, 4)]
 DIMS = ["mn", "mn", "mn", "n", "n", "m", ""]
 KINDS = ["float32"] * 4 + ["float64"] * 3 + ["int64", "int64", "bool"]
@@ -95,6 +115,8 @@ UNWIELDY = 300  # elements
 PER_SEED = 1_000_000  # programs have numbers, from seed times this on
 
 PRELUDE = """\
+from wengert.func import cond, scan, while_loop
+
 def flat(out):
     return [t for t in out["t"] if torch.is_tensor(t)]
 
@@ -232,7 +254,9 @@ class _Writer:
         calls = (sizes, sizes, sizes, choice(SIZES), sizes)
         self.program = Program(seed, choice(MODES), (first, *rest), state, (), (), calls)
         given = (*self.program.arguments, *state)
-        self.known: dict[str, Any] = {"torch": wengert, "k": 0}
+        self.known: dict[str, Any] = {"torch": wengert, "k": 0, "cond": wengert.func.cond,
+                                      "scan": wengert.func.scan,
+                                      "while_loop": wengert.func.while_loop}
         self.known |= tensors(given, self.program.arrays(0))
         self.names = [each.name for each in given]
         self.body: list[Statement] = []
@@ -258,6 +282,10 @@ class _Writer:
         table = self.rng.choice([UNARY, UNARY, BINARY, BINARY, COMPARE, REDUCE, REDUCE, VIEW,
                                  VIEW, JOIN, JOIN, INDEX, INDEX, CAST])
         return ((f"{self.fresh()} = {self.fill(self.rng.choice(table))}", ()),)
+
+    def control(self) -> tuple[Statement, ...]:
+        kept = self.fill(self.rng.choice(KEEPING), t="t")
+        return ((f"{self.fresh()} = {self.fill(self.rng.choice(CONTROL), k=kept)}", ()),)
 
     def write(self) -> tuple[Statement, ...]:
         line = self.fill(self.rng.choice(WRITE)), ()
@@ -312,7 +340,8 @@ class _Writer:
         return True
 
     def propose(self) -> tuple[Statement, ...]:
-        makers = [self.assignment] * 14 + [self.write] * 5 + [self.branch] * 2 + [self.loop]
+        makers = [self.assignment] * 14 + [self.write] * 5 + [self.branch] * 2 + [
+            self.loop, self.control]
         if self.rng.random() < 0.02:
             return self.leave()
         return self.rng.choice(makers)()

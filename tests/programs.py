@@ -217,7 +217,8 @@ class RandomProgram:
             p = self.choose.choice([r.any_, r.all_])
             mask = self.line(p, mask, dims=(len(shape) - 1,), keepdim=True)
         elif shape and x.aval.numel and self.choose.random() < 0.3:
-            found = self.line(self.choose.choice([r.argmax, r.argmin]), x,
+            signs = self.line(e.sign, x)  # what is about the same is so however it is added up
+            found = self.line(self.choose.choice([r.argmax, r.argmin]), signs,
                               dims=(self.choose.randrange(len(shape)),), keepdim=True)
             return self.line(e.add, x, self.line(lay.cast, found, dtype=dtypes.float32))
         return self.line(e.where, mask, x, self.line(e.neg, x))

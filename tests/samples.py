@@ -96,8 +96,8 @@ PARAMS: dict[str, list[dict[str, Any]]] = {
     "round_decimals": [{"decimals": 1}],
 }
 
-REAL_ONLY = {"gauss", "heaviside", "logaddexp", "logical_and", "logical_or", "logical_xor",
-             "logical_not"}
+REAL_ONLY = {"gauss", "npdf", "heaviside", "logaddexp", "logical_and", "logical_or",
+             "logical_xor", "logical_not"}
 """What means nothing in complex numbers, beside what refuses them by itself."""
 
 
@@ -443,7 +443,48 @@ def _losses() -> Iterator[Sample]:
                                                    "mean": np.mean}[total]((x - y) ** 2))
 
 
+def _standardized(x: Array, dims: tuple[int, ...], eps: float) -> Array:
+    return (x - x.mean(dims, keepdims=True)) / np.sqrt(x.var(dims, keepdims=True) + eps)
+
+
+def _standardized_map(v: Array, x: Array, dims: tuple[int, ...], eps: float) -> Array:
+    """Each row of v times the matrix of the function's partial derivatives."""
+    x, v = x.reshape(x.shape[0], -1), v.reshape(x.shape[0], -1)
+    result = []
+    for row, tangent in zip(x, v, strict=True):
+        n, scale = row.size, 1 / np.sqrt(row.var() + eps)
+        scaled = (row - row.mean()) * scale
+        slopes = (np.eye(n) - 1 / n - np.outer(scaled, scaled) / n) * scale
+        result.append(slopes @ tangent)
+    return np.array(result)
+
+
+def _loss_maps() -> Iterator[Sample]:
+    """What losses make of cotangents: by what each does to a matrix of ones and zeros."""
+    labels, weights = ints(2, 1, 0, 2), np.array([0.5, 1.5, 2.0])
+    shares = np.array([2.0, 0, 0.5, 2.0])
+    right = np.array([[0, 0, 1], [0, 0, 0], [1, 0, 0], [0, 0, 1]])
+    for reduction, scale in (("none", 1.0), ("sum", 1.0), ("mean", 1 / 4.5)):
+        how = {"ignore": 1, "reduction": reduction}
+        v = r(4) if reduction == "none" else r()
+
+        def rows(v: Array, scale: float = scale) -> Array:
+            return np.asarray(v * shares * scale)[:, None]
+
+        yield S("nll_loss_map", v, labels, weights, classes=3, **how,
+                ref=lambda v, y, z, rows=rows: -rows(v) * right)
+        yield S("cross_entropy_map", v, r(4, 3), labels, weights, **how,
+                ref=lambda v, x, y, z, rows=rows: rows(v) * (scipy.special.softmax(x, 1) - right))
+
+
 NETWORK = [
+    *_loss_maps(),
+    S("standardized", r(4, 3), dims=(1,), eps=0.25,
+      ref=lambda x: _standardized(x, (1,), 0.25)),
+    S("standardized", r(2, 3, 2), dims=(1, 2), eps=0.25,
+      ref=lambda x: _standardized(x, (1, 2), 0.25)),
+    S("standardized_map", r(4, 3), r(4, 3), dims=(1,), eps=0.25,
+      ref=lambda v, x: _standardized_map(v, x, (1,), 0.25)),
     S("layer_norm", r(2, 3, 4), r(4), r(4), eps=0.25, ref=_normal),
     S("layer_norm", r(2, 3, 2), r(3, 2), r(3, 2), eps=0.25, ref=_normal),
     S("layer_norm", r(3), r(3), r(3), eps=0.25, ref=_normal),

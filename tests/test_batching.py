@@ -134,7 +134,7 @@ def recast(x: Array, kinds: dict[Any, Any]) -> Array:
 def in_kind(sample: Sample, kinds: dict[Any, Any]) -> Sample:
     """The sample with operands of another dtype, its index operands as they are."""
     indices = {"index": 1, "index_put": 2, "gather": 1, "scatter_add": 1, "pick": 1,
-               "nll_loss": 1, "cross_entropy": 1}
+               "nll_loss": 1, "cross_entropy": 1, "nll_loss_map": 1, "cross_entropy_map": 2}
     fixed = indices.get(sample.name, len(sample.operands))
     return Sample(sample.name, tuple(
         x if i >= fixed and x.dtype.kind == "i" else recast(x, kinds)

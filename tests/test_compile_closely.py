@@ -8,6 +8,7 @@ import pickle
 import threading
 import warnings
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,14 @@ from sides import (
     attempts,
     both,
     calls,
+    counted,
     rising,
     warned,
 )
+from wengert.compiler.api import Compiled
+from wengert.compiler.executable import dense
+from wengert.compiler.record import Missed
+from wengert.compiler.runner import Runner
 
 
 def curve(x: Any) -> Any:
@@ -522,3 +528,131 @@ def test_kinds_that_fail_leave_others_be():
     for n in (2, 5000, 2, 5000, 2):
         seen.append(run(torch.ones(n)).sum().item())
     assert seen == [4, 5000, 4, 5000, 4] and not run.eager
+
+
+def test_kinds_that_fail_for_good_leave_others_be():
+    def f(x: Any) -> Any:
+        return x * 2 if x.numel() < 1000 else torch.tensor(x.numpy().sum())
+
+    inner, run = counted(f)
+    said = warned(lambda: [run(torch.ones(5000)) for _ in range(5)])
+    assert len(said) == 1 and "arguments like these" in said[0] and "all numbers" in said[0]
+    assert [run(torch.ones(2)).sum().item() for _ in range(3)] == [4, 4, 4]
+    assert inner.runs == 6 and not run.eager  # five calls ran as Python, and a first one
+    assert "(f32[5000])" in str(run.explain()) and "runs uncompiled" in str(run.explain())
+
+
+def test_ever_new_kinds_that_fail():
+    run = torch.compile(lambda x: [x.numpy().sum()])
+    said = warned(lambda: [run(torch.ones(2000 + n)) for n in range(Compiled.MOST_CASES + 3)])
+    assert len(said) == 1 and "kinds of arguments" in said[0] and run.eager
+
+
+def test_calls_that_look_like_the_one_before():
+    """Each kind of call is made several times, before and after each other kind."""
+    a, b = rising(3), rising(3, start=2.0)
+    with torch.inference_mode():
+        c = rising(3)
+    base, d = rising(2, 3), rising(3, start=5.0)
+    many = [(a, b), (a, a), (b, a), (c, b), (base[0], b), (base[0], base[1]), (a, a.t()),
+            ([a], b), ((a, b), d), ({"u": a, "v": b}, d), ({"v": a, "u": b}, d), ([a, b], d)]
+
+    def f(x: Any, y: Any) -> Any:
+        parts = [x] if torch.is_tensor(x) else [x["u"], x["v"]] if isinstance(x, dict) else x
+        return [p * n - 2 * y for n, p in enumerate(parts, 1)]
+
+    for first in many:
+        calls(f, *(args for second in many for args in (first, first, second, second)))
+
+
+def test_one_leaf_where_two_were():
+    a, b = rising(3).requires_grad_(), rising(3, start=2.0).requires_grad_()
+    calls(lambda x, y: torch.autograd.grad((x * y).sum(), x), *[(a, b)] * 3, *[(a, a)] * 3, (a, b))
+
+
+def test_views_whose_base_was_written_to():
+    def program(compile: Compiler) -> Any:
+        run, found = compile(lambda x: x * x), []
+        for _ in range(4):
+            w = rising(2, 2).requires_grad_()
+            base = w * 1
+            view = base[0]
+            base.mul_(3)
+            run(view).sum().backward()
+            found.append(w.grad)
+        return found
+
+    both(program)
+
+
+def test_a_miss_runs_native_code_once():
+    run = torch.compile(lambda x: x * 2 if x.sum() > 0 else x * 3)
+    for _ in range(3):
+        run(torch.ones(1))
+    ((case,),) = run.cases.values()
+    native, runs = case.run, []
+    case.run = lambda *given: runs.append(given) or native(*given)
+    assert run(-torch.ones(1)).item() == -3 and len(runs) == 1
+
+
+def test_memory_that_native_code_cannot_read_as_it_lies():
+    place = np.zeros(17, np.uint8)[1:].view(np.float32)
+    assert dense(place).flags.aligned and dense(np.array(3.0)).shape == ()
+    run = torch.compile(lambda x, y: x.add_(y))
+    for _ in range(3):
+        x, y = torch.zeros(4, 2), torch.asarray(place)
+        place += 1
+        run(x.t()[:, :4], y)
+        assert y.data_ptr() == place.ctypes.data and (x.t() == y).all()
+
+
+@pytest.mark.parametrize(("fn", "good", "bad", "words"), [
+    (lambda x, y: x[y], 0, 1, "index is out of range"),
+    (lambda x, y: x // y, 1, 0, "divided by zero"),
+])
+def test_programs_say_what_they_fail_at(fn: Any, good: int, bad: int, words: str):
+    run = torch.compile(fn)
+    run(torch.ones(1, dtype=torch.int64), torch.tensor([good]))
+    ((case,),) = run.cases.values()
+    program = Runner(case.traces.program())
+    assert len(program([np.ones(1, np.int64), np.array([good])])) == 1
+    with pytest.raises(RuntimeError, match=words):
+        program([np.ones(1, np.int64), np.array([bad])])
+
+
+# --- faults of the compiler's own ---------------------------------------------------------------
+
+
+def broken(fn: Callable[..., Any], *args: Any) -> tuple[Any, Any]:
+    """A compiled function whose native code fails, and what counts its runs in Python."""
+    inner, run = counted(fn)
+    run(*args)
+    ((case,),) = run.cases.values()
+    case.run = lambda *_: Missed(RuntimeError("no such register"))
+    case.compile = lambda: None
+    return inner, run
+
+
+def test_faults_of_native_code_are_errors_where_tests_are_strict():
+    _, run = broken(lambda x: x + 1, torch.ones(2))
+    with pytest.raises(RuntimeError, match="no such register"):
+        run(torch.ones(2))
+
+
+def test_faults_of_native_code_cost_no_more_than_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("WENGERT_STRICT")
+    inner, run = broken(lambda x: x + 1, torch.ones(2))
+    found: list[Any] = []
+    said = warned(lambda: found.extend(run(torch.ones(2)).tolist() for _ in range(5)))
+    assert found == [[2.0, 2.0]] * 5 and inner.runs == 6
+    assert len(said) == 1 and "its native code fails: no such register" in said[0]
+
+
+def test_what_native_code_and_python_fail_at_is_the_functions_error():
+    run = torch.compile(lambda x, i: x[i])
+    x, good, bad = torch.arange(3.0), torch.tensor([2]), torch.tensor([3])
+    for _ in range(5):
+        assert run(x, good).tolist() == [2.0]
+        with pytest.raises(IndexError, match="out of bounds"):
+            run(x, bad)
+    assert not run.refused

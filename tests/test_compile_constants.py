@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from sides import counted
 
 import wengert as torch
+from sides import counted
 from wengert.func import grad, jacfwd, jvp, vmap
 
 A = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])

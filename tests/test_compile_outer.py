@@ -388,7 +388,7 @@ def test_what_a_function_writes_itself_and_reads():
 def test_memory_goes_with_backward():
     x = leaf(1000)
     y = native(lambda x: torch.sort(torch.exp(x))[0] ** 2, x)
-    kept = [weakref.ref(v) for v in y.grad_fn.kept.saved if isinstance(v, np.ndarray)]
+    kept = [weakref.ref(v) for v in y.grad_fn.held if isinstance(v, np.ndarray)]
     assert kept
     loss = y.sum()
     loss.backward()
@@ -401,7 +401,7 @@ def test_memory_goes_with_backward():
 def test_memory_of_what_is_done_goes_first():
     x, z = leaf(1000), leaf(1000)
     a, b = native(lambda x, z: (torch.sort(torch.exp(x))[0] ** 2, torch.sort(z)[0] ** 2), x, z)
-    kept = [weakref.ref(v) for v in a.grad_fn.kept.saved
+    kept = [weakref.ref(v) for v in a.grad_fn.held
             if isinstance(v, np.ndarray)]
     before = len(kept)
     a.sum().backward()
@@ -505,7 +505,7 @@ def test_batched_cotangents():
 
 
 def kept_by(y: Any) -> list[Any]:
-    return [v.shape for v in y.grad_fn.kept.saved if isinstance(v, np.ndarray)]
+    return [v.shape for v in y.grad_fn.held if isinstance(v, np.ndarray)]
 
 
 def test_weights_and_their_transposes_are_not_copied():
@@ -527,7 +527,7 @@ def test_what_is_cheap_is_not_saved():
 def test_a_result_that_is_saved_is_not_copied():
     x = leaf(64, 32)
     y = native(torch.exp, x)
-    assert kept_by(y) == [] and len(y.grad_fn.kept.saved) == 1
+    assert kept_by(y) == [] and len(y.grad_fn.held) == 1
 
 
 def test_many_small_values_are_saved_as_one():

@@ -482,3 +482,20 @@ def test_code_that_was_executed_by_hand(names):
         return found
 
     both(program)
+
+
+class Named(tuple):  # type: ignore[type-arg]
+    """A tuple that has a `get` of its own, which means something else."""
+
+    __slots__ = ()
+
+    def get(self, key: Any, default: Any) -> Any:
+        raise AssertionError(key)
+
+
+def test_tuples_with_a_way_of_their_own_to_get():
+    pair = Named((torch.ones(2), 3.0))
+    inner, run = counted(lambda x: x * pair[0] + pair[1])
+    for _ in range(3):
+        assert run(torch.ones(2)).tolist() == [4.0, 4.0]
+    assert inner.runs == 1

@@ -334,15 +334,16 @@ def test_elementary_functions_of_two(name):
         np.testing.assert_allclose(found, expected, rtol=4 * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("name", ["erf", "erfc", "sigmoid", "sech2", "gauss"])
+@pytest.mark.parametrize("name", ["erf", "erfc", "sigmoid", "sech2", "gauss", "ndtr", "npdf"])
 def test_functions_that_numpy_has_not(name):
     from wengert.core.primitive import TABLE
 
     x = np.linspace(-6, 6, 201)
+    bound = 4 * (1 + 6**2) if name in ("ndtr", "npdf") else 4  # exponents of x**2 are rounded
     for dtype in (F32, F64):
         (found,) = apply([(name, [x.astype(dtype)], dtype)])
         expected = TABLE[name].evaluate(x.astype(dtype).astype(F64))
-        np.testing.assert_allclose(found, expected, rtol=4 * np.finfo(dtype).eps, atol=1e-300)
+        np.testing.assert_allclose(found, expected, rtol=bound * np.finfo(dtype).eps, atol=1e-300)
 
 
 # --- loops ------------------------------------------------------------------------------------
@@ -832,7 +833,7 @@ def test_other_sizes_share_machine_code(monkeypatch):
         op = Op(F64, "arctan", (load,))
         kept.append(Executable(memory.plan(PlanBlock((Nest((rows,), cols, (
             sweep(load, op, Store(Access(out, (cols, 1)), op)),)),), Leave(0)))))
-    assert len([text for text in made if "@nest(" in text]) == 1
+        assert len(made) == 2  # the nest's, and the entry's
 
 
 def straight(length):

@@ -179,7 +179,8 @@ def by_tiles(c: Contraction, arrays: Sequence[Array], bits: int, pieces: int) ->
     library = engine.compile_module(text)
     call = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)(
         library.address("contraction"))
-    context = np.array([0, *(x.ctypes.data for x in arrays)], np.int64)
+    words = np.array(function.numbers.words, np.int64)
+    context = np.array([0, words.ctypes.data, *(x.ctypes.data for x in arrays)], np.int64)
     for piece in range(pieces):
         call(piece, pieces, context.ctypes.data)
     return how.form

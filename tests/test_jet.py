@@ -53,7 +53,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sinh": mp.sinh, "cosh": mp.cosh, "tanh": mp.tanh, "sech2": lambda x: mp.sech(x) ** 2,
     "asinh": mp.asinh, "acosh": mp.acosh, "atanh": mp.atanh,
     "sigmoid": lambda x: 1 / (1 + mp.exp(-x)), "erf": mp.erf, "erfc": mp.erfc,
-    "gauss": lambda x: mp.exp(-x * x),
+    "gauss": lambda x: mp.exp(-x * x), "ndtr": mp.ncdf, "npdf": mp.npdf,
     "gelu": lambda x: x * mp.ncdf(x), "silu": lambda x: x / (1 + mp.exp(-x)),
     "gelu_tanh": lambda x: x / (1 + mp.exp(
         -mp.sqrt(8 / mp.pi) * (x + mp.mpf(0.044715) * x ** 3))),

@@ -62,7 +62,7 @@ def by_numpy(monkeypatch: pytest.MonkeyPatch, fn: Callable[[], Any]) -> Any:
         return fn()
 
 
-def assert_near(found: np.ndarray, expected: np.ndarray, ulps: float) -> None:
+def assert_near(found: np.ndarray, expected: np.ndarray, ulps: Any) -> None:
     """Equal to so many units in the last place of `found`'s type, special values included."""
     with np.errstate(all="ignore"):
         rounded = expected.astype(found.dtype)
@@ -74,9 +74,17 @@ def assert_near(found: np.ndarray, expected: np.ndarray, ulps: float) -> None:
     assert not bad.any(), (found[bad][:5], expected[bad][:5])
 
 
+def conditioned(name: str, x: np.ndarray) -> Any:
+    """How many times as large errors may be: an error of x counts for more in the normal
+    distribution."""
+    x = np.abs(x.astype(np.float64))
+    with np.errstate(all="ignore"):
+        return 1 + x + x * x if name in ("ndtr", "npdf") else 1
+
+
 UNARY = ["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin",
          "acos", "atan", "sinh", "cosh", "tanh", "sech2", "asinh", "acosh", "atanh", "sigmoid",
-         "erf", "erfc", "gauss", "relu", "rsqrt"]
+         "erf", "erfc", "gauss", "ndtr", "npdf", "relu", "rsqrt"]
 
 
 @pytest.mark.parametrize("name", UNARY)
@@ -85,7 +93,7 @@ def test_a_kernel_is_as_exact_as_promised(name: str, used: list[Any]) -> None:
     found = blocks.evaluate(primitive, [x], aval_of(x), {})
     assert used == [primitive]
     expected = quietly(primitive.evaluate, x.astype(np.float64))
-    assert_near(found, expected, 3 if name == "rsqrt" else 2)
+    assert_near(found, expected, 3 if name == "rsqrt" else 2 * conditioned(name, x))
 
 
 @pytest.mark.parametrize("name", UNARY)
@@ -93,7 +101,8 @@ def test_doubles_agree_with_numpy(name: str, used: list[Any]) -> None:
     primitive, x = TABLE[name], numbers(2, np.float64)
     found = blocks.evaluate(primitive, [x], aval_of(x), {})
     assert used == [primitive]
-    assert_near(found, quietly(primitive.evaluate, x), 8 if name == "erfc" else 4)
+    assert_near(found, quietly(primitive.evaluate, x),
+                8 if name == "erfc" else 4 * conditioned(name, x))
 
 
 @pytest.mark.parametrize("shape", [(SIZE,), (1024, 1025)])

@@ -108,9 +108,10 @@ def near(a: Array, b: Array) -> None:
 
 # --- expansion --------------------------------------------------------------------------------
 
-LOOPS = {"where", "erf", "erfc", "sigmoid", "sech2", "gauss", "cast", "contiguous", "strided",
-         "put_strided", "iota", "sum", "prod", "amax", "amin", "all", "any", "argmax", "argmin",
-         "mm", "bmm", "index", "index_put", "gather", "scatter_add", "pick"}
+LOOPS = {"where", "erf", "erfc", "sigmoid", "sech2", "gauss", "ndtr", "npdf", "cast",
+         "contiguous", "strided", "put_strided", "iota", "sum", "prod", "amax", "amin", "all",
+         "any", "argmax", "argmin", "mm", "bmm", "index", "index_put", "gather", "scatter_add",
+         "pick"}
 CALLED = {"argsort", "cumsum", "product_of_others"}
 """What has no loops, and no lowering."""
 

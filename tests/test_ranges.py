@@ -92,6 +92,14 @@ def erfc(x: Any) -> Any:
     return mpmath.erfc(x) if abs(x) < 40 else mpf(0 if x > 0 else 2)
 
 
+def share_below(x: Any) -> Any:
+    return erfc(-x / mpmath.sqrt(2)) / 2
+
+
+def density(x: Any) -> Any:
+    return exp(-x * x / 2) / mpmath.sqrt(2 * mpmath.pi)
+
+
 def power(x: Any, y: Any) -> Any:
     return exp(y * mpmath.log(x))
 
@@ -171,6 +179,11 @@ def logaddexp_slack(x: float, y: float, info: Any) -> tuple[float, float]:
     return (abs(high) + rest) / abs(high + rest) if high + rest else math.inf, abs(x - y)
 
 
+def normal_slack(x: float, info: Any) -> tuple[float, float]:
+    """The exponent x**2 / 2 is rounded."""
+    return x * x, x * x
+
+
 def hypot_slack(x: float, y: float, info: Any) -> tuple[float, float]:
     """The slopes divide by the result, which has few bits, or none, at the range's ends."""
     return 0, 0 if holds(math.hypot(x, y), info) else math.inf
@@ -208,9 +221,7 @@ FUNCTIONS: dict[str, Function] = {
     "atanh": Function(mpmath.atanh, (lambda x: 1 / ((1 - x) * (1 + x)),), inside=unit),
     "sigmoid": Function(logistic, (lambda x: sech2(x / 2) / 4,)),
     "silu": gate(logistic, lambda x: sech2(x / 2) / 4, abs),
-    "gelu": gate(lambda x: erfc(-x / mpmath.sqrt(2)) / 2,
-                 lambda x: exp(-x * x / 2) / mpmath.sqrt(2 * mpmath.pi),
-                 lambda x: 2 / max(erfc(-x / mpmath.sqrt(2)), 1e-300)),  # 1 + erf cancels
+    "gelu": gate(share_below, density, lambda x: x * x),
     "gelu_tanh": gate(
         lambda x: logistic(cubic(x)),
         lambda x: sech2(cubic(x) / 2) / 4 * mpmath.sqrt(8 / mpmath.pi) * (
@@ -220,6 +231,8 @@ FUNCTIONS: dict[str, Function] = {
     "erf": Function(erf, (lambda x: SLOPE * exp(-x * x),)),
     "erfc": Function(erfc, (lambda x: -SLOPE * exp(-x * x),)),
     "gauss": Function(lambda x: exp(-x * x), (lambda x: -2 * x * exp(-x * x),)),
+    "ndtr": Function(share_below, (density,), slack=normal_slack),
+    "npdf": Function(density, (lambda x: -x * density(x),), slack=normal_slack),
     "sqrt": Function(mpmath.sqrt, (lambda x: 1 / (2 * mpmath.sqrt(x)),), inside=positive),
     "rsqrt": Function(lambda x: 1 / mpmath.sqrt(x), (lambda x: -1 / (2 * x * mpmath.sqrt(x)),),
                       inside=positive),
@@ -368,6 +381,8 @@ SPECIAL: dict[str, list[tuple[float, float, float]]] = {  # (x, value, slope)
     "erf": [(INF, 1, 0), (-INF, -1, 0), (0, 0, float(SLOPE)), (-0.0, -0.0, float(SLOPE))],
     "erfc": [(INF, 0, 0), (-INF, 2, 0), (0, 1, -float(SLOPE))],
     "gauss": [(INF, 0, 0), (-INF, 0, 0), (0, 1, 0)],
+    "ndtr": [(INF, 1, 0), (-INF, 0, 0), (0, 0.5, float(density(0)))],
+    "npdf": [(INF, 0, 0), (-INF, 0, 0), (0, float(density(0)), 0)],
     "sqrt": [(INF, INF, 0), (0, 0, INF)],
     "rsqrt": [(INF, 0, 0), (0, INF, -INF)],
     "reciprocal": [(INF, 0, 0), (-INF, -0.0, 0), (0, INF, -INF), (-0.0, -INF, -INF)],

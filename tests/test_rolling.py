@@ -408,6 +408,17 @@ def test_large_results_of_few_turns_are_not_kept_with_all_others(
     assert all(not stretch.step for step in loops(compiled) for stretch in step.outputs)
 
 
+def test_parts_of_a_constant_move_along() -> None:
+    def added(x: Any) -> Any:
+        table = torch.arange(60 * TURNS, dtype=torch.float64).reshape(60, TURNS)
+        for t in range(TURNS):
+            x = torch.tanh(x.flip(0) + table[:, t] / 1000)
+        return x
+
+    compiled = both(added, *([torch.rand(60, dtype=torch.float64)] for _ in range(2)))
+    assert loops(compiled)
+
+
 # --- how much ------------------------------------------------------------------------------------
 
 

@@ -293,6 +293,92 @@ def test_scheduling_is_linear() -> None:
             assert seconds(4000, x, all_out) < 40 * short + 0.3
 
 
+
+# --- examples ---------------------------------------------------------------------------------
+
+
+def crossed(x: Any) -> Any:
+    """A small function that takes its vector apart."""
+    turned = torch.stack([x[1] * x[2], x[2] * x[0], x[0] * x[1]])
+    return turned / (x * x).sum() + x[0] * turned.sum()
+
+
+def gated(a: Any, c: Any) -> Any:
+    gates = torch.sigmoid(a)
+    return torch.cat([gates[:16] * torch.tanh(c), gates[16:32] + gates[32:48] * c])
+
+
+@pytest.mark.parametrize("fn", [crossed, func.jacrev(crossed), func.jacfwd(crossed)])
+@pytest.mark.parametrize("count", [30, 100])
+def test_what_is_done_for_each_example_is_one_sweep_over_them(fn: Any, count: int) -> None:
+    plan = plan_of(func.vmap(fn), numbers(count, 3))
+    (nest,) = nests(plan)
+    assert (nest.rows, nest.cols, sweeps(nest), plan.arena) == ((), count, 1, 0)
+    assert len(statements(nest, Load)) == 3
+
+
+def test_what_transforms_make_of_nothing_is_no_input() -> None:
+    def padded(x: Any) -> Any:
+        return torch.stack([x[0].cos(), torch.zeros_like(x[0]), x[1] * x[2]])
+
+    compiled: Any = torch.compile(func.jacfwd(padded))
+    compiled(torch.ones(3))
+    ((case,),) = compiled.cases.values()
+    assert len(case.plan.inputs) == 1
+
+
+def test_parts_of_vectors_are_examples_of_several_elements() -> None:
+    (nest,) = nests(plan_of(gated, numbers(48), numbers(16)))
+    assert (nest.rows, nest.cols, sweeps(nest)) == ((), 16, 1)
+    assert {s.at.strides for s in statements(nest, Load)} == {(1,)}
+
+
+def test_examples_that_a_product_needs_are_stored_side_by_side() -> None:
+    def spread(x: Any, y: Any) -> Any:
+        return y @ func.vmap(lambda x: torch.stack([*crossed(x), x.sum()]))(x).T
+
+    first, *_ = nests(plan_of(spread, numbers(100, 3), numbers(50, 4)))
+    stores = statements(first, Store)
+    assert [s.at.strides for s in stores] == [(1,)] * 4
+    assert sorted(s.at.offset for s in stores) == [0, 100, 200, 300]
+
+
+def test_long_work_for_examples_is_cut() -> None:
+    def long(x: Any) -> Any:
+        for i in range(100):
+            x = torch.stack([x[1] * 0.5, x[2] - x[0], x.sum() + i])
+        return x
+
+    found = nests(plan_of(func.vmap(long), numbers(70, 3)))
+    assert len(found) > 1
+    assert all((nest.rows, nest.cols) == ((), 70) for nest in found)
+
+
+def test_what_takes_nothing_apart_is_left_to_loops() -> None:
+    (nest,) = nests(plan_of(lambda x: torch.tanh(x * x + x).exp(), numbers(100, 5)))
+    assert nest.cols == 500
+
+
+@pytest.mark.parametrize("shape", [(1000, 3), (6, 1000, 3)])
+def test_a_product_of_few_terms_is_elementwise(shape: tuple[int, ...]) -> None:
+    plan = plan_of(lambda x, y: torch.tanh(x @ y), numbers(*shape), numbers(*shape[:-2], 3, 40))
+    assert not [step for step in plan.body.steps if isinstance(step, Product)]
+
+
+def test_pieces_are_put_where_a_change_of_dimensions_has_them() -> None:
+    plan = plan_of(lambda x, y: torch.stack([x, y.exp()]).permute(1, 2, 0).contiguous(),
+                   numbers(70, 80), numbers(70, 80, seed=1))
+    assert plan.arena == 0
+
+
+def test_vectors_are_filled_along_what_lies_side_by_side() -> None:
+    def summed(x: Any, y: Any) -> Any:
+        return (x.T + y.T).contiguous().T.contiguous()
+
+    plan = plan_of(summed, numbers(300, 200), numbers(300, 200, seed=1))
+    (nest,) = nests(plan)
+    assert {s.at.strides[-1] for s in (*statements(nest, Load), *statements(nest, Store))} == {1}
+
 # --- edges ------------------------------------------------------------------------------------
 
 

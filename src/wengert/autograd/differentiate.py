@@ -178,7 +178,7 @@ def _root(y: Any, g: Any, i: int, create: bool) -> tuple[Any, Any]:
         g = _given(y, g, i)
         return y.node, g if create or here.recorder is not None else g.value
     one = _one(y)
-    return y.node, wrap(one, y.aval) if create else one
+    return y.node, made(wrap(one, y.aval)) if create else one
 
 
 def _one(y: Any) -> np.ndarray:

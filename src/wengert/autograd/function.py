@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..core.handle import Handle
-from ..core.levels import deepest
+from ..core.levels import in_charge
 from ..core.pytrees import flatten, spread
 from ..interpreters.batching import Batch
 from ..interpreters.custom import Staged, bind
@@ -282,7 +282,7 @@ class Function(metaclass=FunctionMeta):
                 are not as many as the arguments, or of other shapes.
         """
         if cls.setup_context is Function.setup_context:
-            if not kwargs and deepest(args) is None:
+            if not kwargs and in_charge(args) is None:
                 return cls._combined.ground(args)
             combined = Stacked(cls, kwargs)
             try:

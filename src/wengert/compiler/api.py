@@ -22,12 +22,14 @@ from ..interpreters.views import refresh
 from .inlets import Inlets
 from .pause import without_collection
 from .reach import reached
-from .record import MISSED, Recorder
+from .record import Missed, Recorder
 from .spent import Spent
 from .state import equal
-from .usual import Usual
+from .strict import strict
+from .usual import UNUSUAL, Usual, extraordinary, usual_way
 
 if TYPE_CHECKING:
+    from .case import Case
     from .explain import Explanation
 
 P = ParamSpec("P")
@@ -41,11 +43,13 @@ class Compiled(Generic[P, R]):
         fn: the function itself.
         cases: by kind of arguments, what the function has become for them.
         eager: why it runs as Python from now on; "" if it doesn't.
+        refused: why it does for some kinds of arguments, by kind.
         seconds: the time that compiling has taken.
     """
 
     __slots__ = ("__dict__", "__weakref__", "_failures", "_lock", "_usual", "cases", "eager",
-                 "fastmath", "fn", "fullgraph", "seconds")  # the `__dict__` is the user's
+                 "fastmath", "fn", "fullgraph", "refused",
+                 "seconds")  # the `__dict__` is the user's
 
     MOST_FAILURES = 3
     MOST_CASES = 32
@@ -56,6 +60,7 @@ class Compiled(Generic[P, R]):
         functools.update_wrapper(self, fn)
         self.fn, self.fastmath, self.fullgraph = fn, fastmath, fullgraph
         self.cases: dict[Any, list[Any]] = {}
+        self.refused: dict[Any, str] = {}
         self.eager, self.seconds = "", 0.0
         self._usual: Usual | None = None
         self._failures: collections.Counter[Any] = collections.Counter()
@@ -63,17 +68,14 @@ class Compiled(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         usual = self._usual
-        if usual is not None and not kwargs:
-            tensors = usual.tensors(args)
-            given = None if tensors is None else usual.case.suits(tensors)
-            if given is not None:
-                result: R = usual.case.run(given, lambda: self.fn(*args, **kwargs))
-                if result is not MISSED:
-                    return result
+        if usual is not None:
+            result: R = usual(self, args, kwargs)
+            if result is not UNUSUAL:
+                return result
         return self._call(args, kwargs)
 
     def _call(self, args: Any, kwargs: Any) -> Any:
-        if self.eager or here.recorder is not None or here.levels or here.anomaly or here.hooks:
+        if self.eager or extraordinary():
             return self.fn(*args, **kwargs)
         leaves, spec = flatten((args, kwargs))
         tensors = [x for x in leaves if isinstance(x, Handle)]
@@ -83,15 +85,24 @@ class Compiled(Generic[P, R]):
             if x.aval.level is not None:
                 return self.fn(*args, **kwargs)
         key = _key(leaves, spec, tensors)
+        if key in self.refused:
+            return self.fn(*args, **kwargs)
         for case in self.cases.get(key, ()):
             given = case.suits(tensors)
             if given is not None:
-                result = case.run(given, lambda: self.fn(*args, **kwargs))
-                if result is MISSED:
-                    return self._record(key, case, given.values, (args, kwargs), leaves, spec)
-                self._usual = Usual.of(args, kwargs, leaves, case)
+                result = case.run(*given, (self.fn, args, kwargs))
+                if type(result) is Missed:
+                    return self._learn(key, case, given[1], result, (args, kwargs), leaves, spec)
+                self._usual = usual_way(spec, leaves, case)
                 return result
         return self._record(key, None, (), (args, kwargs), leaves, spec)
+
+    def learn(self, args: Any, kwargs: Any, case: Case, before: Sequence[Any],
+              missed: Missed) -> Any:
+        """What the function returns where a case of it missed, which learns it."""
+        leaves, spec = flatten((args, kwargs))
+        key = _key(leaves, spec, [x for x in leaves if isinstance(x, Handle)])
+        return self._learn(key, case, before, missed, (args, kwargs), leaves, spec)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
@@ -154,12 +165,24 @@ class Compiled(Generic[P, R]):
             inlets.give_back(case.state, before)
         result = inlets.restored(result)
         if found is None:
-            self._failures[key] += 1  # what is set up in a first call need not happen again
-            if self._failures[key] >= self.MOST_FAILURES or self.fullgraph:
-                self._give_up(run.failed)
+            self._failed(key, run.failed)
             return result
         with self._lock:
-            self._learn(key, case, run, *found)
+            self._add(key, case, run, *found)
+        return result
+
+    def _learn(self, key: Any, case: Case, before: Sequence[Any], missed: Missed,
+               *call: Any) -> Any:
+        """Runs the function itself where a case missed, and has the case know what it does.
+
+        What native code has failed at, the function is to fail at; if it doesn't, the fault is
+        ours.
+        """
+        result = self._record(key, case, before, *call)
+        if missed.fault is not None:
+            if strict():
+                raise missed.fault
+            self._failed(key, f"its native code fails: {missed.fault}")
         return result
 
     def _ending(self, run: Recorder, result: Any, inlets: Inlets, state: Any,
@@ -177,7 +200,7 @@ class Compiled(Generic[P, R]):
             way = Pullback(run, ending)
         return None if run.failed else (ending, way)
 
-    def _learn(self, key: Any, case: Any, run: Recorder, ending: Any, way: Any) -> None:
+    def _add(self, key: Any, case: Any, run: Recorder, ending: Any, way: Any) -> None:
         """Adds a run to a case, and compiles it when it is due."""
         from .traces import DifferentError
 
@@ -185,7 +208,7 @@ class Compiled(Generic[P, R]):
         try:
             case.add(run, ending, way)
         except DifferentError as error:
-            self._give_up(f"it does different things for the same arguments: {error}")
+            self._refuse(key, f"it does different things for the same arguments: {error}")
             return
         if case not in cases:
             cases.append(case)
@@ -195,29 +218,56 @@ class Compiled(Generic[P, R]):
                           f"of what it reaches outside{': now ' if news else ''}"
                           f"{', '.join(news)}")
         elif len(case.endings) > self.MOST_ENDINGS:
-            self._give_up(f"numbers that it looks at gave it more than {self.MOST_ENDINGS} ways "
-                          f"to go, at {case.widest}")
+            self._refuse(key, f"numbers that it looks at gave it more than {self.MOST_ENDINGS} "
+                              f"ways to go, at {case.widest}")
         elif case.due:
             start = time.perf_counter()
             with without_collection():
                 case.compile()
             self.seconds += time.perf_counter() - start
 
-    def _give_up(self, why: str) -> None:
-        """Runs the function as it is from now on, and says so once.
+    # --- giving up ------------------------------------------------------------------------------
+
+    def _failed(self, key: Any, why: str) -> None:
+        """Gives up if that was not the first time: what is set up in a first call need not happen
+        again."""
+        self._failures[key] += 1
+        if len(self._failures) > self.MOST_CASES:
+            self._give_up(f"it can't be compiled for more than {self.MOST_CASES} kinds of "
+                          f"arguments: {why}")
+        elif self._failures[key] >= self.MOST_FAILURES or self.fullgraph:
+            self._refuse(key, why)
+
+    def _refuse(self, key: Any, why: str) -> None:
+        """Runs the function as it is from now on for arguments of a kind, and says so once.
 
         Raises:
             RuntimeError: if it was to be compiled as a whole, `fullgraph`.
         """
-        if self.fullgraph:
-            raise RuntimeError(f"{self!r} can't be compiled: {why}")
+        self._check_whole(why)
+        with self._lock:
+            if self.eager or key in self.refused:
+                return
+            self.refused[key], self._usual = why, None
+            self.cases.pop(key, None)
+        self._warn(f"from now on, for arguments like these: {why}")
+
+    def _give_up(self, why: str) -> None:
+        """The same for all arguments."""
+        self._check_whole(why)
         with self._lock:
             if self.eager:
                 return
             self.eager, self._usual = why, None
             self.cases.clear()
-        warnings.warn(f"{self!r} runs uncompiled from now on: {why}", UserWarning,
-                      stacklevel=user_level())
+        self._warn(f"from now on: {why}")
+
+    def _check_whole(self, why: str) -> None:
+        if self.fullgraph:
+            raise RuntimeError(f"{self!r} can't be compiled: {why}")
+
+    def _warn(self, words: str) -> None:
+        warnings.warn(f"{self!r} runs uncompiled {words}", UserWarning, stacklevel=user_level())
 
 
 def _restored(fn: Any, fastmath: bool, fullgraph: bool) -> Any:

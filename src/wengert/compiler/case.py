@@ -6,54 +6,103 @@ gather the inputs' arrays, call the code, and leave behind what the ending that 
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core import buffers
-from ..core.aval import Aval
-from ..core.handle import wrap
-from ..core.levels import here
 from .ending import Ending
-from .executable import Executable, dense
+from .executable import MISS, WRONG_ARGUMENTS, Executable, dense
 from .failing import can_fail
-from .inputs import Given, Inputs
+from .inputs import Inputs
+from .leaving import Leave, leaving
 from .outer import Pullback
-from .outer_node import Again, CompiledFunctionBackward
+from .outer_node import Call
 from .prepare import prepared
 from .program import Line
-from .record import MISSED, Recorder, draw
+from .record import MISSED, Missed, Recorder, draw
+from .runner import fault, maker
 from .schedule import schedule
 from .state import State
 from .traces import Traces
 
-_Maker = tuple[Any, tuple[int, ...], np.dtype[Any]]
 
-
-def _makers(avals: Iterable[Aval]) -> list[_Maker]:
-    """What makes arrays for outputs: large ones in memory that was used before."""
-    return [(np.empty if aval.numel * aval.numpy.itemsize < buffers.SMALLEST else buffers.empty,
-             tuple(aval.shape), aval.numpy) for aval in avals]
-
-
-class _Native(NamedTuple):
-    """What a case has been compiled to, all of it at once.
+class _End(NamedTuple):
+    """How a run may end.
 
     Attributes:
-        executable: the code.
-        donated: outputs that may be in an input's memory.
-        arity: how many inputs it has.
-        makers: what makes its outputs.
-        endings: by the number that the code returns.
+        ending: what it leaves behind.
+        way: the way back through it.
+        places: which of the outputs holds each of the ending's `values`, and then what is saved.
     """
 
-    executable: Executable
-    donated: Mapping[int, int]
-    arity: int
-    makers: list[_Maker]
-    endings: list[_End]
+    ending: Ending
+    way: Pullback | None
+    places: Sequence[int]
+
+
+Execute = Callable[[Sequence[np.ndarray]], int]
+Run = Callable[[Sequence[Any], Sequence[Any], Call], Any]
+
+
+def _missed(handles: Sequence[Any], values: Sequence[Any], call: Call) -> Any:
+    """Runs what is not compiled yet."""
+    return MISSED
+
+
+def _nothing() -> Any:
+    """Makes what an input's array will be in the place of."""
+
+
+def _native(execute: Execute, makers: Sequence[Callable[[], np.ndarray]],
+            donated: Sequence[tuple[int, int]], generators: Sequence[Any],
+            leave: Sequence[Leave], arity: int) -> Run:
+    """What a case is compiled to: see `Case.run`.
+
+    Args:
+        execute: the code, given the arrays of inputs and outputs in one list.
+        makers: what makes those of outputs.
+        donated: places of outputs in the list that may be in the memory of inputs, and theirs.
+        generators: what the code draws random numbers from.
+        leave: by the number that the code returns, what is left to be done.
+        arity: how many inputs there are.
+    """
+    given = {output - arity for output, _ in donated}
+    fresh = [_nothing if i in given else make for i, make in enumerate(makers)]
+
+    def run(handles: Sequence[Any], values: Sequence[Any], call: Call) -> Any:
+        arrays = []
+        for x in handles:
+            arrays.append(x.value)
+        for make in fresh:
+            arrays.append(make())
+        for output, place in donated:
+            arrays[output] = arrays[place]
+        states = [g.get_state() for g in generators] if generators else ()
+        try:
+            code = execute(arrays)
+            if code < 0 and code == WRONG_ARGUMENTS:
+                arrays = readable(handles)
+                code = execute(arrays)
+            missed = None if code >= 0 else MISSED if code <= MISS else Missed(fault(code))
+        except Exception as error:  # noqa: BLE001 - the function itself will raise it
+            missed = Missed(error)
+        if missed is None:
+            return leave[code](handles, values, arrays, call, states)
+        for generator, before in zip(generators, states, strict=True):
+            generator.set_state(before)
+        return missed
+
+    def readable(handles: Sequence[Any]) -> list[np.ndarray]:
+        """The arrays of those inputs that the code knows, or copies that lie as it reads them."""
+        arrays = [dense(x.value) for x in handles[:arity]]
+        arrays += [make() for make in makers]
+        for output, place in donated:
+            if arrays[place] is handles[place].value:
+                arrays[output] = arrays[place]
+        return arrays
+
+    return run
 
 
 class Case:
@@ -71,6 +120,9 @@ class Case:
         plan: of the native code; None before the first compilation.
         fresh: how many runs were recorded since.
         inputs: what a run is given.
+        suits: `suits(tensors)` gives that; None if something else is asked of it.
+        run: `run(handles, values, call)` gives what the function returns in a run that is given
+            these; `Missed` if that isn't known.
     """
 
     def __init__(self, state: State, tensors: Sequence[Any], values: Sequence[Any],
@@ -83,7 +135,7 @@ class Case:
         self.plan: Any = None
         self.fresh = 0
         self.fastmath = fastmath
-        self._native: _Native | None = None
+        self.run: Run = _missed
         self._generators: list[Any] = []
 
     # --- what it knows --------------------------------------------------------------------------
@@ -99,6 +151,7 @@ class Case:
         self.fresh += 1
         if number < len(self.endings):
             return  # it was recorded before, but not compiled
+        ending.tensors = []
         self.endings.append(_End(ending, way, self.traces.placed[number]))
         known = {s.value: s for s in self.traces.sources}
         self.inputs.add(run, self.traces.sources,
@@ -130,9 +183,15 @@ class Case:
         """Makes native code of all that was recorded."""
         plan = schedule(prepared(self.traces.program(), self.fastmath), self._donated())
         donated = {} if can_fail(plan) else plan.donated
-        self._native = _Native(Executable(plan), donated, len(plan.inputs),
-                               _makers(self.traces.slots),
-                               [self.endings[i] for i in self.traces.order()])
+        at, arity, generators = (self.inputs.places.__getitem__, len(plan.inputs),
+                                 tuple(self._generators))
+        leave = [leaving(ending, way, [arity + place for place in places], at, self.state,
+                         generators)
+                 for ending, way, places in map(self.endings.__getitem__, self.traces.order())]
+        self.run = _native(
+            Executable(plan).run, [maker(aval) for aval in self.traces.slots],
+            [(arity + output, place) for output, place in donated.items()], generators, leave,
+            arity)
         self.plan, self.fresh = plan, 0
 
     def _donated(self) -> dict[int, int]:
@@ -146,94 +205,3 @@ class Case:
         end = self.endings[0]
         return {end.places[w.output]: number[w.source] for w in end.ending.written
                 if w.output is not None and w.source in number}
-
-    # --- running --------------------------------------------------------------------------------
-
-    def run(self, given: Given, again: Any) -> Any:
-        """What the function returns in a run that suits; `MISSED` if that isn't known.
-
-        Args:
-            given: what `suits` gave.
-            again: runs the function itself, recorded on the tape, for second derivatives.
-        """
-        native = self._native
-        if native is None:
-            return MISSED
-        handles = given.handles[:native.arity]
-        inputs = [dense(handle.value) for handle in handles]
-        outputs = [make(shape, dtype) for make, shape, dtype in native.makers]
-        if native.donated:
-            for output, number in native.donated.items():
-                if inputs[number] is handles[number].value:  # and no copy
-                    outputs[output] = inputs[number]
-        states = [g.get_state() for g in self._generators] if self._generators else ()
-        try:
-            code = native.executable(inputs, outputs)
-        except Exception:  # noqa: BLE001 - the function itself will raise it, at the user's line
-            code = -1
-        if code < 0:
-            for generator, state in zip(self._generators, states, strict=True):
-                generator.set_state(state)
-            return MISSED
-        end = native.endings[code]
-        if end.single is not None and (end.way is None or not here.grad):
-            return wrap(outputs[end.single], end.aval)
-        places = self.inputs.places
-        if end.way is not None:
-            again = Again(again, given.handles, self._generators, states)
-        return end.leave(
-            lambda source: handles[places[source]],
-            lambda place, value: self.state.put(place, given.values, value), outputs, again)
-
-
-class _End:
-    """An ending with what its program's outputs are, and the way back through it.
-
-    Attributes:
-        single: the output that is all there is to it, returned as a tensor; None if there is more.
-        aval: that tensor's.
-        spots: by number of a result with a derivative, its place among these.
-        homes: by number of a result that is kept for the way back, its place there.
-    """
-
-    def __init__(self, ending: Ending, way: Pullback | None, places: Sequence[int]) -> None:
-        self.ending, self.way = ending, way
-        self.places = places[:len(ending.values)]
-        self.saved = places[len(ending.values):]
-        self.single = self.places[0] if ending.simple else None
-        self.aval = ending.values[0].aval if ending.simple else None
-        ending.tensors = []
-        self.spots: dict[int, int] = {}
-        self.homes: dict[int, int] = {}
-        if way is not None:
-            self.spots = {number: place for place, number in enumerate(way.results)}
-            self.homes = {home: len(self.saved) + i for i, (_, home) in enumerate(way.there)
-                          if isinstance(home, int)}
-
-    def leave(self, find: Any, keep: Any, outputs: Sequence[np.ndarray], again: Any) -> Any:
-        """Leaves behind what the ending says; returns what the function returns."""
-        way = self.way
-        if way is None or not here.grad:
-            return self.ending.leave(find, keep, outputs, self.places, None)
-        inputs = [find(s) for s in way.sources]
-        node = CompiledFunctionBackward.of(way, functools.partial(self._anew, again, inputs),
-                                           inputs)
-        kept = [*(outputs[i] for i in self.saved),
-                *(None if isinstance(home, int) else find(home) for _, home in way.there)]
-
-        def history(number: int, out: Any) -> None:
-            if number in self.spots:
-                node.attach(self.spots[number], out)
-            if number in self.homes:
-                kept[self.homes[number]] = out
-
-        result = self.ending.leave(find, keep, outputs, self.places, history)
-        node.keep(kept, set(self.homes.values()))
-        return result
-
-    def _anew(self, again: Any, inputs: Sequence[Any]) -> tuple[Sequence[Any], list[Any]]:
-        if self.ending.written or self.ending.grads or self.ending.kept:
-            raise RuntimeError("the derivative of a derivative goes through a compiled function "
-                               "that writes to what it reaches from outside; call it uncompiled")
-        assert self.way is not None
-        return inputs, self.ending.found(again(), self.way.results)

@@ -2,29 +2,24 @@
 
 That is what the function returned, what it wrote into tensors that were there before, and what
 became of the `.grad` of leaves. The numbers come out of native code; this is about whose they are.
+How it is done again is said in `leaving`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.handle import Alias, Handle, Storage, storage_of, version_of, wrap
-from ..core.levels import unrecorded
+from ..core.handle import Alias, Handle, version_of
 from ..core.pytrees import Spec, flatten
-from ..interpreters.tape import AccumulateGrad, leaf_node
-from ..interpreters.views import follow
+from ..interpreters.tape import AccumulateGrad
 from .program import Value
 from .record import Recorder, Source
 from .state import PLAIN, ChangedError, State, Structure, where
 
 Arrays = Sequence[np.ndarray]
-Find = Callable[[Source], Any]
-"""Gives the tensor that an input is in this run."""
-Keep = Callable[[int, Any], None]
-"""Puts a value in a place of a function's state."""
 
 
 class Fresh(NamedTuple):
@@ -125,8 +120,6 @@ class Ending:
         self._check_strays()
         self.found_there: Sequence[Any] = before
         del self._run, self._sources, self._given
-
-    # --- looking at a run that is over ----------------------------------------------------------
 
     def _changed(self, state: State, before: Sequence[Any]) -> dict[int, Any]:
         """The places that hold something else than before."""
@@ -275,61 +268,6 @@ class Ending:
         return self.results == [Fresh(0, None, leaf=False, inference=False)] and not (
             self.written or self.grads or self.kept) and self.returned.leaf
 
-    # --- doing the same again -------------------------------------------------------------------
-
-    def leave(self, find: Find, keep: Keep, arrays: Arrays, places: Sequence[int],
-              history: Callable[[int, Any], None] | None) -> Any:
-        """Leaves behind what the run did; returns what it returned.
-
-        Args:
-            find: gives inputs.
-            keep: puts something in a place of the function's state.
-            arrays: the program's outputs.
-            places: which of them holds each of `values`.
-            history: gives a fresh result, by its number, its node.
-        """
-        for source, output, times in self.written:
-            handle = find(source)
-            if output is not None and arrays[places[output]] is not handle.value:
-                np.copyto(handle.value, arrays[places[output]])
-            storage_of(handle).version += times
-        made: list[Any] = []
-        for place, result in enumerate(self.results):
-            out = _made(result, find, arrays, places, made)
-            if history is not None and isinstance(result, Fresh):
-                history(place, out)
-            made.append(out)
-        for source, number in self.grads:
-            leaf_node(find(source)).grad = None if number is None else made[number]
-        for place, structure in self.kept:
-            keep(place, structure.of(made))
-        return self.returned.of(made)
-
 
 def _size(x: Any) -> tuple[int, bool]:
     return -int(x.aval.numel), x.node is None
-
-
-def _made(result: Result, find: Find, arrays: Arrays, places: Sequence[int],
-          made: list[Any]) -> Any:
-    """A result as a tensor."""
-    if isinstance(result, Fresh):
-        array = arrays[places[result.output]]
-        out = wrap(array if result.order is None else array.transpose(np.argsort(result.order)))
-        if result.leaf:
-            out.node = leaf_node(out)
-        if result.inference:
-            out.alias = Alias(Storage(inference=True))
-        return out
-    if isinstance(result, View):
-        if result.recorded:
-            return follow(result.chain, made[result.of])
-        return unrecorded(follow, result.chain, made[result.of])
-    if isinstance(result, Sharing):
-        handle = made[result.of] if isinstance(result.of, int) else find(result.of)
-        size = handle.value.itemsize
-        out = wrap(np.ndarray(result.shape, handle.value.dtype, handle.value,
-                              result.offset * size, [s * size for s in result.strides]))
-        out.alias = Alias(storage_of(handle))
-        return out
-    return find(result)

@@ -11,12 +11,12 @@ import numpy as np
 
 from ..core.blocks import get_num_threads
 from ..core.levels import quietly
-from .native.emit import CALL_FAILED, MISS, emit
+from .native.emit import CALL_FAILED, MISS, Room, Word, emit
 from .native.emit_scalar import OUT_OF_RANGE, ZERO_DIVISION
-from .native.entry import builtin
+from .native.entry import DENSE, WRONG_ARGUMENTS, builtin
 from .nest import Buffer, Call, Plan
 
-__all__ = ["CALL_FAILED", "MISS", "OUT_OF_RANGE", "ZERO_DIVISION", "Executable"]
+__all__ = ["CALL_FAILED", "MISS", "OUT_OF_RANGE", "WRONG_ARGUMENTS", "ZERO_DIVISION", "Executable"]
 
 
 class Executable:
@@ -30,8 +30,9 @@ class Executable:
     Attributes:
         entry: `entry(arena, *inputs, *outputs)` runs the plan and returns the number of the end
             that was reached, or a negative code: `OUT_OF_RANGE`, `ZERO_DIVISION`, `CALL_FAILED`,
-            or `MISS` less the number of the look whose answer has no case. It trusts that the
-            arrays are C-contiguous and of the buffers' sizes and dtypes.
+            or `MISS` less the number of the look whose answer has no case. `WRONG_ARGUMENTS` says
+            that nothing was done, since an input isn't `dense`. It trusts that outputs are, and
+            that arrays are of the buffers' sizes and dtypes.
         arena: the bytes of the first argument, which `new_arena` makes.
 
     Example:
@@ -43,10 +44,10 @@ class Executable:
     def __init__(self, plan: Plan) -> None:
         emitted = emit(plan, get_num_threads())
         self._calls = _Calls(emitted.calls)
-        self._constants = tuple(map(np.ascontiguousarray, emitted.constants))
-        self.arena = emitted.arena
+        self._table = _Table(emitted.table, self._calls.address)
+        self.arena = self._table.size + emitted.arena
         self.entry: Callable[..., int] = builtin(
-            emitted.address, "entry", (emitted.library, self._calls, self._constants))
+            emitted.address, "entry", (emitted.library, self._calls, self._table))
         self._free: list[np.ndarray] = []
 
     def __call__(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> int:
@@ -55,11 +56,15 @@ class Executable:
         Raises:
             Exception: what a primitive raised that Python evaluates.
         """
+        return self.run([*inputs, *outputs])
+
+    def run(self, arrays: Sequence[np.ndarray]) -> int:
+        """The same, given the arrays of inputs and outputs in one list."""
         try:
             arena = self._free.pop()
         except IndexError:
             arena = self.new_arena()
-        code = self.entry(arena, *inputs, *outputs)
+        code = self.entry(arena, *arrays)
         self._free.append(arena)
         if code == CALL_FAILED:
             raise self._calls.error()
@@ -70,8 +75,7 @@ class Executable:
         room = np.empty(self.arena + 64, np.uint8)
         start = -room.ctypes.data % 64
         arena = room[start:start + self.arena]
-        table = [self._calls.address, *(array.ctypes.data for array in self._constants)]
-        arena[:8 * len(table)].view(np.int64)[...] = table
+        self._table.write(arena)
         return arena
 
     def error(self) -> BaseException:
@@ -81,11 +85,30 @@ class Executable:
 
 def dense(array: np.ndarray) -> np.ndarray:
     """An array as native code reads it: itself, or a copy that is laid out densely."""
-    return array if array.flags.num & _DENSE == _DENSE else np.ascontiguousarray(array)
+    return array if array.flags.num & DENSE == DENSE else np.array(array, order="C")
 
 
-_DENSE = 0x1 | 0x100
-"""NumPy's flags C_CONTIGUOUS and ALIGNED."""
+class _Table:
+    """What arenas begin with.
+
+    Attributes:
+        size: its bytes.
+    """
+
+    def __init__(self, table: Sequence[Word], calls: int) -> None:
+        self.size = -(-8 * len(table) // 64) * 64
+        self._constants = [np.ascontiguousarray(x) for x in table if isinstance(x, np.ndarray)]
+        addresses = iter([array.ctypes.data for array in self._constants])
+        self._words = np.array([
+            next(addresses) if isinstance(x, np.ndarray) else
+            x.offset + self.size if isinstance(x, Room) else x for x in table], np.int64)
+        self._words[0] = calls
+        self._rooms = np.array([isinstance(x, Room) for x in table])
+
+    def write(self, arena: np.ndarray) -> None:
+        """Writes it into an arena, whose own address some of its words depend on."""
+        words = arena[:8 * len(self._words)].view(np.int64)
+        words[...] = self._words + self._rooms * arena.ctypes.data
 
 
 class _Calls:

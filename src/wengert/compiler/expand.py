@@ -1,9 +1,9 @@
 """Expansion: a program in the primitives that loops are made of.
 
 What remains are elementwise primitives that are a ufunc's (or one of `where`, `erf`, `erfc`,
-`sigmoid`, `sech2`, `gauss`), `cast`, reductions, matrix products, indexing by arrays, and
-`strided`, `put_strided`, `contiguous` and `iota` for all that moves elements; besides, what has
-no lowering, and lines on complex numbers that do more than move them: these are called.
+`sigmoid`, `sech2`, `gauss`, `ndtr`, `npdf`), `cast`, reductions, matrix products, indexing by
+arrays, and `strided`, `put_strided`, `contiguous` and `iota` for all that moves elements; besides,
+what has no lowering, and lines on complex numbers that do more than move them: these are called.
 
 A line is expanded by recording its primitive's `lower` (or `decompose`) symbolically. What comes
 of it depends on the operands' avals and the parameters alone, so each such case is recorded once,
@@ -13,6 +13,7 @@ as a `Template`, and copied from then on.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -44,21 +45,41 @@ def expand(program: Program) -> Program:
 # --- templates --------------------------------------------------------------------------------
 
 
+Pick = Callable[[list[Value]], tuple[Value, ...]]
+"""Takes values at certain places out of a list."""
+
+
 class Move(NamedTuple):
-    """A line of a template. Operands are places among the template's operands and results (or
-    constants); so numbered on, its results follow those of the line before."""
+    """A line of a template, whose values are taken out of a list."""
 
     primitive: Primitive
-    operands: tuple[int | Constant, ...]
+    operands: Pick
     params: Mapping[str, Any]
-    results: tuple[Aval, ...]
+    results: Pick
 
 
 class Template(NamedTuple):
-    """The expansion of an application: lines, and where its results are."""
+    """The expansion of an application: lines to be copied, again and again.
+
+    Attributes:
+        moves: the lines; their values are picked from a list of the application's operands, the
+            constants, and what the lines make.
+        constants: those.
+        avals: of what the lines make.
+        results: picks the results.
+    """
 
     moves: tuple[Move, ...]
-    results: tuple[int | Constant, ...]
+    constants: tuple[Constant, ...]
+    avals: tuple[Aval, ...]
+    results: Pick
+
+    def copied(self, operands: Sequence[Value], lines: list[Any]) -> tuple[Value, ...]:
+        """Adds the lines for these operands; their results."""
+        values = [*operands, *self.constants, *map(Value, self.avals)]
+        for primitive, given, params, made in self.moves:
+            lines.append(Line(primitive, given(values), params, made(values)))
+        return self.results(values)
 
 
 _MOST = 1 << 14
@@ -104,7 +125,7 @@ def _expansion(primitive: Primitive, avals: tuple[Aval, ...],
             writer.add(line)  # what a lowering applies of its own primitive stays
         else:
             writer.expand(line)
-    return _as_template(given, writer.lines, [writer.values.get(v, v) for v in results])
+    return template_of(given, writer.lines, [writer.values.get(v, v) for v in results])
 
 
 def lowering(primitive: Primitive, avals: Sequence[Aval],
@@ -134,21 +155,24 @@ def canonical(primitive: Primitive) -> Primitive:
     return found if found.evaluate is primitive.evaluate else primitive
 
 
-def _as_template(given: Sequence[Value], lines: Sequence[Line],
-                 results: Sequence[Value]) -> Template:
-    places: dict[Value, int] = {value: i for i, value in enumerate(given)}
+def template_of(given: Sequence[Value], lines: Sequence[Line],
+                results: Sequence[Value]) -> Template:
+    """Lines on given values, and which values are their results, as a template."""
+    made = [v for line in lines for v in line.results]
+    read = [*(v for line in lines for v in line.operands), *results]
+    constants = tuple(dict.fromkeys(v for v in read if isinstance(v, Constant)))
+    places = {v: i for i, v in enumerate([*given, *constants, *made])}
 
-    def place(value: Value) -> int | Constant:
-        return value if isinstance(value, Constant) else places[value]
+    def pick(values: Sequence[Value]) -> Pick:
+        found = [places[v] for v in values]
+        if len(found) == 1:
+            (place,) = found
+            return lambda values: (values[place],)
+        return operator.itemgetter(*found) if found else lambda values: ()
 
-    moves = []
-    for line in lines:
-        operands = tuple(map(place, line.operands))
-        for value in line.results:
-            places[value] = len(places)
-        moves.append(Move(line.primitive, operands, line.params,
-                          tuple(v.aval for v in line.results)))
-    return Template(tuple(moves), tuple(map(place, results)))
+    moves = tuple([Move(line.primitive, pick(line.operands), line.params, pick(line.results))
+                   for line in lines])
+    return Template(moves, constants, tuple([v.aval for v in made]), pick(results))
 
 
 # --- writing lines ----------------------------------------------------------------------------
@@ -183,15 +207,12 @@ class Writer:
             self._copy(found, line)
 
     def _copy(self, found: Template, line: Line) -> None:
-        values: list[Value] = list(line.operands)
-        for primitive, operands, params, avals in found.moves:
-            given = [values[v] if type(v) is int else v for v in operands]
-            results = [Value(aval) for aval in avals]
-            self.add(Line(primitive, given, params, results))  # type: ignore[arg-type]
-            values.extend(results)
-        for result, place in zip(line.results, found.results, strict=True):
-            value = values[place] if type(place) is int else place
-            self.values[result] = self.values.get(value, value)  # type: ignore[arg-type]
+        lines: list[Line] = []
+        results = found.copied(line.operands, lines)
+        for each in lines:
+            self.add(each)
+        for result, value in zip(line.results, results, strict=True):
+            self.values[result] = self.values.get(value, value)
 
     def add(self, line: Line) -> None:
         """Writes a line as it is, but for views of views."""

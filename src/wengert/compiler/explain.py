@@ -18,6 +18,7 @@ from .nest import (
     Branch,
     Buffer,
     Call,
+    Choose,
     Contraction,
     Load,
     Nest,
@@ -30,6 +31,7 @@ from .nest import (
     Statement,
     Step,
     Store,
+    Unwind,
 )
 from .program import aval_text
 from .record import Source
@@ -138,19 +140,22 @@ class Explanation:
         eager: why it runs uncompiled from now on; "" if it doesn't.
         kinds: by kind of arguments, what it has become.
         seconds: that compiling took, all in all.
+        refused: kinds of arguments for which it runs uncompiled, and why.
     """
 
     name: str
     eager: str
     kinds: tuple[Kind, ...]
     seconds: float
+    refused: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         if self.eager:
             return f"{self.name} runs uncompiled: {self.eager}"
-        if not self.kinds:
+        if not self.kinds and not self.refused:
             return f"{self.name} was not called yet"
-        kinds = [f"{i}. {self.name}{kind}" for i, kind in enumerate(self.kinds, 1)]
+        refused = (f"{arguments}\n  runs uncompiled: {why}" for arguments, why in self.refused)
+        kinds = [f"{i}. {self.name}{kind}" for i, kind in enumerate((*self.kinds, *refused), 1)]
         return "\n".join([f"{self.name}: compiled in {self.seconds:.2f} s", *kinds])
 
     __repr__ = __str__
@@ -166,7 +171,9 @@ def explain(compiled: Any) -> Explanation:
                                "arguments of another kind" if kinds else "the first call"))
         kinds.extend(alike)
     name = getattr(compiled.fn, "__qualname__", repr(compiled.fn))
-    return Explanation(name, compiled.eager, tuple(kinds), compiled.seconds)
+    refused = [(f"{_arguments(key)}\n  {_modes(key)}", why)
+               for key, why in compiled.refused.items()]
+    return Explanation(name, compiled.eager, tuple(kinds), compiled.seconds, tuple(refused))
 
 
 def _began(case: Any, before: Sequence[Kind]) -> str:
@@ -327,14 +334,28 @@ def _native(step: Step) -> Native:
         return _product(step)
     if isinstance(step, Contraction):
         return _contraction(step)
-    return _loop(step) if isinstance(step, Repeat) else _call(step)
+    if isinstance(step, Choose):
+        return _choice(step)
+    return _loop(step) if isinstance(step, (Repeat, Unwind)) else _call(step)
 
 
-def _loop(repeat: Repeat) -> Native:
-    turn = [_native(step) for step in repeat.steps]
-    read, written = (repeat.count * sum(getattr(step, which) for step in turn)
+def _choice(step: Choose) -> Native:
+    ways = [[_native(each) for each in plan.body.steps] for plan in step.plans]
+    read, written = (max(sum(getattr(each, which) for each in way) for way in ways)
                      for which in ("read", "written"))
-    return Native("loop", f"of {_count(repeat.count, 'turn')}: " + "; ".join(
+    words = ", or ".join("; ".join(f"{each.what} {each.words}" for each in way) or "nothing"
+                         for way in ways)
+    return Native("choice", f"of {words}", read, written)
+
+
+def _loop(loop: Repeat | Unwind) -> Native:
+    count = loop.count if isinstance(loop, Repeat) else None
+    turn = [_native(step) for step in loop.steps]
+    read, written = ((count or 1) * sum(getattr(step, which) for step in turn)
+                     for which in ("read", "written"))
+    turns = _count(count, "turn") if count is not None else (
+        f"as many turns as it takes{', and back' * isinstance(loop, Unwind)}")
+    return Native("loop", f"of {turns}: " + "; ".join(
         f"{step.what} {step.words}" for step in turn), read, written)
 
 

@@ -6,6 +6,7 @@ from .native.emit_scalar import DIVISIONS
 from .nest import (
     Branch,
     Call,
+    Choose,
     Load,
     Nest,
     Number,
@@ -16,13 +17,15 @@ from .nest import (
     Statement,
     Step,
     Store,
+    Unwind,
 )
 
 
 def can_fail(plan: Plan) -> bool:
     """Whether a run of a plan may end with anything but one of its ends: at an index out of
-    range, an integer divided by zero, a primitive that Python evaluates, or an answer without a
-    case. What such a run has written by then is not all that it should have written."""
+    range, an integer divided by zero, a primitive that Python evaluates, memory that is not to be
+    had, or an answer without a case. What such a run has written by then is not all that it should
+    have written."""
     return _block_can_fail(plan.body)
 
 
@@ -34,9 +37,11 @@ def step_can_fail(step: Step) -> bool:
     """The same of one step."""
     if isinstance(step, Repeat):
         return can_fail(step.body)
+    if isinstance(step, Choose):
+        return any(map(can_fail, step.plans))
     if isinstance(step, Nest):
         return any(_statement_can_fail(s) for stage in step.stages for s in stage.statements)
-    return isinstance(step, Call)
+    return isinstance(step, (Call, Unwind))  # which may run out of memory
 
 
 def _statement_can_fail(s: Statement) -> bool:

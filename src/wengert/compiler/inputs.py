@@ -17,17 +17,9 @@ from ..core.handle import Handle
 from .record import Recorder, Source, owner_of
 from .state import State, where
 
-
-class Given(NamedTuple):
-    """What a run is given.
-
-    Attributes:
-        handles: the tensors that the program's inputs are, and maybe more after them.
-        values: what is at the places that the function reaches.
-    """
-
-    handles: Sequence[Any]
-    values: Sequence[Any]
+Given = tuple[Sequence[Any], Sequence[Any]]
+"""What a run is given: the tensors that the program's inputs are, and maybe more after them; and
+what is at the places that the function reaches."""
 
 
 class Outside(NamedTuple):
@@ -102,58 +94,65 @@ class Inputs:
             s = lying.get(id(owner_of(x.value)))
             if s is not None and s.handle is not x:
                 self.beside[way] = self.places[s], _beside(x.value, s.array)
+        plain = [s.argument for s in sources] == self._arguments and not (
+            self.outside or self.grads or self.bare or self.beside or self.written)
         self._asked = _Asked(
-            [_way(s) for s in sources],
+            plain, [_way(s) for s in sources],
             [(self.places[s], self.places[s.owner]) for s in sources if s.owner is not None],
             [(self.places[s], *expected) for s, expected in self.outside.items()],
             [(self.places[s], aval) for s, aval in self.grads.items()],
             [self.places[s] for s in self.bare], self.written,
             [(way, *expected) for way, expected in self.beside.items()])
-        self.alone = [s.argument for s in sources] == self._arguments and not (
-            self.state.places or self._same or self.outside or self.grads or self.bare
-            or self.beside or self.written)
+        self.alone = plain and not (self.state.places or self._same)
 
     def find(self, tensors: Sequence[Any]) -> Given | None:
         """What a run is given; None if something is not as it was when the runs were recorded."""
-        if self.alone:
-            return Given(tensors, ())
         values, asked = self.state.read(), self._asked
         if values is None or asked is None:
             return None
         for place, i in self._same:
             if values[place] is not tensors[i]:
                 return None
+        if asked.plain:
+            return tensors, values
         at: Any = (tensors, values)
         handles = [at[kind][key] if kind < _ITSELF else key for kind, key in asked.ways]
-        for place, aval in asked.grads:
-            grad = _grad(handles[place])
-            if (None if grad is None else grad.aval) is not aval:
-                return None
-        for place, owner in asked.owned:
-            handles[place] = _grad(handles[owner])
-        for place, aval, plain, strides in asked.outside:
-            x = handles[place]
-            if x.aval is not aval or (x.node is None) is not plain or x.value.strides != strides:
-                return None
-        for (kind, key), i, lay in asked.beside:
-            if _beside(at[kind][key].value, handles[i].value) != lay:
-                return None
-        for place in asked.bare:
-            if not _is_bare(handles[place].node):
-                return None
-        if values and len(set(map(id, handles))) < len(handles):
-            return None  # what were two tensors is one
-        for place in asked.written:
-            if not handles[place].value.flags.writeable:
-                return None  # the function itself will be refused
-        if asked.written and len(handles) > 1 and _overlap(handles, asked.written):
+        if not _hold(asked, handles, at):
             return None
-        return Given(handles, values)
+        if values and len(handles) > 1 and len(set(map(id, handles))) < len(handles):
+            return None  # what were two tensors is one
+        return handles, values
+
+
+def _hold(asked: _Asked, handles: list[Any], at: Any) -> bool:
+    """Whether inputs are as they were when the runs were recorded; finds those that are `.grad`s
+    of others on the way."""
+    for place, aval in asked.grads:
+        slot = handles[place].extra
+        if (None if slot is None or slot.grad is None else slot.grad.aval) is not aval:
+            return False
+    for place, owner in asked.owned:
+        handles[place] = handles[owner].extra.grad
+    for place, aval, plain, strides in asked.outside:
+        x = handles[place]
+        if x.aval is not aval or (x.node is None) is not plain or x.value.strides != strides:
+            return False
+    for (kind, key), i, lay in asked.beside:
+        if _beside(at[kind][key].value, handles[i].value) != lay:
+            return False
+    for place in asked.bare:
+        node = handles[place].node
+        if not node.leaf or ((node.extra is not None or node.post_accumulate) and node.hooked):
+            return False
+    for place in asked.written:
+        if not handles[place].value.flags.writeable:
+            return False  # the function itself will be refused
+    return not (asked.written and len(handles) > 1 and _overlap(handles, asked.written))
 
 
 def _overlap(handles: Sequence[Any], written: set[int]) -> bool:
     """Whether memory that is written to is shared with another tensor, by way of NumPy perhaps."""
-    memories = [id(owner_of(x.value)) for x in handles]
+    memories = [id(a if (a := x.value).base is None else owner_of(a)) for x in handles]
     read = {m for i, m in enumerate(memories) if i not in written}
     over = [m for i, m in enumerate(memories) if i in written]
     return len(set(over)) < len(over) or not read.isdisjoint(over)
@@ -168,8 +167,12 @@ def _beside(array: np.ndarray, other: np.ndarray) -> Any:
 
 
 class _Asked(NamedTuple):
-    """What is asked when inputs are found, by their places."""
+    """What is asked when inputs are found, by their places.
 
+    `plain` says that the arguments are all there is, and nothing is asked.
+    """
+
+    plain: bool
     ways: list[tuple[int, Any]]
     owned: list[tuple[int, int]]
     outside: list[tuple[int, Aval, bool, tuple[int, ...]]]
@@ -187,14 +190,6 @@ def _way(source: Source) -> tuple[int, Any]:
     if source.argument is not None:
         return _ARGUMENT, source.argument
     return (_ITSELF, source.handle) if source.place is None else (_PLACE, source.place)
-
-
-def _grad(leaf: Any) -> Any:
-    return None if leaf.extra is None else leaf.extra.grad
-
-
-def _is_bare(node: Any) -> bool:
-    return bool(node.leaf and not node.hooked)
 
 
 def _outside(x: Any) -> Outside:

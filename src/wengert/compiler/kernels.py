@@ -26,6 +26,7 @@ from ..core.aval import Aval, aval
 from ..core.blocks import Kernel, Native, get_num_threads, is_array, is_uniform
 from ..core.dtypes import of
 from ..primitives.layout import expand as repeated
+from .strict import strict
 
 if TYPE_CHECKING:
     from .nest import Nest
@@ -41,6 +42,8 @@ _KINDS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 _READ = _KINDS | {np.dtype(np.bool_), np.dtype(np.int64)}
 _PARAMETERS = frozenset({bool, int, float, str, type(None)})
 _kernels: dict[Any, Kernel | None] = {}
+_hopeless: set[Any] = set()
+"""Functions of arrays, and about which sizes, for which there was no kernel."""
 _lock = threading.RLock()
 
 
@@ -71,12 +74,12 @@ def of_arrays(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str
         return None
     what, shapes = (fn, tuple(kinds)), tuple([a.shape for a in arrays])
     about = tuple([tuple([n.bit_length() for n in shape]) for shape in shapes])
-    if (what, about) in _kernels:  # there was none for arrays of about these sizes
+    if (what, about) in _hopeless:
         return None
     key = what, shapes, results, get_num_threads()
     found = _known(key, lambda: _rows(fn, arguments, params, results))
     if found is None:
-        _kernels[what, about] = None
+        _hopeless.add((what, about))
     return found
 
 
@@ -102,13 +105,24 @@ def _known(key: Any, make: Callable[[], Kernel | None]) -> Kernel | None:
         pass
     with _lock:
         if key not in _kernels:
-            if len(_kernels) >= _MOST:
+            if len(_kernels) + len(_hopeless) >= _MOST:
                 _kernels.clear()
-            try:
-                _kernels[key] = make()
-            except Exception:  # noqa: BLE001 - NumPy goes on, and says what is wrong with it
-                _kernels[key] = None
+                _hopeless.clear()
+            _kernels[key] = _made(make)
         return _kernels.get(key)
+
+
+def _made(make: Callable[[], Kernel | None]) -> Kernel | None:
+    """The kernel, if it can be made: NumPy goes on where there is no LLVM, or no native code for
+    an operation, and unless we are to be told (`strict`) also where the compiler is at fault."""
+    try:
+        return make()
+    except (ImportError, NotImplementedError):
+        return None
+    except Exception:
+        if strict():
+            raise
+        return None
 
 
 # --- making them ------------------------------------------------------------------------------
@@ -125,11 +139,11 @@ def _sweep(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, A
     if len(nests) != 1 or not _pays(nests, getattr(fn, "ufunc", None)):
         return None
     code = _Code(nests[0], "cols")
-    assert set(code.numbers) <= {LENGTH}
+    is_length = code.words == LENGTH
 
     def kernel(targets: Sequence[np.ndarray], operands: Sequence[np.ndarray]) -> bool:
-        sizes = [targets[0].size] * len(code.numbers)
-        return code.run(targets, operands, sizes, get_num_threads())
+        words = np.where(is_length, targets[0].size, code.words)
+        return code.run(targets, operands, words, get_num_threads())
 
     return kernel
 
@@ -155,7 +169,7 @@ def _rows(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, An
 
     def kernel(targets: Sequence[np.ndarray], operands: Sequence[np.ndarray]) -> bool:
         memory = np.empty(room, np.uint8)
-        return all(code.run(targets, operands, code.numbers, pieces, memory)
+        return all(code.run(targets, operands, code.words, pieces, memory)
                    for code, pieces in parts)
 
     return kernel
@@ -178,7 +192,10 @@ def _nests(fn: Callable[..., Any], avals: Sequence[Aval],
     from .symbolic import record
 
     values = list(map(Value, avals))
-    lines, found = record(fn, values)
+    try:
+        lines, found = record(fn, values)
+    except Exception:  # noqa: BLE001 - it asks for numbers, or would fail with NumPy as well
+        return ()
     if [v if v is None else v.aval for v in found] != list(results):
         return ()
     plan = schedule(simplify(expand(straight(values, lines, found))))
@@ -210,34 +227,27 @@ class _Code:
     """The machine code of a nest.
 
     Attributes:
-        numbers: what the code must be told: sizes and strides, in its order.
+        words: the numbers that it is to be given.
     """
 
     def __init__(self, nest: Any, split: str) -> None:
-        from .native import engine
-        from .native.emit_elementary import Definitions
-        from .native.emit_nest import NestFunction
+        from .native.emit_kernel import of_nest
 
-        definitions = Definitions()
-        function = NestFunction(nest, definitions, engine.vector_bits(), shared=True, split=split)
-        text = "\n".join([function.text("@nest"), *definitions.texts.values()])
-        self.numbers = function.memory.numbers
-        self._buffers = list(function.memory.buffers)
-        self._library = engine.compile_module(text)
-        self._address = self._library.address("nest")
+        self._kernel = of_nest(nest, split)
+        self.words = np.array(self._kernel.words, np.int64)
 
     def run(self, targets: Sequence[np.ndarray], operands: Sequence[np.ndarray],
-            numbers: Sequence[int], pieces: int, memory: np.ndarray | None = None) -> bool:
+            words: np.ndarray, pieces: int, memory: np.ndarray | None = None) -> bool:
         """Runs the nest in so many pieces, on as many threads; says whether nothing failed."""
-        context = [0]
-        for buffer in self._buffers:
+        context = [0, words.ctypes.data]
+        for buffer in self._kernel.buffers:
             array: Any = (targets[buffer.number] if buffer.kind == "output" else
                           operands[buffer.number] if buffer.kind == "input" else
                           memory if buffer.array is None else buffer.array)
             context.append(array.ctypes.data + max(buffer.offset, 0))
-        words = np.array([*context, *numbers], np.int64)
-        _parallel()(self._address, words.ctypes.data, pieces)
-        return not words[0]
+        given = np.array(context, np.int64)
+        _parallel()(self._kernel.address, given.ctypes.data, pieces)
+        return not given[0]
 
 
 @functools.cache

@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 
 from ..core.aval import Aval
 from ..core.primitive import TABLE, Primitive
+from .hoisting import hoisted
 from .program import Block, Constant, Line, Program, Value, append, straight
 from .regions import Region, composed, dense
 from .repeated import Window, loop, outputs_of, parts, repeated
 from .views import region_of, strided
-from .walk import downward, has_effects
+from .walk import downward, has_effects, within_params
 
 _MOST_BYTES = 1 << 26
 """Above this, what all turns make is not kept."""
@@ -45,7 +46,7 @@ def lift(program: Program) -> Program:
                 found += lifting.lines
                 values.update(lifting.values)
             else:
-                found.append(line)
+                found += hoisted(within_params(line, lift))
         return found
 
     return downward(program, lines, values)
@@ -252,7 +253,8 @@ class Lifting:
         """Writes the loop with what is left in it, if anything is; its results."""
         outputs = [*(v for v, _ in self.following.values()), *keep, *self.last.values()]
         used = _needed(self.kept, outputs)
-        lines = [line for line in self.kept if has_effects(line) or line.results[0] in used]
+        lines = [line for line in self.kept
+                 if has_effects(line) or not used.isdisjoint(line.results)]
         if not outputs and not any(map(has_effects, lines)):
             return ()
         along = [v for v in self.along if v in used]

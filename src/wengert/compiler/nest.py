@@ -2,10 +2,13 @@
 
     plan      = buffer* block
     block     = step* end
-    step      = nest | product | call | repeat
+    step      = nest | product | call | repeat | unwind | choose
     end       = leave n | branch buffer: (answer -> block)*
 
     repeat    = for t < count: plan
+              | while its first input: plan
+    unwind    = repeat, what each turn is given being kept; then back through it: repeat
+    choose    = if buffer: plan, else plan
     nest      = for r0 < rows[0], r1 < rows[1], ...:  stage*
     stage     = statement*                                  (once per row)
               | for c < cols: statement*                    (a sweep over the row)
@@ -29,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from ..core.primitive import Primitive
+from .records import equal_record, record
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -40,10 +44,10 @@ class Buffer:
         size: how many elements it has.
         kind: "input" and "output" are the caller's arrays; "constant" holds `array`; "temporary"
             lives in the arena, from its first to its last use; "scratch" is one row's, each
-            thread having its own.
+            thread having its own; "kept" is in a record (`Unwind`).
         number: the place among the inputs or outputs.
         array: a constant's numbers.
-        offset: where in the arena a temporary begins, in bytes; planned last.
+        offset: where in the arena (or record) it begins, in bytes; planned last.
         shape: that of the array it holds, for `Call` and for people.
     """
 
@@ -56,7 +60,7 @@ class Buffer:
     shape: tuple[int, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@equal_record
 class Access:
     """Where in a buffer an element lies: offset + sum of strides[d] * loop variable d, in elements.
 
@@ -71,7 +75,7 @@ class Access:
     offset: int = 0
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+@record
 class Number:
     """A number that is known."""
 
@@ -79,7 +83,7 @@ class Number:
     value: Any
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+@record
 class Index:
     """offset + sum of strides[d] * loop variable d, as an int64."""
 
@@ -88,7 +92,7 @@ class Index:
     offset: int = 0
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+@record
 class Load:
     """An element of memory.
 
@@ -105,7 +109,7 @@ class Load:
     indirect: tuple[tuple[Statement, int, int], ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+@record
 class Op:
     """A scalar operation, named and defined as NumPy's ufunc: "add", "exp", "less", "where", ...
 
@@ -117,7 +121,7 @@ class Op:
     operands: tuple[Statement, ...]
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+@record
 class Reduce:
     """Elements of a sweep combined to one value per row: "add", "multiply", "maximum", ...
 
@@ -130,7 +134,7 @@ class Reduce:
     operand: Statement
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+@record
 class Store:
     """An element written to memory; `how` is "" to replace, else what combines it with what is
     there ("add", "maximum", ...): over rows, or at places that an index picks several times.
@@ -147,7 +151,7 @@ class Store:
 Statement = Number | Index | Load | Op | Reduce | Store
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@equal_record
 class Stage:
     """Statements in order; once per row, or for every column if `sweep`."""
 
@@ -155,7 +159,7 @@ class Stage:
     statements: tuple[Statement, ...]
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+@record
 class Nest:
     """See the text of the module.
 
@@ -170,7 +174,7 @@ class Nest:
     stages: tuple[Stage, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@equal_record
 class Matrix:
     """A matrix, or several, in memory: element (i, j) of matrix b lies at offset + b*batch + i*row
     + j*col. One of row and col is 1 (or that dimension has size 1)."""
@@ -182,7 +186,7 @@ class Matrix:
     col: int
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+@record
 class Product:
     """out = a @ b (+ out, if `accumulate`), `count` times; sizes m x k and k x n."""
 
@@ -196,7 +200,7 @@ class Product:
     accumulate: bool = False
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+@record
 class Contraction:
     """out += a * b in every turn of loops, in any order; out is cleared first, unless it is to
     `accumulate`. A product of windows of an array, say, which are no matrices in memory.
@@ -214,7 +218,7 @@ class Contraction:
     accumulate: bool = False
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+@record
 class Call:
     """A primitive that has no loops, evaluated by Python: operands are dense, so are results."""
 
@@ -224,7 +228,7 @@ class Call:
     results: tuple[Buffer, ...]
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+@record
 class Stretch:
     """Where an input or output of a loop's body lies: in turn t, from element offset + t * step of
     the buffer on."""
@@ -234,7 +238,7 @@ class Stretch:
     step: int = 0
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+@record
 class Carry:
     """What a turn hands on to the next: after the first turn, the body's input number `input`
     lies where its output number `output` was put in the turn before.
@@ -250,20 +254,22 @@ class Carry:
     spare: Buffer | None = None
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+@record
 class Repeat:
     """A plan gone through `count` times, turn after turn; one that fails ends the whole.
 
     Attributes:
         body: a plan without looks.
-        count: how many turns there are, at least one.
+        count: how many turns there are, at least one; None if there are turns (or none) as long as
+            the body's first input, a bool, is true. Of such a loop, all outputs are carried, and
+            stand where they belong if there is no turn, too.
         inputs, outputs: where the body's lie; of an input that is carried, in the first turn.
         carried: what turns hand on.
         arena: the memory of the body's temporaries.
     """
 
     body: Plan
-    count: int
+    count: int | None
     inputs: tuple[Stretch, ...]
     outputs: tuple[Stretch, ...]
     carried: tuple[Carry, ...]
@@ -275,10 +281,59 @@ class Repeat:
         return self.body.body.steps
 
 
-Step = Nest | Product | Contraction | Call | Repeat
+@record
+class Unwind:
+    """A loop whose end is found out as it runs, and one back through its turns.
+
+    What a turn of the first is given is kept, in records one after the other, in memory that grows
+    with them. A turn of the second is given the record of a turn of the first, from the last on.
+
+    Attributes:
+        forth: the first loop; its outputs are the records, so that it has none.
+        back: the second; it has as many turns as the first (`count` is None), all its outputs are
+            carried, and its first inputs lie in the record.
+        kept: where in a record each lies: buffers of the kind "kept", by their `offset`.
+        record: the bytes of one.
+    """
+
+    forth: Repeat
+    back: Repeat
+    kept: tuple[Buffer, ...]
+    record: int
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What turns do, forth and back."""
+        return self.forth.steps + self.back.steps
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Choose:
+    """One of two plans without looks; one that fails ends the whole.
+
+    Attributes:
+        which: a bool, by which it is the first one.
+        plans: the plans.
+        inputs, outputs: where both of them have theirs.
+        arena: the memory of their temporaries.
+    """
+
+    which: Buffer
+    plans: tuple[Plan, Plan]
+    inputs: tuple[Buffer, ...]
+    outputs: tuple[Buffer, ...]
+    arena: Buffer
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What either does."""
+        return self.plans[0].body.steps + self.plans[1].body.steps
+
+
+Step = Nest | Product | Contraction | Call | Repeat | Unwind | Choose
+
+
+@equal_record
 class Leave:
     """The end of the plan.
 
@@ -291,7 +346,7 @@ class Leave:
     outputs: tuple[int, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@equal_record
 class Branch:
     """On to the block whose answer equals the buffer's bytes; out with `MISS` if there is none.
 
@@ -303,7 +358,7 @@ class Branch:
     number: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@equal_record
 class PlanBlock:
     """Steps one after the other, and what comes then."""
 
@@ -311,7 +366,7 @@ class PlanBlock:
     end: Leave | Branch
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@equal_record
 class Plan:
     """See the text of the module.
 
@@ -346,6 +401,13 @@ def touched(step: Step) -> tuple[Buffers, Buffers]:
         spare = [carry.spare for carry in step.carried if carry.spare is not None]
         return (dict.fromkeys(each.buffer for each in step.inputs),
                 dict.fromkeys([*(each.buffer for each in step.outputs), *spare, step.arena]))
+    if isinstance(step, Unwind):
+        first, second = touched(step.forth), touched(step.back)
+        return tuple({b: None for b in (*x, *y) if b.kind != "kept"}  # type: ignore[return-value]
+                     for x, y in zip(first, second, strict=True))
+    if isinstance(step, Choose):
+        return (dict.fromkeys((step.which, *step.inputs)),
+                dict.fromkeys((*step.outputs, step.arena)))
     reads: Buffers = {}
     writes: Buffers = {}
     for stage in step.stages:

@@ -21,21 +21,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core import buffers
 from ..core.handle import wrap
 from ..interpreters import backward
 from ..interpreters.tape import FREED
 from ..primitives.elementwise import add
 from ..primitives.layout import stack, unbind
 from .ending import Ending, Fresh
-from .executable import Executable, dense
 from .expand import canonical
 from .passes import common_subexpressions, dead_code
-from .prepare import prepared
-from .program import Constant, Line, Program, Value, straight
+from .program import Constant, Line, Value, straight
 from .record import Recorder, Source
+from .runner import Runner
 from .saving import saving
-from .schedule import schedule
 from .walk import has_effects
 
 _MANY = 8
@@ -91,10 +88,11 @@ class Pullback:
         gradients: the values of the inputs' cotangents; None where none arrives.
         saved: values of the function that the lines read: those that leave its program besides
             the ending's own.
-        there: values that they read where they are, and where: an input, or the number of a
-            result.
+        there: values that they read where they are, and where: an input, or (after all of those)
+            the number of a result.
         parts: what of the tape it stands for.
         whole: their places, as the bits of a number.
+        spent: the places of those that the function itself has freed, likewise.
         readers: for all that is kept (`saved`, then `there`), the places of the results on whose
             way it is read, as the bits of a number.
     """
@@ -111,10 +109,12 @@ class Pullback:
         self.sources = [s for s in run.sources if s.node is not None]
         self.parts, inner = _parts([t.node for t in tensors], [s.node for s in self.sources])
         self.whole = (1 << len(self.parts)) - 1
+        self.spent = either(1 << i for i, part in enumerate(self.parts) if part.spent)
         self.cotangents = [Value(t.aval.plain) for t in tensors]
         self.lines, self.gradients = [], [None] * len(self.sources)
         self.saved, self.there, self.readers = [], [], []
         self._routes: dict[tuple[int, int], Route] = {}
+        self._alive: dict[int, int] = {}
         self._lock = threading.Lock()
         if any(node.extra is not None for node in inner):
             run.fail("a tensor made in it has hooks, or retains its gradient")
@@ -172,7 +172,8 @@ class Pullback:
         run.notes.extend((*_leading_to(saved, first, anyway), *stacks))
         self.lines = [*parts, *again, *self.lines]
         there_read = set(_reads(self.lines, self.gradients))
-        self.there = [(v, home) for v, home in there.items() if v in there_read]
+        self.there = sorted([(v, home) for v, home in there.items() if v in there_read],
+                            key=lambda pair: isinstance(pair[1], int))
         self.readers = self._readers([*self.saved, *(v for v, _ in self.there)])
 
     def _readers(self, kept: Sequence[Value]) -> list[int]:
@@ -189,9 +190,12 @@ class Pullback:
 
     def alive(self, freed: int) -> int:
         """The places of the results from which a pass may still come, once parts are freed."""
-        there = [part.results for i, part in enumerate(self.parts) if not freed >> i & 1]
-        bound = either(part.results for part in self.parts)
-        return (either(there) | ~bound) & (1 << len(self.results)) - 1
+        found = self._alive.get(freed)
+        if found is None:
+            there = [part.results for i, part in enumerate(self.parts) if not freed >> i & 1]
+            bound = either(part.results for part in self.parts)
+            found = self._alive[freed] = (either(there) | ~bound) & (1 << len(self.results)) - 1
+        return found
 
     def route(self, results: int, inputs: int) -> Route:
         """The way from some results' cotangents to those of some inputs (all, if negative)."""
@@ -379,36 +383,3 @@ def _reached(bits: Mapping[Any, int], keys: Iterable[Any]) -> int:
 def either(bits: Iterable[int]) -> int:
     """The bits that are in any of these numbers."""
     return functools.reduce(operator.or_, bits, 0)
-
-
-# --- running ----------------------------------------------------------------------------------
-
-
-class Runner:
-    """A program without looks, compiled when it is first run."""
-
-    def __init__(self, program: Program) -> None:
-        end: Any = program.body.end
-        self._program = program
-        self._outputs = [(tuple(v.aval.shape), v.aval.numpy) for v in end.outputs]
-        self._executable: Executable | None = None
-        self._lock = threading.Lock()
-
-    def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The program's outputs.
-
-        Raises:
-            RuntimeError: if an index in it is out of range.
-        """
-        executable = self._executable or self._compiled()
-        outputs = [buffers.empty(shape, dtype) for shape, dtype in self._outputs]
-        if executable([dense(a) for a in arrays], outputs) < 0:
-            raise RuntimeError("index out of range in a compiled function's derivative")
-        return outputs
-
-    def _compiled(self) -> Executable:
-        with self._lock:
-            if self._executable is None:
-                plan = schedule(prepared(self._program))
-                self._executable = Executable(plan)
-            return self._executable

@@ -19,6 +19,7 @@ from .nest import (
     Branch,
     Buffer,
     Call,
+    Choose,
     Contraction,
     Index,
     Load,
@@ -36,6 +37,7 @@ from .nest import (
     Step,
     Store,
     Stretch,
+    Unwind,
 )
 
 _GARBAGE = 0xC7
@@ -116,16 +118,26 @@ class _Run:
         elif isinstance(step, Contraction):
             self._contraction(step)
         elif isinstance(step, Repeat):
-            self._repeat(step)
+            if step.count is None:
+                self._open(step)
+            else:
+                self._repeat(step, step.count)
+        elif isinstance(step, Unwind):
+            self._unwind(step)
+        elif isinstance(step, Choose):
+            own = self.at(step.arena)
+            own[...] = _GARBAGE
+            _Run.within(step.plans[not self.at(step.which)[0]], own,
+                        [*map(self.at, step.inputs), *map(self.at, step.outputs)]).run()
         else:
             self._call(step)
 
-    def _repeat(self, repeat: Repeat) -> None:
+    def _repeat(self, repeat: Repeat, count: int) -> None:
         body = repeat.body
         inputs = [self._stretch(s, own, 0) for s, own in zip(repeat.inputs, body.inputs,
                                                              strict=True)]
         spare = {c.output: c.spare for c in repeat.carried if c.spare is not None}
-        for turn in range(repeat.count):
+        for turn in range(count):
             own = self.at(repeat.arena)
             own[...] = _GARBAGE
             for i, stretch in enumerate(repeat.inputs):
@@ -133,13 +145,51 @@ class _Run:
                     inputs[i] = self._stretch(stretch, body.inputs[i], turn)
             outputs = [self._stretch(s, b, turn) for s, b in zip(repeat.outputs, body.outputs,
                                                                  strict=True)]
-            if (repeat.count - turn) % 2 == 0:
+            if (count - turn) % 2 == 0:
                 for o, buffer in spare.items():
                     outputs[o] = self.at(buffer)
             inner = _Run.within(body, own, [*inputs, *outputs])
             inner.run()
             for carry in repeat.carried:
                 inputs[carry.input] = outputs[carry.output]
+
+    def _open(self, repeat: Repeat) -> None:
+        inputs = [self.at(s.buffer) for s in repeat.inputs]
+        places = [self.at(s.buffer) for s in repeat.outputs]
+        others = [place if c.spare is None else self.at(c.spare)
+                  for c, place in zip(repeat.carried, places, strict=True)]
+        now, then = places, others
+        while inputs[0]:
+            self._turn(repeat, [*inputs, *now])
+            for carry in repeat.carried:
+                inputs[carry.input] = now[carry.output]
+            now, then = then, now
+        for carry, place in zip(repeat.carried, places, strict=True):
+            place[...] = inputs[carry.input].copy()
+
+    def _turn(self, repeat: Repeat, arrays: Sequence[np.ndarray]) -> None:
+        own = self.at(repeat.arena)
+        own[...] = _GARBAGE
+        _Run.within(repeat.body, own, arrays).run()
+
+    def _unwind(self, unwind: Unwind) -> None:
+        forth, back, count = unwind.forth, unwind.back, len(unwind.kept)
+        same = [self.at(s.buffer) for s in forth.inputs[count:]]
+        state = [self.at(s.buffer) for s in forth.inputs[:count]]
+        kept = []
+        while state[0]:
+            kept.append(state)
+            state = list(map(_garbage, unwind.kept))
+            self._turn(forth, [*kept[-1], *same, *state])
+        first = back.carried[0].input
+        given = [self.at(s.buffer).copy() for s in back.inputs[first:]]
+        for state in reversed(kept):
+            found = [g if c.spare is None else _garbage(s.buffer) for c, s, g in zip(
+                back.carried, back.outputs, given, strict=True)]
+            self._turn(back, [*state, *same, *given, *found])
+            given = found
+        for stretch, array in zip(back.outputs, given, strict=True):
+            self.at(stretch.buffer)[...] = array
 
     def _stretch(self, stretch: Stretch, own: Buffer, turn: int) -> np.ndarray:
         """The elements of a loop's input or output in a turn."""

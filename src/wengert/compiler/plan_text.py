@@ -18,6 +18,7 @@ from .nest import (
     Access,
     Branch,
     Buffer,
+    Choose,
     Contraction,
     Index,
     Load,
@@ -34,6 +35,7 @@ from .nest import (
     Step,
     Store,
     Stretch,
+    Unwind,
 )
 from .program import SHORT
 
@@ -111,20 +113,28 @@ def _step(step: Step, names: _Names, indent: str) -> Iterator[str]:
         yield f"{indent}contraction {out} {sign} {a} * {b}, {' x '.join(map(str, step.sizes))}"
     elif isinstance(step, Repeat):
         yield from _repeat(step, names, indent)
+    elif isinstance(step, Choose):
+        yield from _choose(step, names, indent)
+    elif isinstance(step, Unwind):
+        yield f"{indent}unwind; records of {step.record} bytes"
+        names.buffers.update((b, f"kept{i}") for i, b in enumerate(step.kept))
+        yield from _repeat(step.forth, names, indent + "  ")
+        yield from _repeat(step.back, names, indent + "  ", "back, as many")
     else:
         results = ", ".join(map(names.buffer, step.results))
         operands = ", ".join(map(names.buffer, step.operands))
         yield f"{indent}{results} = call {step.primitive.name}({operands})"
 
 
-def _repeat(repeat: Repeat, names: _Names, indent: str) -> Iterator[str]:
-    """A loop; what its body is given and gives is named after the loop."""
+def _repeat(repeat: Repeat, names: _Names, indent: str, many: str = "") -> Iterator[str]:
+    """A loop, of so many turns; what its body is given and gives is named after the loop."""
     name = f"loop{names.loops}."
     names.loops += 1
     body, carried = repeat.body, {c.input: c for c in repeat.carried}
     for kind, buffers in (("in", body.inputs), ("out", body.outputs)):
         names.buffers.update((b, f"{name}{kind}{i}") for i, b in enumerate(buffers))
-    yield f"{indent}repeat {repeat.count} turns; arena {names.buffer(repeat.arena)}"
+    many = many or f"while {name}in0," if repeat.count is None else str(repeat.count)
+    yield f"{indent}repeat {many} turns; arena {names.buffer(repeat.arena)}"
     for i, (own, stretch) in enumerate(zip(body.inputs, repeat.inputs, strict=True)):
         then = f", then {names.buffer(body.outputs[carried[i].output])}" if i in carried else ""
         yield f"{indent}  {_buffer(own, names)} is {_stretch(stretch, names)}{then}"
@@ -134,6 +144,18 @@ def _repeat(repeat: Repeat, names: _Names, indent: str) -> Iterator[str]:
         yield f"{indent}  {_buffer(own, names)} is {_stretch(stretch, names)}{other}"
     for step in repeat.steps:
         yield from _step(step, names, indent + "  ")
+
+
+def _choose(step: Choose, names: _Names, indent: str) -> Iterator[str]:
+    """A choice; what its plans are given and give is called as it is outside."""
+    yield f"{indent}choose by {names.buffer(step.which)}; arena {names.buffer(step.arena)}"
+    for plan, word in zip(step.plans, ("yes", "no"), strict=True):
+        for own, there in zip((*plan.inputs, *plan.outputs), (*step.inputs, *step.outputs),
+                              strict=True):
+            names.buffers[own] = names.buffer(there)
+        yield f"{indent}  {word}:"
+        for each in plan.body.steps:
+            yield from _step(each, names, indent + "    ")
 
 
 def _stretch(stretch: Stretch, names: _Names) -> str:

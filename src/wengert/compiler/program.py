@@ -17,7 +17,6 @@ pass makes a new one. `verify` checks all this, `print` shows it, `evaluate` run
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +25,7 @@ import numpy as np
 from ..core.aval import Aval, aval_of
 from ..core.levels import quietly
 from ..core.primitive import Primitive
+from .records import equal_record
 
 
 class Value:
@@ -82,14 +82,14 @@ class Line:
         return Line(self.primitive, operands, self.params, self.results)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@equal_record
 class Return:
     """The end of a block that leaves the program."""
 
     outputs: tuple[Value, ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@equal_record
 class Look:
     """The end of a block where Python looked at a number.
 
@@ -102,7 +102,7 @@ class Look:
     cases: Mapping[Any, Block]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@equal_record
 class Block:
     """Lines one after the other, and what comes then."""
 
@@ -119,7 +119,7 @@ class Block:
                 todo.extend(reversed(list(block.end.cases.values())))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@equal_record
 class Program:
     """See the text of the module.
 

@@ -14,13 +14,13 @@ import dis
 import functools
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 from ..core.handle import Handle
-from .state import CONTAINERS, MISSING, PLAIN, State
+from .state import CONTAINERS, MISSING, PLAIN, Keeper, State
 
 MOST_ITEMS = 4096
 """How long a container may be whose items are looked at, each of them."""
@@ -47,7 +47,7 @@ def reached(roots: Sequence[Any]) -> tuple[State, list[Any]]:
 # --- keepers ----------------------------------------------------------------------------------
 
 
-class _Cell:
+class _Cell(Keeper):
     """The cell of a closure, as a mapping of one key."""
 
     __slots__ = ("cell",)
@@ -61,11 +61,16 @@ class _Cell:
         except ValueError:  # it is empty
             return default
 
+    def getter(self, key: str) -> Callable[[], Any]:
+        if self.get(key, MISSING) is MISSING:
+            return super().getter(key)
+        return functools.partial(CellType.cell_contents.__get__, self.cell)  # C code
+
     def __setitem__(self, _: str, value: Any) -> None:
         self.cell.cell_contents = value
 
 
-class _Attributes:
+class _Attributes(Keeper):
     """Attributes that are in no `__dict__`, as a mapping."""
 
     __slots__ = ("owner",)

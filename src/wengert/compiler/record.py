@@ -13,24 +13,40 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.aval import aval_of
-from ..core.handle import Handle, version_of
+from ..core.handle import Handle, version_of, wrap
+from ..core.levels import here
 from ..core.primitive import Primitive
+from ..interpreters import eager
 from ..interpreters.eager import constant
 from ..interpreters.provenance import Line as Place, user_line
+from ..interpreters.tape import record as tape
+from ..interpreters.views import make_view, refresh
 from ..primitives.layout import cast, permute
 from .program import Constant, Line, Value, answer, append
+from .pulled import pull
 from .regions import dense
 from .views import put_strided, strided
 
-MISSED: Any = object()
-"""What a run of native code gives where it saw what no recorded run had seen."""
 _MOST_BYTES = 1 << 12
 """How large an array may be that Python looks at as a whole."""
+
+
+class Missed(NamedTuple):
+    """What comes of a run that native code did not get through.
+
+    Attributes:
+        fault: what went wrong; None if it saw what no recorded run had seen.
+    """
+
+    fault: Exception | None
+
+
+MISSED = Missed(None)
 
 
 class Source:
@@ -79,13 +95,26 @@ class Seen:
         self.value, self.answer, self.place = value, seen, place
 
 
-class _Known:
-    """What stands for an array, as of a version of its memory."""
+class _Known(weakref.ref[np.ndarray]):
+    """An array, referred to weakly, and what stands for it as of a version of its memory.
 
-    __slots__ = ("array", "value", "version")
+    Attributes:
+        bare: the input that it was met as, if that was without the history that it may have: it
+            is a leaf's array, met in a detached tensor.
+    """
 
-    def __init__(self, array: np.ndarray, value: Value, version: int) -> None:
-        self.array, self.value, self.version = weakref.ref(array), value, version
+    __slots__ = ("bare", "value", "version")
+
+    bare: Source | None
+    value: Value
+    version: int
+
+
+def _known(array: np.ndarray, value: Value, version: int = 0) -> _Known:
+    """What stands for an array; made thus, and not by an `__init__`, at half the cost."""
+    known = _Known(array)
+    known.value, known.version, known.bare = value, version, None
+    return known
 
 
 class _Root:
@@ -137,6 +166,8 @@ class Recorder:
         failed: why the run can't be said in lines; "" if it can.
         leaves: leaves whose `.grad` was used, with what it was at first.
         arrivals: the nodes of leaves at which gradients arrived.
+        rules: by what nodes have in common, what is known of their rules (see `pulled`).
+        ends: by node of the tape, the ends that lie behind it, where that was asked.
     """
 
     def __init__(self, arguments: Sequence[Any]) -> None:
@@ -147,6 +178,8 @@ class Recorder:
         self.arrivals: set[Any] = set()
         self._known: dict[int, _Known] = {}
         self._memories: dict[int, _Memory] = {}
+        self.rules: dict[Any, Any] = {}
+        self.ends: dict[Any, frozenset[Any]] = {}
         self._roots: dict[int, _Root] = {}
         for i, handle in enumerate(arguments):
             if not any(source.handle is handle for source in self.sources):
@@ -154,28 +187,75 @@ class Recorder:
 
     # --- what interpreters tell -----------------------------------------------------------------
 
+    def interpret(self, primitive: Primitive, operands: Sequence[Any],
+                  params: dict[str, Any]) -> Any:
+        """`eager.interpret`, noted. What is common (tensors and arrays that give one result) is
+        computed, recorded on the tape and noted in one go; the rest is done there, and noted."""
+        if primitive.multiple or self.failed or here.inference or here.anomaly:
+            return eager.interpret(primitive, operands, params)
+        known, unwritten = self._known, not self._memories
+        arrays, avals, edges, values = [], [], [], []
+        for x in operands:
+            if isinstance(x, Handle):
+                if x.alias is not None:
+                    refresh(x)
+                array, aval, node = x.value, x.aval, x.node
+                if aval.level is not None:
+                    return eager.interpret(primitive, operands, params)
+            elif type(x) is np.ndarray:
+                array, aval, node = x, aval_of(x), None
+            else:
+                return eager.interpret(primitive, operands, params)
+            met = known.get(id(array))
+            arrays.append(array)
+            avals.append(aval)
+            edges.append(node)
+            values.append(met.value if unwritten and met is not None and met() is array
+                          and met.bare is None else self.value(x, operands))
+        taped = here.grad and edges.count(None) < len(edges)
+        if taped and primitive.vjp is None:
+            return eager.interpret(primitive, operands, params)
+        result = primitive.abstract(*avals, **params)
+        out = wrap(eager.evaluate(primitive, arrays, result, params), result)
+        if primitive.view:
+            make_view(primitive, operands[0], out, params)
+        if taped and result.dtype.differentiable:
+            tape(primitive, out, operands, avals, edges, params)
+        value = Value(result)
+        self.bind(out.value, value)
+        self.notes.append(Line(primitive, values, params, (value,)))
+        return out
+
     def note(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any],
              out: Any) -> None:
         """Notes an application that has run; `out` is its result, or its results."""
         if self.failed:
             return
         values = [self.value(o, operands) for o in operands]
-        outs = out if primitive.multiple else (out,)
-        results = [Value(o.aval.plain if isinstance(o, Handle) else aval_of(o)) for o in outs]
-        self.notes.append(Line(primitive, values, params, results))
-        for each, value in zip(outs, results, strict=True):
-            self._bind(each.value if isinstance(each, Handle) else each, value)
+        results = map(self._result, out) if primitive.multiple else (self._result(out),)
+        self.notes.append(Line(primitive, values, params, tuple(results)))
+
+    def _result(self, x: Any) -> Value:
+        """A value for a tensor, or an array, that was just made."""
+        array, aval = (x.value, x.aval.plain) if isinstance(x, Handle) else (x, aval_of(x))
+        value = Value(aval)
+        self.bind(array, value)
+        return value
 
     def apply(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
         """The value of a primitive on arrays, noted; a constant if none of them is known."""
         out = primitive.evaluate(*operands, **params)
         out = tuple(map(np.asarray, out)) if primitive.multiple else np.asarray(out)
-        if any(type(o) is np.ndarray and self._find(o) is not None for o in operands):
+        if any(type(o) is np.ndarray and self.find(o) is not None for o in operands):
             self.note(primitive, operands, params, out)
         else:
             for each in out if primitive.multiple else (out,):
-                self._bind(each, _constant(each))
+                self.bind(each, _constant(each))
         return out
+
+    def pull(self, node: Any, g: Any, create: bool, needed: set[Any] | None) -> list[Any]:
+        """`interpreters.pullback.pullback`, noted."""
+        return pull(self, node, g, create, needed)
 
     def wrote(self, primitive: Primitive, x: Any, others: Sequence[Any],
               params: dict[str, Any]) -> None:
@@ -191,26 +271,42 @@ class Recorder:
             value = self._line(cast, (value,), {"dtype": kind}, found.with_dtype(kind))
         self._store(x.value, value)
 
-    def meet(self, x: Any) -> None:
-        """Notes a tensor that is about to be written to, as it is."""
+    def meet(self, x: Any, *, to_write: bool = False) -> None:
+        """Notes a tensor as it is: it is about to be written to, or may be later on."""
         if x.aval.level is None:
             self.value(x, (x,))
 
+    def looped(self, loop: Any) -> list[Any] | None:
+        """What the operands of a `while_loop` become, noted as one line; None if they can't."""
+        from .stepping import looped  # which needs to be read only by those who loop
+
+        return looped(self, loop)
+
+    def chosen(self, choice: Any) -> Any:
+        """What a `cond` gives, noted as one line; None if it can't be."""
+        from .stepping import chosen  # likewise
+
+        return chosen(self, choice)
+
+    def kept(self, copy: Any, x: Any) -> None:
+        """Notes that a tensor holds what another does, which is about to be written to."""
+        self.bind(copy.value, self.value(x, (x,)))
+
     def made(self, x: Any) -> None:
         """Notes that a tensor was made of nothing: its numbers are the same in every run."""
-        self._bind(x.value, _constant(x.value))
+        self.bind(x.value, _constant(x.value))
 
     def drew(self, x: Any, generator: Any, call: Any, *operands: Any) -> None:
         """Notes that a tensor's array is what `call(*arrays)` drew from a generator."""
         values = [self.value(o, operands) for o in operands]
         aval = x.aval.plain
         params = {"call": call, "generator": generator, "aval": aval}
-        self._bind(x.value, self._line(draw, values, params, aval))
+        self.bind(x.value, self._line(draw, values, params, aval))
 
     def look(self, x: Any) -> None:
         """Notes that Python looks at the numbers of a tensor, or of an array."""
         array = x.value if isinstance(x, Handle) else x
-        if self.failed or (type(x) is np.ndarray and self._find(x) is None):
+        if self.failed or (type(x) is np.ndarray and self.find(x) is None):
             return
         value = self.value(x, (x,))
         if isinstance(value, Constant):
@@ -238,17 +334,21 @@ class Recorder:
     def given(self, x: Any) -> Value:
         """What stands for a tensor that will be given later: a cotangent."""
         value = Value(x.aval)
-        self._bind(x.value, value)
+        self.bind(x.value, value)
         return value
 
     def knows(self, x: Any) -> bool:
         """Whether a tensor's numbers have been met, or were made on the way."""
-        return self._find(x.value) is not None
+        return self.find(x.value) is not None
 
     def shared(self, array: np.ndarray) -> Source | None:
         """The input in whose memory an array lies; None if it lies in none."""
         root = self.root(array)
         return next((s for s in self.sources if s.array is root), None)
+
+    def is_constant(self, x: Any) -> bool:
+        """Whether a tensor's numbers are the same in every run."""
+        return x.aval.level is None and isinstance(self.find(x.value), Constant)
 
     def laid_out(self, x: Any) -> tuple[Value, tuple[int, ...] | None]:
         """What stands for a tensor, with its dimensions as they lie in memory, and their order;
@@ -266,42 +366,47 @@ class Recorder:
 
     def value(self, operand: Any, operands: Sequence[Any]) -> Value:
         """What an operand (a tensor, an array, a number) stands for."""
-        array = operand.value if isinstance(operand, Handle) else operand
+        array: Any = operand.value if isinstance(operand, Handle) else operand
+        known: Any = self._known.get(id(array))
+        if known is not None and known() is array:
+            if known.bare is not None:
+                self._owned(known, operand)
+            return known.value if not self._memories else self._now(array, known)
         if type(array) is not np.ndarray:
             return _constant(constant(operand, operands))
-        found = self._find(array)
-        if found is not None:
-            if isinstance(operand, Handle) and operand.node is not None and operand.node.leaf:
-                self._owned(operand)
-            return found
-        if isinstance(operand, Handle):
-            return self.source(operand).value
-        value = _constant(array)
-        self._known[id(array)] = _Known(array, value, 0)
-        return value
+        found = self.find(array)
+        if found is None and isinstance(operand, Handle):
+            found = self.source(operand).value
+        elif found is None:
+            found = _constant(array)
+            self._known[id(array)] = _known(array, found)
+        return found
 
-    def _owned(self, leaf: Any) -> None:
-        """Has a leaf stand for its memory, of which a detached tensor was met before."""
-        for source in self.sources:
-            if source.array is leaf.value and source.node is None and source.argument is None:
-                source.handle, source.node = leaf, leaf.node
+    def _owned(self, known: _Known, x: Any) -> None:
+        """Has a leaf stand for its memory, if a detached tensor was met there before."""
+        if isinstance(x, Handle) and x.node is not None and x.node.leaf:
+            assert known.bare is not None
+            known.bare.handle, known.bare.node = x, x.node
+            known.bare = None
 
-    def _find(self, array: np.ndarray) -> Value | None:
+    def find(self, array: np.ndarray) -> Value | None:
         """What is known to stand for an array; None if it was met never before."""
         known = self._known.get(id(array))
-        if known is not None and known.array() is array:
-            if not self._memories:
-                return known.value
-            memory = self._memories.get(id(self.root(array)))
-            if memory is None or memory.version == known.version:
-                return known.value
-            return self._read(array, memory)
+        if known is not None and known() is array:
+            return known.value if not self._memories else self._now(array, known)
         if array.base is None:
             return None
         root = self.root(array)
-        if root is array or not np.may_share_memory(array, root) or self._find(root) is None:
+        if root is array or not np.may_share_memory(array, root) or self.find(root) is None:
             return None
         return self._read(array, self._memory(root))
+
+    def _now(self, array: np.ndarray, known: _Known) -> Value:
+        """What stands for a known array now that memory has been written to."""
+        memory = self._memories.get(id(self.root(array)))
+        if memory is None or memory.version == known.version:
+            return known.value
+        return self._read(array, memory)
 
     def root(self, array: np.ndarray) -> np.ndarray:
         """The array that the program knows an array's memory by."""
@@ -315,16 +420,22 @@ class Recorder:
     def _rooted(self, array: np.ndarray) -> None:
         """Has memory be known by an array, if its owner is not known itself."""
         owner = owner_of(array)
-        known, root = self._known.get(id(owner)), self._roots.get(id(owner))
-        if (known is None or known.array() is not owner) and (
-                root is None or root.owner() is not owner):
+        known = self._known.get(id(owner))
+        if known is not None and known() is owner:
+            return
+        root = self._roots.get(id(owner))
+        if root is None or root.owner() is not owner:
             self._roots[id(owner)] = _Root(owner, array)
 
-    def _bind(self, array: np.ndarray, value: Value) -> None:
+    def bind(self, array: np.ndarray, value: Value) -> None:
+        """Has a value stand for an array that was just made, or read."""
+        known = _Known(array)
+        known.value, known.version, known.bare = value, 0, None
         if array.base is not None:
             self._rooted(array)
-        memory = self._memories.get(id(self.root(array))) if self._memories else None
-        self._known[id(array)] = _Known(array, value, 0 if memory is None else memory.version)
+        if self._memories and (memory := self._memories.get(id(self.root(array)))) is not None:
+            known.version = memory.version
+        self._known[id(array)] = known
 
     def source(self, handle: Any, argument: int | None = None) -> Source:
         """A tensor that was there before, as an input of the program."""
@@ -338,7 +449,12 @@ class Recorder:
             root.shared = True
         else:
             self._roots[id(owner)] = _Root(owner, source.array)
-        self._bind(source.array, source.value)
+        met = self._known.get(id(source.array))
+        if met is not None and met() is source.array and met.bare is not None:
+            self._owned(met, handle)
+        self.bind(source.array, source.value)
+        if argument is None and source.node is None:
+            self._known[id(source.array)].bare = source
         return source
 
     def _line(self, primitive: Primitive, values: Sequence[Value], params: dict[str, Any],
@@ -350,7 +466,7 @@ class Recorder:
     def _memory(self, root: np.ndarray) -> _Memory:
         memory = self._memories.get(id(root))
         if memory is None:
-            value = self._find(root)
+            value = self.find(root)
             assert value is not None
             memory = _Memory(root, value)
             if memory.core is not root:
@@ -379,7 +495,7 @@ class Recorder:
             return memory.value
         value = self._line(strided, (memory.value,), {"shape": array.shape, **region},
                            memory.value.aval.with_shape(array.shape))
-        self._known[id(array)] = _Known(array, value, memory.version)
+        self._known[id(array)] = _known(array, value, memory.version)
         return value
 
     def _store(self, array: np.ndarray, value: Value) -> None:
@@ -390,7 +506,7 @@ class Recorder:
             self.fail("inputs share memory, and it is written to")
             return
         root = self.root(array)
-        if self._find(root) is None:
+        if self.find(root) is None:
             self.fail("memory is written to of which only a part is known")
             return
         memory = self._memory(root)
@@ -404,7 +520,7 @@ class Recorder:
             memory.value = self._line(put_strided, (memory.value, value), region,
                                       memory.value.aval)
         memory.version += 1
-        self._known[id(array)] = _Known(array, value, memory.version)
+        self._known[id(array)] = _known(array, value, memory.version)
 
 
 def _constant(array: Any) -> Constant:

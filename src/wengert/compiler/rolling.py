@@ -34,11 +34,11 @@ from ..primitives.layout import reshape
 from .bodies import Body
 from .program import Block, Constant, Line, Program, Value, append
 from .regions import Region, dense
-from .repeated import loop, parts
+from .repeated import loop, parts, repeated
 from .traced import Traced
 from .turns import Loop, Piece, Turns
 from .views import put_strided, strided
-from .walk import downward, ends
+from .walk import downward, ends, within_params
 
 _GATHERED = 4
 """So many operands of a `stack` or `cat` in a row are read as one region."""
@@ -54,7 +54,9 @@ def roll(program: Program) -> Program:
         traced = Traced(own)
         needed = [v for v in later[id(block)] if v in traced.slot]
         turns = Turns(traced, np.array([traced.number(v) for v in needed], np.int64))
-        return Writer(turns, needed, values).written() if turns.loops else own
+        rolled = Writer(turns, needed, values).written() if turns.loops else own
+        return [line if line.primitive is repeated else within_params(line, roll)
+                for line in rolled]
 
     return downward(program, lines, values)
 

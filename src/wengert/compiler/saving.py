@@ -21,9 +21,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from .expand import template
 from .program import Constant, Line, Value
-from .schedule.ahead import operation
 from .schedule.group import COSTS, ELEMENTARY
-from .schedule.lines import is_complex
+from .schedule.operations import is_complex, operation
 from .walk import has_effects
 
 EACH = 256
@@ -81,16 +80,13 @@ def work(line: Line) -> int | None:
     found = template(line.primitive, tuple([v.aval for v in line.operands]), line.params)
     if found is None:
         return _work(line)
-    total = 0
-    values = list(line.operands)
-    for primitive, operands, params, avals in found.moves:
-        results = [Value(aval) for aval in avals]
-        given = [values[v] if type(v) is int else v for v in operands]
-        part = _work(Line(primitive, given, params, results))  # type: ignore[arg-type]
+    total, lines = 0, list[Line]()
+    found.copied(line.operands, lines)
+    for each in lines:
+        part = _work(each)
         if part is None:
             return None
         total += part
-        values.extend(results)
     return total
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import collections
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..core.aval import Aval, Size
@@ -56,18 +56,26 @@ class State:
         tensors = [i for i, v in enumerate(values) if isinstance(v, Handle)]
         self.ties = [(i, j) for i in tensors if (j := first.setdefault(id(values[i]), i)) != i]
         self._apart = list(first.values())
-        self._ways = [(None, keeper) if type(keeper) is int else (
-            functools.partial(keeper.get, key, MISSING), -1) for keeper, key in places]
+        self._ways = [
+            (*_way(keeper, key, values), expected,
+             expected.aval if type(expected) is _Tensor else None)
+            for (keeper, key), expected in zip(places, self.expected, strict=True)]
 
     def read(self) -> list[Any] | None:
         """What is at the places now; None if it is not what is expected."""
         found: list[Any] = []
-        for (get, keeper), place, expected in zip(self._ways, self.places, self.expected,
-                                                  strict=True):
-            value = _at(found[keeper], place[1]) if get is None else get()
-            if value is not expected and not _alike(value, expected):
-                return None
-            found.append(value)
+        try:
+            for get, keeper, key, expected, aval in self._ways:
+                value = (get() if keeper is None else found[keeper][key] if get is None else
+                         get(found[keeper], key, MISSING))
+                if aval is not None:
+                    if not isinstance(value, Handle) or value.aval is not aval:
+                        return None
+                elif value is not expected and not _alike(value, expected):
+                    return None
+                found.append(value)
+        except (ValueError, IndexError):  # a variable was deleted; another thread took it away
+            return None
         for i, j in self.ties:
             if found[i] is not found[j]:
                 return None
@@ -125,10 +133,36 @@ class State:
         return f"{self.name(keeper)}[{key!r}]" if type(keeper) is int else str(key)
 
 
+class Keeper:
+    """What keeps values that are in no mapping, as if it were one."""
+
+    __slots__ = ()
+
+    def get(self, key: str, default: Any) -> Any:
+        raise NotImplementedError
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        raise NotImplementedError
+
+    def getter(self, key: str) -> Callable[[], Any]:
+        """What reads a place, again and again. Where it can't be read, it gives `MISSING`, or
+        raises a ValueError if there was something when it was made."""
+        return functools.partial(self.get, key, MISSING)
+
+
+def _way(keeper: Any, key: Any, values: Sequence[Any]) -> tuple[Any, int | None, Any]:
+    """How a place is read: by what; in which value, or None; and the key there."""
+    if type(keeper) is int:
+        return (dict.get if isinstance(values[keeper], dict) else None), keeper, key
+    if isinstance(keeper, Keeper):
+        return keeper.getter(key), None, key
+    return functools.partial(keeper.get, key, MISSING), None, key
+
+
 def _at(keeper: Any, key: Any) -> Any:
-    """What a mapping or a sequence holds; `MISSING` if nothing."""
+    """What a container holds; `MISSING` if nothing."""
     try:
-        return keeper.get(key, MISSING) if hasattr(keeper, "get") else keeper[key]
+        return dict.get(keeper, key, MISSING) if isinstance(keeper, dict) else keeper[key]
     except IndexError:  # another thread took it away
         return MISSING
 

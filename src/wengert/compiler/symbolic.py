@@ -29,6 +29,7 @@ class Symbolic(Level):
 
     __slots__ = ("lines",)
     word, prints_as = "symbolic evaluation", "SymbolicTensor"
+    takes_all: bool | None = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -17,17 +17,19 @@ So whatever has strides is multiplied where it lies: windows of images, transpos
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from .nest import Contraction
+from .records import equal_record
 from .regions import Region, distinct
 
 _FAR = 256  # bytes from one turn of a sum to the next, from which on b is packed
 _OFTEN = 4  # tiles that a packed copy must serve
+_HIGH = 12  # rows that a tile has, at most
+_SPARE = 32  # the part of the rows that may be done twice
 _LONG = 64  # vectors that a sum must have to be worth adding up their lanes
 
 
@@ -46,17 +48,18 @@ class Loop(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """A loop in pieces of `step` turns, the last of which may have fewer."""
+    """A loop in pieces of `step` turns, of which the last may have fewer."""
 
     loop: Loop
     step: int
 
     @property
     def pieces(self) -> int:
+        """How many there are."""
         return -(-self.loop.size // self.step)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@equal_record
 class Tiling:
     """How a contraction is done.
 
@@ -102,7 +105,7 @@ def loops_of(c: Contraction) -> list[Loop]:
 def tiling(c: Contraction, bits: int) -> Tiling | None:
     """How to do a contraction on a machine with vectors of `bits`; None if not by tiles."""
     dtype = c.out.buffer.dtype
-    if dtype.kind != "f" or dtype.itemsize < 4:
+    if dtype.kind != "f" or dtype.itemsize < 4 or not all(c.sizes):
         return None
     loops = loops_of(c)
     dense = max((x for x in loops if x.out == 1 and (x.a == 0) != (x.b == 0)),
@@ -157,7 +160,7 @@ class Kinds:
         if pair is None or (far and len(self.sums) > 1):
             return None
         vectors = min(2, -(-col.size // lanes))
-        row, height = pair[0], _even(pair[0].size, (registers - 3) // vectors)
+        row, height = pair[0], _height(pair[0].size, (registers - 3) // vectors)
         often = row.size >= _OFTEN * height and abs(self.sums[0].b) * size >= _FAR
         form = "packed" if far or (often and len(self.sums) == 1) else "spread"
         return self._tiling(form, turned, Cut(row, height), Cut(col, vectors * lanes), self.sums,
@@ -175,6 +178,17 @@ def _apart(rows: Sequence[Loop], cols: Sequence[Loop]) -> tuple[Loop, Loop] | No
     pairs = sorted(itertools.product(rows, cols), key=lambda pair: [-x.size for x in pair])
     return next((pair for pair in pairs if distinct(
         Region(tuple(x.size for x in pair), tuple(x.out for x in pair)))), None)
+
+
+def _height(size: int, most: int) -> int:
+    """How many rows a tile has: as few as keep a processor's multipliers busy, always the same, so
+    that products of all sizes share code; more where much of the last tile would be done twice."""
+    high = min(most, _HIGH)
+    if size < 4 * high:
+        return _even(size, high)
+    heights = range(2 * high // 3, high + 1)
+    return next((n for n in heights if -size % n * _SPARE <= size),
+                min(heights, key=lambda n: -size % n))
 
 
 def _even(size: int, most: int) -> int:

@@ -28,7 +28,7 @@ from ..primitives.elementwise import copy
 from ..primitives.layout import index_view, unindex
 from .expand import canonical, params_key
 from .passes.common import constant_key
-from .program import Constant, Line, Value
+from .program import Constant, Line, Program, Value
 from .regions import Region, composed, dense, distinct
 from .views import (
     VIEWS,
@@ -191,7 +191,11 @@ _TINY = 64
 
 
 def _weight(line: Line) -> int:
-    """About how many scalar statements a line comes to; loops count as a constant number."""
+    """About how many scalar statements a line comes to; loops count as a constant number, beside
+    what is in them."""
+    bodies = [body for body in line.params.values() if isinstance(body, Program)]
+    if bodies:
+        return _TINY + sum(_weight(each) for body in bodies for each in body.body.lines)
     size = max([v.aval.numel for v in (*line.operands, *line.results)])
     return min(max(size, 1), _TINY)
 

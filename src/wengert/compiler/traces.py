@@ -154,7 +154,7 @@ class _Merge:
         for note in notes:
             if isinstance(note, Line):
                 if new:
-                    fork.lines.append(note.on(self.names))
+                    fork.lines.append(note.on(self.names) if self.names else note)
                 elif at < len(fork.lines):
                     self._same(fork.lines[at], note)
                     at += 1

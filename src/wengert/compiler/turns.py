@@ -114,6 +114,7 @@ class Loop:
 
     @property
     def stop(self) -> int:
+        """The number of the first line behind it."""
         return self.start + self.period * self.count
 
     def turn(self, number: int) -> tuple[int, int]:
@@ -124,8 +125,8 @@ class Loop:
         """Notes that these values of the loop's are needed below."""
         turns, results = np.divmod(numbers - self.first, self.results)
         last = turns == self.count - 1
-        self.last.update(np.unique(results[last]).tolist())
-        self.stacked.update(np.unique(results[~last]).tolist())
+        self.last.update(results[last].tolist())
+        self.stacked.update(results[~last].tolist())
 
 
 class Turns:
@@ -202,11 +203,12 @@ class Turns:
         first = self.traced.firsts[start]
         results = self.traced.firsts[start + period] - first
         turns, which = np.divmod(self.outside(start, start + period * count) - first, results)
-        for result in np.unique(which[turns < count - 1]).tolist():
-            found = np.unique(turns[(which == result) & (turns < count - 1)])
+        early = turns < count - 1
+        for result in sorted(set(which[early].tolist())):  # np.unique imports all of np.ma
+            found = set(turns[(which == result) & early].tolist())
             aval = self.traced.values[first + result].aval
             if len(found) * 4 < count and count * aval.numel * aval.numpy.itemsize > LARGE:
-                return int(found[0])
+                return min(found)
         return None
 
     def _worth(self, run: Run) -> bool:
@@ -311,6 +313,9 @@ class _Table:
         if stop - start < TURNS or not self._begins(start):
             return None
         sources = [self._source(slot, start, stop) for slot in range(len(self.slope))]
+        if any(isinstance(source, Numbers) and step for source, step in zip(
+                sources, self.step.tolist(), strict=True)):
+            return None
         pieces = self._pieces(sources, start, stop)
         if pieces is None:
             return None
@@ -359,12 +364,13 @@ class _Table:
 
     def _source(self, slot: int, start: int, stop: int) -> Source:
         number, offset = int(self.roots[start, slot]), int(self.offsets[start, slot])
+        step, slope = int(self.step[slot]), int(self.slope[slot])
         if self.numbers[slot]:
-            alike = (self.roots[start:stop, slot] == number).all()
-            return Same() if alike else Numbers()
+            if not (self.roots[start:stop, slot] == number).all():
+                return Numbers()
+            slope = 0
         if self.made[slot]:
             return Made(int(self.result[slot]), int(self.lag[slot]))
-        step, slope = int(self.step[slot]), int(self.slope[slot])
         if slope == 0:
             return Part(offset, step) if step else Same()
         owner = int(self.turns.owner(self.roots[start:start + 1, slot])[0])
@@ -442,4 +448,4 @@ class _Table:
         turns, results = np.divmod(outside - self.base, self.results)
         last = (turns == stop - 1) & (results == piece.result)
         writes = [self._result(line) for line in piece.lines]
-        return bool((np.isin(results, writes) & ~last).any())
+        return not set(writes).isdisjoint(results[~last].tolist())

@@ -158,6 +158,8 @@ class Level:
     word = "a transform"
     prints_as = "TransformedTensor"
     writes_below = False  # whether a write goes to what its tensors stand for
+    takes_all: bool | None = None  # whether it interprets what runs on tensors from outside alone,
+    # too; None if that is not its affair
 
     def __init__(self) -> None:
         self.depth, self.alive = 0, False
@@ -248,6 +250,15 @@ def deepest(operands: Sequence[Any]) -> Level | None:
     return found
 
 
+def in_charge(operands: Sequence[Any]) -> Level | None:
+    """The level that interprets an operation on these operands; None if all is plain."""
+    level = deepest(operands)
+    for top in reversed(here.levels):
+        if top.takes_all is not None:
+            return top if top.takes_all and (level is None or level.depth < top.depth) else level
+    return level
+
+
 class DeeperError(Exception):
     """An operand lives at a level after all: one that has ended, or another thread's."""
 
@@ -273,7 +284,7 @@ ground = _Ground()
 
 def bind(primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
     """Applies a primitive by the interpreter in charge of these operands."""
-    level = deepest(operands)
+    level = in_charge(operands)
     if level is not None:
         return level.interpret(primitive, operands, params)
     return ground.interpret(primitive, operands, params)

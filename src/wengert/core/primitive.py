@@ -31,7 +31,7 @@ from . import levels
 from .aval import Aval
 from .dtypes import BOOL, COMPLEX, FLOAT, INTEGER, dtype
 from .handle import Handle, plain_aval
-from .levels import ground, shared
+from .levels import ground, here, shared
 
 _OPERANDS = {"x": 0, "y": 1, "z": 2, "w": 3}
 LISTS = {"xs": 0, "from_1": 1, "from_2": 2}
@@ -99,9 +99,13 @@ class Primitive:
         abstract: avals and parameters to the result's aval(s); raises for operands that do not
             fit, so that nothing is computed then. Memoised.
         vjp: a rule per operand (None: no derivative); one rule for all, if variadic; None if the
-            primitive has no derivative, or its decomposition answers.
+            primitive has no derivative, or its decomposition answers. One rule of a primitive with
+            several results is given the list of their cotangents (None for those that are
+            missing) and gives the list of all operands'; it may read `wanted`: by operand, whether
+            its cotangent is asked for.
         jvp: likewise, each giving that operand's part of the tangent. For elementwise
-            primitives it is `vjp` itself.
+            primitives it is `vjp` itself. One rule of a primitive with several results is given the
+            list of all operands' tangents (None for zeros) and gives that of the results'.
         linear: the places of the operands in which the primitive is linear, taken together, so
             that it is its own JVP; True for all, False for none.
         multilinear: whether it is linear in each operand apart, as a product is.
@@ -165,10 +169,13 @@ class Primitive:
         for operand in operands:
             if isinstance(operand, Handle):
                 if shared.special:
-                    return levels.bind(self, operands, params)
+                    if here.levels:
+                        return levels.bind(self, operands, params)
+                    if (recorder := here.recorder) is not None:
+                        return recorder.interpret(self, operands, params)
                 return ground.interpret(self, operands, params)
-        if shared.special and levels.here.recorder is not None:
-            return levels.here.recorder.apply(self, operands, params)
+        if shared.special and here.recorder is not None:
+            return here.recorder.apply(self, operands, params)
         return self.evaluate(*operands, **params)
 
     def __repr__(self) -> str:

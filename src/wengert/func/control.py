@@ -7,7 +7,8 @@ at each step, with values of the same shapes and dtypes. What they call should n
 operands: where examples part, they are copies.
 
 Each function checks its arguments and makes a record of them (`Choice`, `Loop`, `Scan`), whose
-`run` is the meaning: plain Python on tensors. That seam is where another interpreter may step in.
+`run` is the meaning: plain Python on tensors. That seam is where who records steps in: to it, a
+loop or a choice may be one operation.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 
 from ..core.aval import Aval
 from ..core.handle import Handle, plain_aval, wrap
-from ..core.levels import numbers
+from ..core.levels import here, numbers
 from ..core.pytrees import Spec, flatten
 from ..interpreters.batching import Batch, batch_of
 from ..interpreters.choosing import Chosen, Examples, at_home, batches, rows
@@ -259,7 +260,10 @@ def answer(name: str, pred: Any) -> bool | Split:
     levels = batches(pred)
     if not levels:
         return bool(pred)
-    mask = numbers(pred).reshape(-1).astype(np.bool_)
+    answers = numbers(pred)
+    if here.recorder is not None:
+        here.recorder.look(answers)
+    mask = answers.reshape(-1).astype(np.bool_)
     if mask.all() or not mask.any():
         return bool(mask.any())  # not of no examples: a loop has to end
     return Split(levels, mask)
@@ -273,11 +277,19 @@ class Choice:
         self.pred, self.true_fn, self.false_fn, self.operands = pred, true_fn, false_fn, operands
 
     def run(self) -> Any:
+        if here.recorder is not None:
+            found = here.recorder.chosen(self)
+            if found is not None:
+                return found.tree
         chosen = answer("cond: the predicate", self.pred)
         if isinstance(chosen, Split):
             return self._both(chosen)
-        fn = self.true_fn if chosen else self.false_fn
-        return Tree(f"cond: {_name(chosen)}'s result", fn(*self.operands)).tree
+        return self.result(chosen, self.operands).tree
+
+    def result(self, which: bool, operands: Sequence[Any]) -> Tree:
+        """What a function gives for operands."""
+        fn = self.true_fn if which else self.false_fn
+        return Tree(f"cond: {_name(which)}'s result", fn(*operands))
 
     def _both(self, split: Split) -> Any:
         """Each function on the examples that chose it, and the results put together."""
@@ -294,9 +306,7 @@ class Choice:
         level = Chosen(parts.examples, np.flatnonzero(mask))
         with level.in_force():
             mine = _entered(given.with_leaves(_where(given.leaves, mask)), level)
-            fn = self.true_fn if which else self.false_fn
-            found = Tree(f"cond: {_name(which)}'s result", fn(*mine.tree))
-            found = _left(found, level)
+            found = _left(self.result(which, mine.tree), level)
         parts.add(level.index, found.leaves)
         return found
 
@@ -339,7 +349,19 @@ class Loop:
         self.cond_fn, self.body_fn, self.carry = cond_fn, body_fn, carry
 
     def run(self) -> Any:
+        if here.recorder is not None:
+            found = here.recorder.looped(self)
+            if found is not None:
+                return self.carry.with_leaves(found).tree
         return self._finished(self.carry).tree
+
+    def holds(self, leaves: Sequence[Any]) -> Any:
+        """What the condition gives for tensors like the operands."""
+        return self.cond_fn(*self.carry.with_leaves(leaves).tree)
+
+    def following(self, leaves: Sequence[Any]) -> list[Any]:
+        """What a step makes of such tensors."""
+        return self._step(self.carry.with_leaves(leaves)).leaves
 
     def _step(self, carry: Tree) -> Tree:
         found = self.body_fn(*carry.tree)

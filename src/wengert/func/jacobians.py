@@ -14,7 +14,7 @@ from ..core.pytrees import Spec, flatten
 from ..interpreters.batching import Batch, batch_of, stacked
 from ..interpreters.forward import Forward
 from ..ops.shapes import cat
-from ..primitives.layout import narrow, permute, reshape
+from ..primitives.layout import contiguous, narrow, permute, reshape
 from . import arguments
 from .arguments import Argnums, chosen, left, lowered, replaced
 from .forward import jvp
@@ -253,14 +253,14 @@ def _jacobians(stacks: Sequence[Any], ys: Sequence[Any], xs: Sequence[Any], oute
         if by_rows:
             for stack, x in zip(stacks, xs, strict=True):
                 part = _part(stack, start, y.aval.numel)
-                row.append(reshape(part, shape=(*y.aval.shape, *x.aval.shape)))
+                row.append(_shaped(part, (*y.aval.shape, *x.aval.shape)))
             start += y.aval.numel
         else:
             start = 0
             for x in xs:
                 part = _part(stacks[i], start, x.aval.numel)
-                part = permute(part, dims=(*range(1, y.aval.ndim + 1), 0))
-                row.append(reshape(part, shape=(*y.aval.shape, *x.aval.shape)))
+                part = contiguous(permute(part, dims=(*range(1, y.aval.ndim + 1), 0)))
+                row.append(_shaped(part, (*y.aval.shape, *x.aval.shape)))
                 start += x.aval.numel
         blocks.append(inner.unflatten(row))
     return outer.unflatten(blocks)
@@ -270,6 +270,10 @@ def _part(stack: Any, start: int, count: int) -> Any:
     if start == 0 and stack.aval.shape[0] == count:
         return stack
     return narrow(stack, 0, start, count)
+
+
+def _shaped(part: Any, shape: tuple[int, ...]) -> Any:
+    return part if part.aval.shape == shape else reshape(part, shape=shape)
 
 
 def _affordable(xs: Sequence[Any], ys: Sequence[Any]) -> int:

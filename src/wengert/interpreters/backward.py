@@ -11,6 +11,7 @@ error leaves no gradient half-accumulated.
 
 from __future__ import annotations
 
+import operator
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -53,11 +54,12 @@ def run(roots: Sequence[tuple[Any, Any]], *, retain: bool, create: bool,
     """
     watched = here.recorder is not None
     this = _Pass(retain, create, create or below or watched, wanted, bare)
+    if watched or (create and not below):
+        roots = [(node, g if isinstance(g, Handle) else made(wrap(g))) for node, g in roots]
     if below:
         with np.errstate(all="ignore"):
             this.carry(roots)
     elif create or watched:
-        roots = [(node, g if isinstance(g, Handle) else made(wrap(g))) for node, g in roots]
         with modes(grad=create):
             this.carry(roots)
             if watched and not bare:
@@ -93,7 +95,8 @@ class _Pass:
         self.retained: list[tuple[Any, Any]] = []
         self.captured: dict[Any, Any] = {}
         self.needed: set[Any] | None = None
-        self.pull = Watched(here.anomaly).pull if here.anomaly else pullback
+        self.pull = (Watched(here.anomaly).pull if here.anomaly else
+                     pullback if here.recorder is None or create else here.recorder.pull)
 
     def carry(self, roots: Sequence[tuple[Any, Any]]) -> None:
         if self.wanted is not None:
@@ -157,7 +160,7 @@ class _Pass:
             self.captured[node] = g
             if self.bare:
                 return False
-        return any(edge in self.needed for edge in node.edges)
+        return not self.needed.isdisjoint(node.edges)
 
     def _pull(self, node: Any, g: Any) -> Sequence[Any]:
         if type(node) is Port:
@@ -312,8 +315,8 @@ def _leading_to(wanted: set[Any], roots: Iterable[Any]) -> set[Any]:
             reached.add(node)
             todo.extend(node.edges)
     needed = wanted & reached
-    for node in sorted(reached, key=lambda node: -node.order):
-        if any(edge in needed for edge in node.edges):
+    for node in sorted(reached, key=operator.attrgetter("order"), reverse=True):
+        if not needed.isdisjoint(node.edges):
             needed.add(node)
     return needed
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..core.handle import Handle, wrap
-from ..core.levels import deepest, here, unrecorded
+from ..core.levels import here, in_charge, unrecorded
 from .custom_ground import bare, finish, join
 from .custom_node import CustomNode, begin
 from .custom_outputs import closed_over, listed, structured
@@ -152,7 +152,7 @@ class Staged(Custom):
 
 def bind(custom: Custom, args: Sequence[Any]) -> Any:
     """The outputs of a function with rules of its own, by the interpreter in charge."""
-    level = deepest(args)
+    level = in_charge(args)
     return custom.ground(args) if level is None else level.apply_custom(custom, args)
 
 

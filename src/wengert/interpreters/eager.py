@@ -54,10 +54,10 @@ def interpret(primitive: Primitive, operands: Sequence[Any], params: dict[str, A
 def _watched(primitive: Primitive, operands: Sequence[Any], values: Sequence[Any],
              params: dict[str, Any], out: Any) -> None:
     """Tells who watches this thread of an application that has run."""
-    if here.anomaly:
-        here.anomaly.look(primitive, values, params, out)
-    if here.recorder is not None:
-        here.recorder.note(primitive, operands, params, out)
+    if (watch := here.anomaly):
+        watch.look(primitive, values, params, out)
+    if (recorder := here.recorder) is not None:
+        recorder.note(primitive, operands, params, out)
 
 
 def unpack(operands: Sequence[Any]) -> tuple[list[Any], list[Aval], list[Any], bool]:

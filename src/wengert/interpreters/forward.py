@@ -38,6 +38,9 @@ class Forward(Lifted):
             return x.extra
         return None
 
+    def lacks(self, primitive: Primitive) -> bool:
+        return primitive.jvp is None and not (primitive.linear or primitive.multilinear)
+
     def follow(self, custom: Any, args: Sequence[Any]) -> Any:
         return pushed(self, custom, args)
 
@@ -77,6 +80,9 @@ def pushforward(primitive: Primitive, values: Sequence[Any], tangents: Sequence[
         return _by_itself(primitive, values, tangents, params)
     if not primitive.multilinear and primitive.jvp is None:
         raise underivable(primitive)
+    if primitive.multiple:
+        rule: Any = primitive.jvp
+        return quietly_on_arrays(rule.fn, tangents, *rule.arguments(values, out, params, 0))
     total: Any = None
     for i, tangent in enumerate(tangents):
         if tangent is None:

@@ -29,7 +29,7 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
             elements of x share one place in memory.
     """
     if here.recorder is not None:
-        here.recorder.meet(x)
+        here.recorder.meet(x, to_write=True)
     if type(x.extra) is Lent:
         own(x)
     if x.alias is not None:
@@ -42,15 +42,17 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
         assert level is not None
         return level.write(primitive, x, others, params)
     recorded = recorded and here.grad and x.aval.dtype.differentiable
-    if here.grad:
+    if here.grad and not (x.node is None and x.alias is None):
         check_history(x, recorded)
     if not primitive.uniform:
         check_memory(x)
     for other in others:
         check_overlap(primitive, x, other)
     result = primitive.abstract(*avals, **params)
-    check_fits(x.aval, result)
-    check_inference(x)
+    if result is not x.aval:
+        check_fits(x.aval, result)
+    if x.alias is not None:
+        check_inference(x)
     if recorded and primitive.vjp is None:
         primitive = underivable(primitive)
     if recorded:
@@ -188,13 +190,16 @@ def _before(primitive: Primitive, x: Any, edges: Sequence[Any]) -> Any:
     for i, edge in enumerate(edges):
         rule = None if edge is None else primitive.rule(i)
         if rule is not None and 0 in rule.saved_places(len(edges)):
-            return wrap(np.array(x.value), x.aval, x.node)
+            before = wrap(np.array(x.value), x.aval, x.node)
+            if here.recorder is not None:
+                here.recorder.kept(before, x)
+            return before
     return wrap(x.value, x.aval, x.node)
 
 
 def _store(primitive: Primitive, target: np.ndarray, values: list[Any], result: Aval,
            params: dict[str, Any]) -> None:
-    if primitive.store is not None:
+    if primitive.store is not None and not (primitive.elementwise and result.numel >= LARGE):
         quietly(primitive.store, *values, **params)
     elif _store_blocks(primitive, target, values, result, params):
         pass

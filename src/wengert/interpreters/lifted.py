@@ -35,6 +35,8 @@ class Lifted(Level):
 
     def interpret(self, primitive: Primitive, operands: Sequence[Any],
                   params: dict[str, Any]) -> Any:
+        if primitive.decompose is not None and self.lacks(primitive):
+            return primitive.decompose(*operands, **params)
         values = []
         for o in operands:
             if isinstance(o, Handle):
@@ -49,6 +51,10 @@ class Lifted(Level):
             note_views(primitive, operands[0], out, params)
         self.carry(primitive, operands, values, result, out, params)
         return out
+
+    def lacks(self, primitive: Primitive) -> bool:
+        """Whether a primitive has no rule for this level, so that its decomposition answers."""
+        return False
 
     def apply_custom(self, custom: Any, args: Sequence[Any]) -> Any:
         if not self.alive:  # its tensors stand for what they held
@@ -104,7 +110,7 @@ class Lifted(Level):
     def write(self, primitive: Primitive, x: Any, others: Sequence[Any],
               params: dict[str, Any]) -> Any:
         if here.recorder is not None:
-            here.recorder.meet(x)
+            here.recorder.meet(x, to_write=True)
         if here.grad:
             check_leaf(x)
         if primitive is copy and not params:

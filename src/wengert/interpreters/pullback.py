@@ -47,6 +47,8 @@ def pullback(node: Any, g: Any, create: bool, needed: set[Any] | None) -> list[A
         node = opened(node, create)
     saved, rules, out, ins = node.saved, node.rules, node.out, node.ins
     if type(rules) is not tuple:
+        if node.primitive.multiple:
+            return _at_once(node, rules, g, create, needed)
         rules = (rules,) * len(node.edges)
     # Small, real and single-valued is the common case: its rules are called right here.
     simple = type(out) is Aval and out.simple and not (create and isinstance(g, Handle))
@@ -92,13 +94,19 @@ def opened(node: Any, create: bool) -> Any:
         raise RuntimeError(SECOND_TIME)
     if type(node.saved) is not PackedValues:
         return node
+    twin = twin_of(node, unpacked(node, create))
+    if hasattr(node, "line"):
+        twin.line = node.line
+    twin.versions = versions(twin.saved)
+    return twin
+
+
+def twin_of(node: Any, saved: Sequence[Any]) -> Any:
+    """A node that is like another, but for what it has saved."""
     twin = new(type(node))
     for slot in _STATE:
         setattr(twin, slot, getattr(node, slot))
-    if hasattr(node, "line"):
-        twin.line = node.line
-    twin.saved = unpacked(node, create)
-    twin.versions = versions(twin.saved)
+    twin.saved, twin.versions = tuple(saved), None
     return twin
 
 
@@ -153,6 +161,18 @@ def read_tensor(node: Node, place: int) -> Any:
     out = wrap(value, kept.aval, node)
     out.alias = kept.alias
     return out
+
+
+def _at_once(node: Node, rule: Rule, g: list[Any], create: bool,
+             needed: set[Any] | None) -> list[Any]:
+    """The cotangents by a rule that gives them for all operands, from those of several results."""
+    wanted = tuple([edge is not None and (needed is None or edge in needed)
+                    for edge in node.edges])
+    get = read_tensor if create and any(isinstance(each, Handle) for each in g) else (
+        _getter(None, create))
+    found: list[Any] = rule.fn(g, *(wanted if name == "wanted" else
+                                    _argument(node, name, 0, get, False) for name in rule.reads))
+    return found
 
 
 def _getter(g: Any, create: bool) -> Callable[[Node, int], Any]:

@@ -46,6 +46,9 @@ class Reverse(Lifted):
         out.node = leaf_node(out)
         return out
 
+    def lacks(self, primitive: Primitive) -> bool:
+        return primitive.vjp is None
+
     def follow(self, custom: Any, args: Sequence[Any]) -> Any:
         return recorded(self, custom, args)
 

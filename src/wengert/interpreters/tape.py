@@ -248,7 +248,7 @@ def node_class(primitive: Primitive) -> type[Node]:
         fixed = several and all(r is None or r.saves_from is None for r in several)
         primitive.node_class = type(primitive.node_name, (Node,), {
             "__slots__": (), "primitive": primitive, "rules": rules,
-            "places": tuple(_places(primitive, several)) if fixed else None})
+            "places": tuple(places_of(primitive, several)) if fixed else None})
     return primitive.node_class
 
 
@@ -313,7 +313,7 @@ def _save(node: Node, primitive: Primitive, out: Any, operands: Sequence[Any],
     node.saved, node.versions = (), None
     places: Sequence[int] | None = node.places
     if places is None or None in node.edges:
-        places = _places(primitive, node.edges)
+        places = places_of(primitive, node.edges)
     if not places:
         return
     saved: list[Any] = [None] * (len(operands) + 1)
@@ -332,18 +332,24 @@ def _save(node: Node, primitive: Primitive, out: Any, operands: Sequence[Any],
         node.versions = versions(saved)
 
 
-def _places(primitive: Primitive, edges: Sequence[Any]) -> list[int]:
+def places_of(primitive: Primitive, edges: Sequence[Any]) -> list[int]:
     """The places that are read when the operands with an edge get their cotangents."""
     rules = primitive.vjp if isinstance(primitive.vjp, tuple) else (primitive.vjp,) * len(edges)
-    return [place for edge, rule in zip(edges, rules, strict=True)
-            if edge is not None and rule is not None for place in rule.saved_places(len(edges))]
+    found: list[int] = []
+    for edge, rule in zip(edges, rules):  # noqa: B905 - hot
+        if edge is not None and rule is not None:
+            found += rule.saves if rule.saves_from is None else rule.saved_places(len(edges))
+    return found
 
 
 def versions(saved: Sequence[Any]) -> tuple[int, ...] | None:
     """The versions of saved values; None if all are 0."""
-    found = tuple(0 if (alias := getattr(v, "alias", None)) is None else _saved_version(alias)
-                  for v in saved)
-    return found if any(found) else None
+    found = [0] * len(saved)
+    for i, v in enumerate(saved):
+        alias = getattr(v, "alias", None)
+        if alias is not None:
+            found[i] = _saved_version(alias)
+    return tuple(found) if any(found) else None
 
 
 def _saved_version(alias: Alias) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.handle import Handle, wrap
-from ..core.levels import concrete, here, made, numbers
+from ..core.levels import concrete, here, in_charge, made, numbers
 from ..interpreters.inplace import check_kind, write
 from ..primitives import indexing as p, layout
 from ..primitives.elementwise import where
@@ -48,8 +48,9 @@ def _select(x: Any, i: int) -> Any:
             raise IndexError(f"index {i} is out of bounds for dimension 0 with size 0")
         raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
                          "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number")
-    if not -shape[0] <= i < shape[0]:
-        raise IndexError(f"index {i} is out of bounds for dimension 0 with size {shape[0]}")
+    count = shape[0]
+    if not -count <= i < count:
+        raise IndexError(f"index {i} is out of bounds for dimension 0 with size {count}")
     return layout.select(x, index=(i, Ellipsis))
 
 
@@ -156,7 +157,7 @@ def _stand_in(item: Any) -> Any:
     """
     if not isinstance(item, Handle):
         return item
-    plain = item.aval.level is None
+    plain = in_charge((item,)) is None
     if plain and here.recorder is not None and item.aval.ndim and (
             item.aval.dtype not in (dtypes.bool_, dtypes.uint8)):
         return item.value  # and not looked at

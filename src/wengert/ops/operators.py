@@ -195,6 +195,8 @@ CHECKS: dict[str, Callable[[Any, Any], None]] = {}
 
 
 def general_unary(primitive: Primitive, floats: bool, x: Any) -> Any:
+    if x.aval.dtype.differentiable:
+        return primitive(x)
     return primitive(*promoted((x,), floats=floats))
 
 

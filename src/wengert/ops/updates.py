@@ -51,16 +51,17 @@ def addcdiv_(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
 def _operands(primitive: Primitive, *given: Any) -> tuple[Any, ...]:
     """Three tensors and a number in one dtype."""
     *tensors, value = given
-    names = ("input", "tensor1", "tensor2")
-    for i, (argument, x) in enumerate(zip(names, tensors, strict=True), 1):
-        need_tensor(primitive.name, x, argument, i)
-    x, y, z = promoted(tensors)
-    if primitive is e.addcdiv and not (tensors[1].aval.dtype.differentiable
-                                       or tensors[2].aval.dtype.differentiable):
+    for i, x in enumerate(tensors):
+        need_tensor(primitive.name, x, _NAMES[i], i + 1)
+    x, y, z = tensors
+    if primitive is e.addcdiv and not (y.aval.dtype.differentiable or z.aval.dtype.differentiable):
         raise RuntimeError(_NO_INTEGER_DIVISION)
+    if not (x.aval.dtype is y.aval.dtype is z.aval.dtype):
+        x, y, z = promoted(tensors)
     return x, y, z, scalar(value, x.aval)
 
 
+_NAMES = ("input", "tensor1", "tensor2")
 _NO_INTEGER_DIVISION = (
     "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will "
     "perform a true division of tensor1 and tensor2. The historic addcdiv behavior can be "

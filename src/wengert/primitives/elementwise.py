@@ -109,15 +109,17 @@ def _less_quotient(g: Any, y: Any, z: Any, w: Any) -> Any:
 # Updates of one operand by others. A scale is an operand, so that kernels serve all of its values.
 add_scaled = elementwise("add_scaled", lambda x, y, z: x + y * z, lambda g: g, lambda g, z: g * z,
                          lambda g, y: g * y, node="AddBackward0",
-                         lower=lambda x, y, z: x + y * z)
+                         store=lambda x, y, z: np.add(x, y * z, x), lower=lambda x, y, z: x + y * z)
 sub_scaled = add_scaled.named("SubBackward0")
 addcmul = elementwise("addcmul", lambda x, y, z, w: x + w * (y * z), lambda g: g,
                       lambda g, z, w: g * (z * w), lambda g, y, w: g * (y * w),
                       lambda g, y, z: g * (y * z), refuses={"b": "addcmul_cpu_out"},
+                      store=lambda x, y, z, w: np.add(x, w * (y * z), x),
                       lower=lambda x, y, z, w: x + w * (y * z))
 """x + w y z."""
 addcdiv = elementwise("addcdiv", lambda x, y, z, w: x + w * (y / z), lambda g: g,
                       lambda g, z, w: g * (w / z), _less_quotient, lambda g, y, z: g * (y / z),
+                      store=lambda x, y, z, w: np.add(x, w * (y / z), x),
                       lower=lambda x, y, z, w: x + w * (y / z))
 """x + w y / z."""
 
@@ -285,6 +287,14 @@ def _erfc(x: np.ndarray) -> np.ndarray:
     return np.where(x > 0.5, special("erfcx")(np.maximum(x, 0.5)) * _gauss(x), special("erfc")(x))
 
 
+def _ndtr(x: np.ndarray) -> np.ndarray:
+    """For doubles far below 0 in the manner of `_erfc`."""
+    if x.dtype != np.float64:
+        return special("ndtr")(x)
+    tail = 0.5 * special("erfcx")(np.maximum(-x, 1) * SQRT_HALF) * np.exp(-0.5 * x * x)
+    return np.where(x < -1, tail, special("ndtr")(x))
+
+
 sigmoid = elementwise("sigmoid", _sigmoid, lambda g, x: g * (0.25 * sech2(0.5 * x)))
 softplus = elementwise(
     "softplus", _softplus,
@@ -298,19 +308,21 @@ erf = elementwise("erf", special("erf"), lambda g, x: g * (TWO_OVER_SQRT_PI * ga
 erfc = elementwise("erfc", _erfc, lambda g, x: g * (-TWO_OVER_SQRT_PI * gauss(x)),
                    refuses={"c": "erfc_vml_cpu"})
 gauss = elementwise("gauss", _gauss, lambda g, x, out: -2 * g * where(out == 0, 0, x * out))
+ndtr = elementwise("ndtr", _ndtr, lambda g, x: g * npdf(x), refuses={"c": "ndtr"})
+"""The share of the normal distribution that is below x."""
+npdf = elementwise("npdf", lambda x: np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi)),
+                   lambda g, x, out: -g * where(out == 0, 0, x * out))
+"""The density of the normal distribution."""
 
 # --- gates: x times a probability -------------------------------------------------------------
 
 
 def _gelu(x: Any) -> Any:
-    """x times the share of the normal distribution that is below x. By `erf`, as PyTorch has it:
-    far below 0 its digits are lost, but `erfc` would take twice as long."""
-    return x * (0.5 + 0.5 * erf(x * SQRT_HALF))
+    return x * ndtr(x)
 
 
 def _gelu_slope(g: Any, x: Any) -> Any:
-    at = x * SQRT_HALF
-    return g * (0.5 + 0.5 * erf(at) + x * (SQRT_HALF / math.sqrt(math.pi) * gauss(at)))
+    return g * (ndtr(x) + x * npdf(x))
 
 
 def _gelu_tanh(x: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes
-from ..core.aval import Aval
+from ..core.aval import Aval, aval
 from ..core.primitive import linear, primitive
 
 Index = tuple[Any, ...]
@@ -161,13 +161,21 @@ def mT(x: Any) -> Any:  # noqa: N802 - PyTorch's name
 
 # --- basic indexing ---------------------------------------------------------------------------
 
-@functools.lru_cache(maxsize=1024)
 def numpy_index(index: Index) -> tuple[Any, ...]:
     """The index as NumPy takes it."""
+    return _sliced(index) if tuple in map(type, index) else index
+
+
+@functools.lru_cache(maxsize=1024)
+def _sliced(index: Index) -> tuple[Any, ...]:
     return tuple(slice(*i) if type(i) is tuple else i for i in index)
 
 
 def _indexed(x: Aval, index: Index) -> Aval:
+    if x.ndim and len(index) == 2 and type(index[0]) is int and index[1] is Ellipsis:
+        count, *rest = x.shape  # what loops read, at another index every time
+        if -count <= index[0] < count:
+            return aval(tuple(rest), x.dtype, x.level)
     return x.with_shape(_dummy(x.shape)[numpy_index(index)].shape)
 
 

@@ -1,7 +1,9 @@
 """Primitives of neural networks that are compositions: layer norm, and losses of class labels.
 
-Each is written once, in smaller primitives; that is its value, its decomposition and what the
-compiler makes of it. Its rules are written out, since what they share makes one pass of many.
+Each is written once, in smaller primitives; that is its decomposition and what the compiler makes
+of it. Its rules are written out, since what they share makes one pass of many. On arrays, value
+and rule are worked out in as few of NumPy's calls as will do, which is what small arrays cost: a
+rule that takes more than a product or two is a primitive, too, whose `decompose` says what it is.
 
 Losses take rows of scores, a label per row and a weight per class. `ignore` is the label of rows
 that do not count, and `reduction` is "none", "sum" or "mean", of rows by their labels' weights.
@@ -9,18 +11,39 @@ that do not count, and `reduction` is "none", "sum" or "mean", of rows by their 
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..core.aval import Aval
+from ..core.handle import plain_aval
 from ..core.primitive import primitive
 from .elementwise import rsqrt, where
 from .indexing import index, index_put
-from .layout import reshape, sum_to
+from .layout import add_up, reshape, sum_to
 from .reductions import log_softmax, logsumexp, mean, softmax, sum_
 
 Dims = tuple[int, ...]
+
+
+
+def _wide(evaluate: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """A function of arrays, worked out in float32 for those of float16."""
+
+    @functools.wraps(evaluate)
+    def wide(*operands: Any, **params: Any) -> np.ndarray:
+        x = operands[0]
+        if x.dtype.char != "e":
+            return evaluate(*operands, **params)
+        wider = [o.astype(np.float32) if getattr(o, "dtype", None) == np.float16 else o
+                 for o in operands]
+        return np.asarray(evaluate(*wider, **params)).astype(np.float16)
+
+    return wide
+
 
 # --- layer norm -------------------------------------------------------------------------------
 
@@ -37,10 +60,6 @@ def _scaled(x: Any, dims: Dims, eps: float) -> tuple[Any, Any]:
     return centred * scale, scale
 
 
-def _layer_norm(x: Any, y: Any, z: Any, eps: float) -> Any:
-    return _scaled(x, _last(x, y), eps)[0] * y + z
-
-
 def _varied(v: Any, x: Any, dims: Dims, eps: float) -> Any:
     """How a tangent of x, or a cotangent, goes through `_scaled`: what it has in common with a
     shift of the row, and with a stretching of it, has no effect."""
@@ -49,16 +68,63 @@ def _varied(v: Any, x: Any, dims: Dims, eps: float) -> Any:
     return scale * (v - mean(v, dims=dims, keepdim=True) - scaled * along)
 
 
+def _scaled_array(x: np.ndarray, dims: Dims, eps: float) -> tuple[np.ndarray, np.ndarray]:
+    """`_scaled` of an array."""
+    count = math.prod(x.shape[dims[0]:])
+    scaled = x - add_up(x, dims, True) / count
+    scale = 1 / np.sqrt(add_up(scaled * scaled, dims, True) / count + eps)
+    scaled *= scale
+    return scaled, scale  # in the steps that `_scaled` takes, to the last bit
+
+
+@_wide
+def _standardized(x: np.ndarray, dims: Dims, eps: float) -> np.ndarray:
+    return _scaled_array(x, dims, eps)[0]
+
+
+@_wide
+def _varied_array(v: np.ndarray, x: np.ndarray, dims: Dims, eps: float) -> np.ndarray:
+    scaled, scale = _scaled_array(x, dims, eps)
+    count = math.prod(x.shape[dims[0]:])
+    result = v - add_up(v, dims, True) / count
+    result -= scaled * (add_up(v * scaled, dims, True) / count)
+    result *= scale
+    return result
+
+
+_FLOATS = {"bic": "LayerNormKernelImpl"}
+standardized_map = primitive("standardized_map", _varied_array, decompose=_varied,
+                             abstract=lambda v, x, dims, eps: x, refuses=_FLOATS)
+"""What `standardized` makes of a tangent v of x, and of a cotangent."""
+standardized = primitive(
+    "standardized", _standardized, abstract=lambda x, dims, eps: x,
+    vjp=(lambda g, x, dims, eps: standardized_map(g, x, dims=dims, eps=eps),),
+    jvp=(lambda t, x, dims, eps: standardized_map(t, x, dims=dims, eps=eps),),
+    decompose=lambda x, dims, eps: _scaled(x, dims, eps)[0], refuses=_FLOATS)
+"""x with mean 0 and variance 1 along dimensions, which are its last."""
+
+
+def _layer_norm(x: Any, y: Any, z: Any, eps: float) -> Any:
+    return standardized(x, dims=_last(x, y), eps=eps) * y + z
+
+
+def _layer_norm_array(x: np.ndarray, y: np.ndarray, z: np.ndarray, eps: float) -> np.ndarray:
+    result = _standardized(x, _last(x, y), eps)
+    result *= y
+    result += z
+    return result
+
+
 layer_norm = primitive(
-    "layer_norm", _layer_norm, abstract=lambda x, y, z, eps: x, node="NativeLayerNormBackward0",
-    vjp=(lambda g, x, y, eps: _varied(g * y, x, _last(x, y), eps),
+    "layer_norm", _layer_norm_array, abstract=lambda x, y, z, eps: x,
+    vjp=(lambda g, x, y, eps: standardized_map(g * y, x, dims=_last(x, y), eps=eps),
          lambda g, x, y_aval, eps: sum_to(
-             g * _scaled(x, _last(x, y_aval), eps)[0], shape=y_aval.shape),
+             g * standardized(x, dims=_last(x, y_aval), eps=eps), shape=y_aval.shape),
          lambda g, z_aval: sum_to(g, shape=z_aval.shape)),
-    jvp=(lambda t, x, y, eps: y * _varied(t, x, _last(x, y), eps),
-         lambda t, x, y_aval, eps: t * _scaled(x, _last(x, y_aval), eps)[0],
+    jvp=(lambda t, x, y, eps: y * standardized_map(t, x, dims=_last(x, y), eps=eps),
+         lambda t, x, y_aval, eps: t * standardized(x, dims=_last(x, y_aval), eps=eps),
          lambda t: t),
-    decompose=_layer_norm, refuses={"bic": "LayerNormKernelImpl"})
+    decompose=_layer_norm, refuses=_FLOATS, node="NativeLayerNormBackward0")
 """y times x with mean 0 and variance 1 in its last dimensions, which are those of y and z, plus
 z."""
 
@@ -77,6 +143,15 @@ def _mse_loss(x: Any, y: Any, reduction: str) -> Any:
     return _total((x - y) * (x - y), reduction)
 
 
+def _mse_array(x: np.ndarray, y: np.ndarray, reduction: str) -> np.ndarray:
+    squares = x - y
+    squares *= squares
+    if reduction == "none":
+        return squares
+    total: Any = mean if reduction == "mean" else sum_
+    return np.asarray(total.evaluate(squares, tuple(range(squares.ndim)), False))
+
+
 def _mse_pullback(g: Any, x: Any, y: Any, x_aval: Aval, i: int, reduction: str) -> Any:
     scale = (-2 if i else 2) / (x_aval.numel if reduction == "mean" and x_aval.numel else 1)
     return g * scale * (x - y)
@@ -86,7 +161,7 @@ def _mse_pushforward(t: Any, x: Any, y: Any, i: int, reduction: str) -> Any:
     return _total((-2 if i else 2) * t * (x - y), reduction)
 
 
-mse_loss = primitive("mse_loss", _mse_loss, decompose=_mse_loss, refuses={"bic": "mse_cpu"},
+mse_loss = primitive("mse_loss", _mse_array, decompose=_mse_loss, refuses={"bic": "mse_cpu"},
                      abstract=lambda x, y, reduction: x if reduction == "none" else (
                          x.with_shape(())),
                      vjp=(_mse_pullback,) * 2, jvp=(_mse_pushforward,) * 2)
@@ -141,9 +216,10 @@ def _nll_loss(x: Any, y: Any, z: Any, **how: Any) -> Any:
     return rows.reduced(-rows.of(x))
 
 
-def _nll_pullback(g: Any, y: Any, z: Any, x_aval: Aval, ignore: int, reduction: str) -> Any:
-    rows = _Rows(x_aval, y, z, ignore, reduction)
-    return rows.add_to(x_aval.zeros(), -rows.cotangents(g))
+def _nll_map(v: Any, y: Any, z: Any, classes: int, **how: Any) -> Any:
+    zeros = plain_aval(v).with_shape((y.shape[0], classes)).zeros()
+    rows = _Rows(zeros, y, z, **how)
+    return rows.add_to(zeros, -rows.cotangents(v))
 
 
 def _cross_entropy(x: Any, y: Any, z: Any, **how: Any) -> Any:
@@ -157,10 +233,10 @@ def _lower_cross_entropy(x: Any, y: Any, z: Any, **how: Any) -> Any:
     return rows.reduced(-rows.of(log_softmax(x, dim=1)))
 
 
-def _cross_entropy_pullback(g: Any, x: Any, y: Any, z: Any, ignore: int, reduction: str) -> Any:
-    rows = _Rows(x, y, z, ignore, reduction)
-    g = rows.cotangents(g)
-    return rows.add_to(softmax(x, dim=1) * reshape(g, shape=(x.shape[0], 1)), -g)
+def _cross_entropy_map(v: Any, x: Any, y: Any, z: Any, **how: Any) -> Any:
+    rows = _Rows(x, y, z, **how)
+    v = rows.cotangents(v)
+    return rows.add_to(softmax(x, dim=1) * reshape(v, shape=(x.shape[0], 1)), -v)
 
 
 def _cross_entropy_pushforward(t: Any, x: Any, y: Any, z: Any, ignore: int,
@@ -173,27 +249,109 @@ def _loss_aval(x: Aval, y: Aval, z: Aval, ignore: int, reduction: str) -> Aval:
     return x.with_shape(x.shape[:1] if reduction == "none" else ())
 
 
-def _checked(compose: Any) -> Any:
-    """A loss of arrays, whose labels are looked at first."""
+class _Labels:
+    """What the labels say of rows of arrays; see `_Rows`.
 
-    def evaluate(x: np.ndarray, y: np.ndarray, z: np.ndarray, ignore: int,
-                 reduction: str) -> np.ndarray:
-        bad = y[(y != ignore) & ((y < 0) | (y >= x.shape[1]))]
-        if bad.size:
-            raise IndexError(f"Target {bad[0]} is out of bounds.")
-        found: np.ndarray = compose(x, y, z, ignore=ignore, reduction=reduction)
-        return found
+    Attributes:
+        places: the index of each row's label.
+        counts: which rows count; None for all.
+        shares: what each row weighs.
 
-    return evaluate
+    Raises:
+        IndexError: if a label of a row that counts is out of range.
+    """
+
+    def __init__(self, y: np.ndarray, z: np.ndarray, ignore: int) -> None:
+        classes, self.counts = z.shape[0], None
+        unsigned = y.view(np.uint64)  # in which numbers below 0 are large
+        if not y.size or np.maximum.reduce(unsigned) >= classes or 0 <= ignore < classes:
+            self.counts = y != ignore
+            bad = y[self.counts & (unsigned >= classes)]
+            if bad.size:
+                raise IndexError(f"Target {bad[0]} is out of bounds.")
+            y = np.where(self.counts, y, 0)
+        self.places = np.arange(y.shape[0]), y
+        self.shares = self._counted(z[y])
+
+    def _counted(self, numbers: np.ndarray) -> np.ndarray:
+        """A number per row, 0 for those that don't count."""
+        return numbers if self.counts is None else np.where(self.counts, numbers, 0)
+
+    def reduced(self, losses: np.ndarray, reduction: str) -> np.ndarray:
+        """The loss in all, of one per row."""
+        losses = self._counted(self.shares * losses)
+        if reduction == "none":
+            return losses
+        total = add_up(losses, (0,), False)
+        return total / add_up(self.shares, (0,), False) if reduction == "mean" else total
+
+    def cotangents(self, v: np.ndarray, reduction: str) -> np.ndarray:
+        """Those of the rows' losses, before they are weighed."""
+        v = v / add_up(self.shares, (0,), False) if reduction == "mean" else v
+        return self._counted(v * self.shares)
 
 
-nll_loss = primitive("nll_loss", _checked(_nll_loss), abstract=_loss_aval,
-                     vjp=(_nll_pullback, None, None), linear=(0,), decompose=_nll_loss,
-                     refuses={"bic": "nll_loss_out_frame"})
+@_wide
+def _nll_array(x: np.ndarray, y: np.ndarray, z: np.ndarray, ignore: int,
+               reduction: str) -> np.ndarray:
+    labels = _Labels(y, z, ignore)
+    return labels.reduced(-x[labels.places], reduction)
+
+
+@_wide
+def _nll_map_array(v: np.ndarray, y: np.ndarray, z: np.ndarray, classes: int, ignore: int,
+                   reduction: str) -> np.ndarray:
+    labels = _Labels(y, z, ignore)
+    result = np.zeros((y.shape[0], classes), v.dtype)
+    result[labels.places] = -labels.cotangents(v, reduction)
+    return result
+
+
+def _exponentials(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows less their maxima, their exponentials and the sums of these."""
+    shifted = x - np.maximum.reduce(x, axis=1, keepdims=True)
+    powers = np.exp(shifted)
+    return shifted, powers, add_up(powers, (1,), True)
+
+
+@_wide
+def _cross_entropy_array(x: np.ndarray, y: np.ndarray, z: np.ndarray, ignore: int,
+                         reduction: str) -> np.ndarray:
+    labels = _Labels(y, z, ignore)
+    shifted, _, sums = _exponentials(x)
+    return labels.reduced(np.log(sums[:, 0]) - shifted[labels.places], reduction)
+
+
+@_wide
+def _cross_entropy_map_array(v: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray,
+                             ignore: int, reduction: str) -> np.ndarray:
+    labels = _Labels(y, z, ignore)
+    v = labels.cotangents(v, reduction)
+    _, result, sums = _exponentials(x)
+    result /= sums
+    result *= v[:, None]
+    result[labels.places] -= v
+    return result
+
+
+nll_loss_map = primitive(
+    "nll_loss_map", _nll_map_array, decompose=_nll_map, refuses={"bic": "nll_loss_backward"},
+    abstract=lambda v, y, z, classes, ignore, reduction: v.with_shape((y.shape[0], classes)))
+"""What `nll_loss` makes of a cotangent v, for its first operand."""
+nll_loss = primitive(
+    "nll_loss", _nll_array, abstract=_loss_aval, linear=(0,), decompose=_nll_loss,
+    vjp=(lambda g, y, z, x_aval, ignore, reduction: nll_loss_map(
+        g, y, z, classes=x_aval.shape[1], ignore=ignore, reduction=reduction), None, None),
+    refuses={"bic": "nll_loss_out_frame"})
 """Minus the scores of rows x at labels y, weighed by the labels' weights z."""
-cross_entropy = primitive("cross_entropy", _checked(_cross_entropy), abstract=_loss_aval,
-                          vjp=(_cross_entropy_pullback, None, None),
-                          jvp=(_cross_entropy_pushforward, None, None), node="NllLossBackward0",
-                          lower=_lower_cross_entropy, decompose=_cross_entropy,
-                          refuses={"bic": "nll_loss_out_frame"})
+cross_entropy_map = primitive(
+    "cross_entropy_map", _cross_entropy_map_array, decompose=_cross_entropy_map,
+    abstract=lambda v, x, y, z, ignore, reduction: x, refuses={"bic": "nll_loss_backward"})
+"""What `cross_entropy` makes of a cotangent v, for its first operand."""
+cross_entropy = primitive(
+    "cross_entropy", _cross_entropy_array, abstract=_loss_aval, node="NllLossBackward0",
+    vjp=(lambda g, x, y, z, ignore, reduction: cross_entropy_map(
+        g, x, y, z, ignore=ignore, reduction=reduction), None, None),
+    jvp=(_cross_entropy_pushforward, None, None), lower=_lower_cross_entropy,
+    decompose=_cross_entropy, refuses={"bic": "nll_loss_out_frame"})
 """`nll_loss` of `log_softmax`."""

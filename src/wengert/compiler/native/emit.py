@@ -3,19 +3,20 @@ one another.
 
     entry(arena, input 0, input 1, ..., output 0, ...) -> which end was reached, or what failed
 
-Large nests are modules of their own, whose text holds no sizes, so that plans share their machine
-code; they run on several threads. Small ones are functions of the entry's module, where LLVM
-knows all their numbers and may merge them with what surrounds them.
+Large nests are modules of their own, which all plans share that have such a nest; they run on
+several threads (`emit_kernel.py`). Small ones are functions of the entry's module. The text of
+both leaves open the numbers that other shapes have otherwise (`emit_numbers.py`), and so does the
+entry's: a plan of the same form has the same machine code. Only of tiny nests does LLVM know all
+the numbers, and may merge them with what surrounds them.
 
-The arena begins with a table of addresses that text must not hold: of the function that evaluates
-calls, and of large constants. Then come the plan's temporaries, and memory that nests need for
-themselves.
+The arena begins with a table of what text does not hold: the address of the function that
+evaluates calls, then the addresses of constants, temporaries and kernels, and all functions'
+numbers, in the order in which they were met. Behind it lie the plan's temporaries, and memory that
+nests need for themselves.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from ..nest import (
     Branch,
     Buffer,
     Call,
+    Choose,
     Contraction,
     Leave,
     Matrix,
@@ -34,53 +36,71 @@ from ..nest import (
     Product,
     Repeat,
     Step,
+    Unwind,
     touched,
 )
+from ..records import equal_record
 from ..tiling import Tiling
 from . import blas, engine, entry, pool
-from .emit_code import KINDS, Code, literal
-from .emit_contraction import ContractionFunction
+from .emit_code import I32, KINDS, Code, literal
 from .emit_elementary import Definitions
+from .emit_kernel import Kernel, of_contraction, of_nest
+from .emit_memory import read
 from .emit_nest import NestFunction
+from .emit_numbers import Numbers
 from .emit_product import PARALLEL, arguments, nest_of, nests_of, parts, routine, tiled
-from .emit_repeat import SMALL as ON_STACK, RepeatCode, nbytes
-from .emit_share import Share, Task, work_of
+from .emit_repeat import SMALL as ON_STACK, RepeatCode, nbytes, words_of
+from .emit_share import Share, Task
 from .emit_straight import LEVEL, cut, is_long
+from .emit_unbounded import OpenCode, UnwindCode
+from .emit_work import LONG, work
 
 CALL_FAILED, MISS = -4, -16
 """What an entry returns if a call raised an exception; and, less the look's number, if a look's
 answer has no case. (`emit_scalar` has the codes of what fails in a nest.)"""
 
+RAISED = -6
+"""What the code is if Python has raised an exception, which goes on from there."""
+
 SMALL = 4096
 """Elements up to which a nest is part of the entry's module."""
 
 TINY = 64
-"""Elements up to which it may be merged with what surrounds it."""
+"""Elements up to which it may be merged with what surrounds it, all its numbers being known; in
+plans that take long, what is done once is merged no further than `LEAST`."""
 
-LONG = 200_000
-"""The work from which on other threads may run Python meanwhile."""
+LEAST = 8
 
 _ALIGN = 64  # bytes to which parts of the arena are aligned
-_DATA = object.__basicsize__  # where an array has the address of its numbers
-_INLINE_CONSTANT = 1024  # bytes up to which a constant is part of the text
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@equal_record
+class Room:
+    """A word of the table: the address so many bytes behind the table."""
+
+    offset: int
+
+
+Word = int | np.ndarray | Room
+"""A word of the table: a number, or the address of an array or of memory in the arena."""
+
+
+@equal_record
 class Emitted:
     """What is needed to run a plan.
 
     Attributes:
         library: holds the machine code.
         address: of the entry.
-        arena: the bytes that it needs.
-        constants: whose addresses the table holds, after that of the function for calls.
+        arena: the bytes that it needs behind the table.
+        table: what the arena begins with; the first word is for the function that evaluates calls.
         calls: the steps that Python evaluates, by the number that the function is given.
     """
 
     library: object
     address: int
     arena: int
-    constants: tuple[np.ndarray, ...]
+    table: tuple[Word, ...]
     calls: tuple[Call, ...]
 
 
@@ -97,7 +117,9 @@ class Emitter:
         begin: of the addresses that they need.
         functions: of small nests: their names by their text, so that equal ones are one.
         places: by temporary of a loop's body, the memory that it lies in.
-        end: where the arena ends.
+        once: in a plan that takes long, the steps that are not in loops.
+        table: what the arena begins with.
+        end: where the memory behind it ends.
     """
 
     def __init__(self, plan: Plan, workers: int) -> None:
@@ -108,14 +130,16 @@ class Emitter:
         self.functions: dict[str, str] = {}
         self.globals: dict[str, str] = {}
         self.symbols: dict[str, int] = {}
-        self.libraries: list[engine.Library] = []
+        self.kernels: list[Kernel] = []
         self.calls: list[Call] = []
+        self.heaps: list[str] = []
         self.pointers: dict[Buffer, str] = {}
         self.places: dict[Buffer, Buffer] = {}
         self.level = engine.LEVEL
-        self.table = _large_constants(plan)
-        self.header = _aligned(8 * (1 + len(self.table)))
-        self.base = self.end = self.header + _aligned(plan.arena)
+        self.long = sum(map(work, _steps(plan))) > LONG
+        self.once = frozenset(_steps(plan)) if self.long else frozenset()
+        self.table: list[Word] = [0]
+        self.base = self.end = _aligned(plan.arena)
 
     def emitted(self) -> Emitted:
         """The plan's machine code."""
@@ -124,19 +148,23 @@ class Emitter:
         text = "\n".join([*self.globals.values(), *self._entry(), *functions,
                           *self.definitions.texts.values()])
         library = engine.compile_module(text, symbols=self.symbols, level=self.level)
-        return Emitted((library, *self.libraries), library.address("entry"), self.end,
-                       tuple(b.array for b in self.table if b.array is not None),
-                       tuple(self.calls))
+        return Emitted((library, *self.kernels), library.address("entry"), self.end,
+                       tuple(self.table), tuple(self.calls))
 
     # --- the entry ----------------------------------------------------------------------------
 
     def _entry(self) -> list[str]:
         """The text of the entry: reads its arguments' addresses, does the plan, and leaves."""
         begin, end = self._alone()
-        if sum(map(_work, _steps(self.plan))) > LONG:
+        if self.long:
             begin.append(f"%state = call ptr {self._external('PyEval_SaveThread', 'ptr', '')}()")
             end.append(f"call void {self._external('PyEval_RestoreThread', 'void', 'ptr')}"
                        "(ptr %state)")
+        for number, heap in enumerate(self.heaps):
+            free = self.definitions.declare("free", "void", "ptr")
+            begin.append(f"store ptr null, ptr {heap}")
+            end += [f"%heap{number} = load ptr, ptr {heap}",
+                    f"call void {free}(ptr %heap{number})"]
         make = self._external("PyLong_FromLongLong", "ptr", "i64")
         count = 1 + len(self.plan.inputs) + len(self.plan.outputs)
         return [
@@ -146,8 +174,10 @@ class Emitter:
             "br i1 %right, label %begin, label %end", "begin:", *self._arguments(), *self.begin,
             *begin, "br label %start", "start:", *self.code.lines,
             "leave:", *end, "br label %end",
-            "end:", "%found = load i64, ptr %code", f"%object = call ptr {make}(i64 %found)",
-            "ret ptr %object", "}"]
+            "end:", "%found = load i64, ptr %code",
+            f"%raised = icmp eq i64 %found, {RAISED}", "br i1 %raised, label %raise, label %give",
+            "raise:", "ret ptr null",
+            "give:", f"%object = call ptr {make}(i64 %found)", "ret ptr %object", "}"]
 
     def _alone(self) -> tuple[list[str], list[str]]:
         """What has the BLAS do without threads of its own while the plan runs. Who finds it so
@@ -165,15 +195,23 @@ class Emitter:
                  f"call void {change}(i32 %threads)", "br label %roused", "roused:"])
 
     def _arguments(self) -> list[str]:
-        """The addresses of the numbers of the arena, the inputs and the outputs."""
+        """The addresses of the numbers of the arena, the inputs and the outputs; out with
+        `WRONG_ARGUMENTS`, which is the code as yet, if an input isn't dense."""
         lines = []
         names = ["%arena", *map(self.pointer, (*self.plan.inputs, *self.plan.outputs))]
         for i, name in enumerate(names):
             lines += [f"{name}.at = getelementptr ptr, ptr %arguments, i64 {i}",
                       f"{name}.object = load ptr, ptr {name}.at",
-                      f"{name}.data = getelementptr i8, ptr {name}.object, i64 {_DATA}",
+                      f"{name}.data = getelementptr i8, ptr {name}.object, i64 {entry.DATA}",
                       f"{name} = load ptr, ptr {name}.data"]
-        return lines
+        flags = str(entry.DENSE)
+        for name in map(self.pointer, self.plan.inputs):
+            lines += [f"{name}.place = getelementptr i8, ptr {name}.object, i64 {entry.FLAGS}",
+                      f"{name}.flags = load i32, ptr {name}.place",
+                      f"{name}.common = and i32 {name}.flags, {flags}"]
+            flags = f"{name}.common"
+        return [*lines, f"%dense = icmp eq i32 {flags}, {entry.DENSE}",
+                "br i1 %dense, label %laid, label %end", "laid:"]
 
     def _external(self, name: str, result: str, operands: str) -> str:
         """A function of this process."""
@@ -191,22 +229,32 @@ class Emitter:
     def _address(self, buffer: Buffer) -> str:
         if buffer.kind in ("input", "output"):
             return f"%{buffer.kind}{buffer.number}"
-        if buffer.array is not None and buffer not in self.table:
-            return self._global(f"[{buffer.array.nbytes} x i8]", _bytes_text(buffer.array))
-        if buffer.kind == "temporary" and nbytes(buffer) <= ON_STACK:
-            return self.code.variable("i64", max(2, -(-nbytes(buffer) // 8)))
+        if buffer.array is not None:
+            return self._word("ptr", buffer.array)
+        if buffer.kind == "temporary" and nbytes(buffer) <= self._on_stack(buffer):
+            return self.code.variable("i64", words_of(buffer))
+        place, around = buffer.offset, self.places.get(buffer)
+        while around is not None:
+            place, around = place + around.offset, self.places.get(around)
+        return self._word("ptr", Room(place))
+
+    def _on_stack(self, buffer: Buffer) -> int:
+        """How large a temporary is at most that is kept in the function's own memory."""
+        return ON_STACK if not self.long or buffer in self.places else 8 * LEAST
+
+    def _word(self, type: str, *words: Word) -> str:
+        """The first of some new words of the table; of type "", its address."""
         name = self.code.name()
-        if buffer.kind == "constant":
-            place = 8 * (1 + self.table.index(buffer))
-            self.begin += [f"{name}.at = getelementptr i8, ptr %arena, i64 {place}",
-                           f"{name} = load ptr, ptr {name}.at"]
-        else:
-            place = buffer.offset + self.header
-            around = self.places.get(buffer)
-            while around is not None:
-                place, around = place + around.offset, self.places.get(around)
-            self.begin.append(f"{name} = getelementptr i8, ptr %arena, i64 {place}")
+        at = f"{name}.at" if type else name
+        self.begin.append(f"{at} = getelementptr i64, ptr %arena, i64 {len(self.table)}")
+        if type:
+            self.begin.append(f"{name} = load {type}, ptr {at}")
+        self.table += words
         return name
+
+    def number(self, value: int) -> str:
+        """A number that other plans of this form may have otherwise."""
+        return self._word("i64", value)
 
     def _global(self, type: str, value: str) -> str:
         """The address of something that never changes."""
@@ -239,7 +287,8 @@ class Emitter:
         self.code.do(f"store i64 {code}, ptr %code")
         self.code.do("br label %leave")
 
-    def _leave_if(self, condition: str, code: str) -> None:
+    def leave_if(self, condition: str, code: str) -> None:
+        """Ends the entry with a code if a condition holds."""
         with self.code.leaving(condition):
             self._leave(code)
 
@@ -271,11 +320,16 @@ class Emitter:
     # --- steps --------------------------------------------------------------------------------
 
     def step(self, step: Step) -> None:
-        found = None if isinstance(step, (Nest, Call, Repeat)) else tiled(step, self.bits)
+        """Writes what a step does."""
+        found = tiled(step, self.bits) if isinstance(step, (Product, Contraction)) else None
         if isinstance(step, Call):
             self._call(step)
         elif isinstance(step, Repeat):
             self._repeat(step)
+        elif isinstance(step, Unwind):
+            self._unwind(step)
+        elif isinstance(step, Choose):
+            self._choose(step)
         elif found:
             self._contraction(*found)
         elif isinstance(step, Product) and routine(step):
@@ -284,62 +338,111 @@ class Emitter:
             nests = [step] if isinstance(step, Nest) else (
                 [nest_of(step)] if isinstance(step, Product) else nests_of(step))
             for nest in nests:
-                self._nest(nest)
+                self._nest(nest, LEAST if step in self.once else TINY)
 
     def _repeat(self, repeat: Repeat) -> None:
-        for buffer in _temporaries(repeat.body):
-            self.places[buffer] = repeat.arena
-        RepeatCode(self, repeat)
+        self._settle(repeat.body, repeat.arena)
+        (OpenCode if repeat.count is None else RepeatCode)(self, repeat)
 
-    def _nest(self, nest: Nest) -> None:
+    def _unwind(self, unwind: Unwind) -> None:
+        for each in (unwind.forth, unwind.back):
+            self._settle(each.body, each.arena)
+        UnwindCode(self, unwind)
+
+    def _choose(self, step: Choose) -> None:
+        labels = [self.code.name() for _ in step.plans]
+        after, flag = self.code.name(), self.code.let(f"load i8, ptr {self.pointer(step.which)}")
+        holds = self.code.let(f"icmp ne i8 {flag}, 0")
+        self.code.do(f"br i1 {holds}, label {labels[0]}, label {labels[1]}")
+        for plan, label in zip(step.plans, labels, strict=True):
+            self._settle(plan, step.arena)
+            self.pointers.update(zip((*plan.inputs, *plan.outputs),
+                                     map(self.pointer, (*step.inputs, *step.outputs)),
+                                     strict=True))
+            self.code.label(label)
+            for each in plan.body.steps:
+                self.step(each)
+            self.code.do(f"br label {after}")
+        self.code.label(after)
+
+    def _settle(self, body: Plan, arena: Buffer) -> None:
+        """Has the temporaries of a body lie in an arena."""
+        for buffer in _temporaries(body):
+            self.places[buffer] = arena
+
+    def look_up(self) -> None:
+        """Has Python run what signals ask for (Ctrl-C, say), as it does now and then; ends the
+        entry if that raises an exception. For where other threads may run Python meanwhile."""
+        back, check, save = (self._external(name, *types) for name, types in (
+            ("PyEval_RestoreThread", ("void", "ptr")), ("PyErr_CheckSignals", ("i32", "")),
+            ("PyEval_SaveThread", ("ptr", ""))))
+        self.code.do(f"call void {back}(ptr %state)")
+        found = self.code.let(f"call i32 {check}()")
+        self.code.do(f"call ptr {save}()")
+        self.leave_if(self.code.let(f"icmp ne i32 {found}, 0"), str(RAISED))
+
+    def heap(self) -> str:
+        """A variable with an address, null at first, of memory that is freed in the end."""
+        self.heaps.append(self.code.variable("ptr"))
+        return self.heaps[-1]
+
+    def _nest(self, nest: Nest, tiny: int) -> None:
+        """A nest, whose numbers are all known if it has no more elements than are tiny."""
         if is_long(nest):
-            parts, end = cut(nest, self.base - self.header)
-            self.end, self.level = max(self.end, self.header + end), LEVEL
+            parts, end = cut(nest, self.base)
+            self.end, self.level = max(self.end, end), LEVEL
             for part in parts:
                 self._small(part, "noinline")
             return
-        share = Share(nest, self.workers, self.base - self.header)
-        self.end = max(self.end, self.header + share.end)
+        share = Share(nest, self.workers if elements(nest) > SMALL else 1, self.base)
+        self.end = max(self.end, share.end)
         for task in share.tasks:
-            if elements(task.nest) <= SMALL:
-                self._small(task.nest, "noinline" if elements(task.nest) > TINY else "")
-            else:
+            if elements(task.nest) > SMALL:
                 self._large(task)
+            elif elements(task.nest) > tiny:
+                self._small(task.nest, "noinline", open=True)
+            else:
+                self._small(task.nest)
 
-    def _small(self, nest: Nest, attributes: str) -> None:
-        function = NestFunction(nest, self.definitions, self.bits)
+    def _small(self, nest: Nest, attributes: str = "", *, open: bool = False) -> None:
+        function = NestFunction(nest, self.definitions, self.bits, open=open)
         text = function.text("@", attributes)
         name = self.functions.setdefault(text, f"@nest{len(self.functions)}")
-        given = ", ".join(f"ptr {self.pointer(b)}" for b in function.memory.buffers)
-        status = self.code.let(f"call i64 {name}({given})")
+        words = function.memory.numbers.words
+        given = [*([self._word("", *words)] if open else []),
+                 *map(self.pointer, function.memory.buffers)]
+        status = self.code.let(f"call i64 {name}({', '.join(f'ptr {p}' for p in given)})")
         if function.code.fails:
-            self._leave_if(self.code.let(f"icmp ne i64 {status}, 0"), status)
+            self.leave_if(self.code.let(f"icmp ne i64 {status}, 0"), status)
 
     def _large(self, task: Task) -> None:
         """A nest of a module of its own, by way of a context in memory."""
-        definitions = Definitions()
-        function = NestFunction(task.nest, definitions, self.bits, shared=True, split=task.split)
-        name = self._shared(function.text("@nest"), definitions)
-        context = self._context([self.pointer(b) for b in function.memory.buffers],
-                                function.memory.numbers)
-        self._turn_over(name, context, task.pieces)
-        if function.code.fails:
+        kernel = of_nest(task.nest, task.split)
+        context = self._kernel(kernel, list(map(self.pointer, kernel.buffers)), task.pieces)
+        if kernel.fails:
             status = self.code.let(f"load i64, ptr {context}")
-            self._leave_if(self.code.let(f"icmp ne i64 {status}, 0"), status)
+            self.leave_if(self.code.let(f"icmp ne i64 {status}, 0"), status)
 
-    def _shared(self, text: str, definitions: Definitions) -> str:
-        """The name of the function of a module that other plans may have, too."""
-        whole = "\n".join([text, *definitions.texts.values()])
-        library = engine.compile_module(whole)
-        name = f"nest_{hashlib.sha256(whole.encode()).hexdigest()[:24]}"
-        self.symbols[name] = library.address("nest")
-        self.libraries.append(library)
-        return self.definitions.declare(name, "void", "i64, i64, ptr")
+    def _kernel(self, kernel: Kernel, pointers: Sequence[str], pieces: int) -> str:
+        """Has a kernel done in so many pieces; its context."""
+        self.kernels.append(kernel)
+        return self._turn_over(self._word("ptr", kernel.address), kernel.words, pointers, pieces)
 
-    def _context(self, pointers: Sequence[str], numbers: Sequence[int]) -> str:
-        """Memory with a status of 0, addresses, and numbers."""
-        context = self.code.variable("i64", 1 + len(pointers) + len(numbers))
-        values = ["i64 0", *(f"ptr {p}" for p in pointers), *(f"i64 {n}" for n in numbers)]
+    def _turn_over(self, name: str, words: Sequence[int], pointers: Sequence[str],
+                   pieces: int) -> str:
+        """Calls a function that can be done in pieces, with its context, which it gives."""
+        context = self._context(words, pointers)
+        if pieces > 1:
+            parallel = self._external("wengert_parallel", "void", "ptr, ptr, i64")
+            self.code.do(f"call void {parallel}(ptr {name}, ptr {context}, i64 {pieces})")
+        else:
+            self.code.do(f"call void {name}(i64 0, i64 1, ptr {context})")
+        return context
+
+    def _context(self, words: Sequence[int], pointers: Sequence[str]) -> str:
+        """Memory with a status of 0, and addresses."""
+        context = self.code.variable("i64", 2 + len(pointers))
+        values = ["i64 0", *(f"ptr {p}" for p in (self._word("", *words), *pointers))]
         for i, value in enumerate(values):
             place = self.code.let(f"getelementptr i64, ptr {context}, i64 {i}")
             self.code.do(f"store {value}, ptr {place}")
@@ -348,63 +451,54 @@ class Emitter:
     def _contraction(self, c: Contraction, how: Tiling) -> None:
         """A contraction by tiles, on several threads if it is large."""
         threads = self.workers > 1 and math.prod(c.sizes) >= PARALLEL
-        function = ContractionFunction(c, how, threads)
-        name = self._shared(function.text("@nest"), function.definitions)
-        context = self._context([_place(self.code, at.buffer, self.pointer(at.buffer), at.offset)
-                                 for at in (c.a, c.b, c.out)], ())
-        self._turn_over(name, context, min(self.workers, function.units) if threads else 1)
+        kernel = of_contraction(c, how, threads)
+        pointers = [self._element(at.buffer, at.offset) for at in (c.a, c.b, c.out)]
+        self._kernel(kernel, pointers, min(self.workers, kernel.units) if threads else 1)
 
-    def _turn_over(self, name: str, context: str, pieces: int) -> None:
-        """Calls a function that can be done in pieces."""
-        if pieces > 1:
-            parallel = self._external("wengert_parallel", "void", "ptr, ptr, i64")
-            self.code.do(f"call void {parallel}(ptr {name}, ptr {context}, i64 {pieces})")
-        else:
-            self.code.do(f"call void {name}(i64 0, i64 1, ptr {context})")
+    def _element(self, buffer: Buffer, offset: int) -> str:
+        """The address of one of a buffer's numbers."""
+        pointer = self.pointer(buffer)
+        return _place(self.code, buffer, pointer, self.number(offset)) if offset else pointer
 
     def _product(self, product: Product) -> None:
         """A product by the BLAS: here and now, or in parts on several threads."""
         found = parts(product, self.workers if blas.thread_functions() else 1)
-        if len(found) == 1:
-            self._blas(self.code, product, [self.pointer(b) for b in _operands(product)])
-            return
-        text = self._parts(found)
+        text, words = self._parts(found)
         name = self.functions.setdefault(text, f"@nest{len(self.functions)}")
-        context = self._context([self.pointer(b) for b in _operands(product)], ())
-        parallel = self._external("wengert_parallel", "void", "ptr, ptr, i64")
-        self.code.do(f"call void {parallel}(ptr {name}, ptr {context}, i64 {len(found)})")
+        self._turn_over(name, words, [self.pointer(b) for b in _operands(product)], len(found))
 
-    def _parts(self, products: Sequence[Product]) -> str:
-        """A function for the pool that does one of several products."""
-        code = Code(self.definitions)
-        places = [code.let(f"getelementptr i64, ptr %context, i64 {i}") for i in (1, 2, 3)]
-        pointers = [code.let(f"load ptr, ptr {place}") for place in places]
+    def _parts(self, products: Sequence[Product]) -> tuple[str, list[int]]:
+        """A function for the pool that does one of several products, and its numbers."""
+        code, numbers = Code(self.definitions), Numbers()
         for piece, product in enumerate(products):
             mine, others = code.name(), code.name()
             chosen = code.let(f"icmp eq i64 %piece, {piece}")
             code.do(f"br i1 {chosen}, label {mine}, label {others}")
             code.label(mine)
-            self._blas(code, product, pointers)
+            self._blas(code, numbers, product)
             code.do("ret void")
             code.label(others)
         head = "define internal void @(i64 %piece, i64 %pieces, ptr %context) nounwind {"
-        return "\n".join([head, "entry:", *code.top, "br label %start", "start:", *code.lines,
-                          "ret void", "}", ""])
+        given = [line for i, name in enumerate(("%numbers", "%a", "%b", "%out"), 1)
+                 for line in read(name, i)]
+        text = "\n".join([head, "entry:", *code.top, *given, *numbers.prologue, "br label %start",
+                          "start:", *code.lines, "ret void", "}", ""])
+        return text, numbers.words
 
-    def _blas(self, code: Code, product: Product, pointers: Sequence[str]) -> None:
+    def _blas(self, code: Code, numbers: Numbers, product: Product) -> None:
         """Calls of the BLAS, whose arguments all are addresses."""
         given, name, kind = arguments(product), routine(product), KINDS[product.out.buffer.dtype]
         flags = [self._global("i8", str(ord(flag))) for flag in given.flags]
-        sizes = [self._global("i32", str(size)) for size in given.sizes]
-        first, second, out = (self._global("i32", str(step)) for step in given.steps)
+        sizes = [numbers.where(I32, size) for size in given.sizes]
+        first, second, out = (numbers.where(I32, step) for step in given.steps)
         one, more = (self._global(kind.text, literal(kind, number))
                      for number in (1, int(product.accumulate)))
-        own = dict(zip(_operands(product), pointers, strict=True))
-        with code.loop("0", str(product.count)) as i:
-            a, b, c = (_matrix_at(code, x, own[x.buffer], i)
+        own = dict(zip(_operands(product), ("%a", "%b", "%out"), strict=True))
+        with code.loop("0", numbers.size(product.count)) as i:
+            a, b, c = (_matrix_at(code, numbers, x, own[x.buffer], i)
                        for x in (given.first, given.second, given.out))
             if name.endswith("gemv") and not product.accumulate:
-                size = product.m * product.n * kind.size
+                size = numbers.size(product.m * product.n * kind.size)
                 code.do(f"call void @llvm.memset.p0.i64(ptr {c}, i8 0, i64 {size}, i1 false)")
             each = [*flags, *sizes, one, a, first, b, second, more, c, out]
             function = self._external(name, "void", ", ".join(["ptr"] * len(each)))
@@ -420,17 +514,18 @@ class Emitter:
         function = self.code.let("load ptr, ptr %arena")
         found = self.code.let(f"call i64 {function}(i64 {len(self.calls)}, ptr {addresses})")
         self.calls.append(call)
-        self._leave_if(self.code.let(f"icmp ne i64 {found}, 0"), str(CALL_FAILED))
+        self.leave_if(self.code.let(f"icmp ne i64 {found}, 0"), str(CALL_FAILED))
 
 
 def _operands(product: Product) -> tuple[Buffer, Buffer, Buffer]:
     return product.a.buffer, product.b.buffer, product.out.buffer
 
 
-def _matrix_at(code: Code, matrix: Matrix, pointer: str, number: str) -> str:
+def _matrix_at(code: Code, numbers: Numbers, matrix: Matrix, pointer: str, number: str) -> str:
     """The address of one of several matrices."""
-    skip = code.let(f"mul i64 {number}, {matrix.batch}")
-    return _place(code, matrix.buffer, pointer, code.let(f"add i64 {skip}, {matrix.offset}"))
+    skip = code.let(f"mul i64 {number}, {numbers.size(matrix.batch)}")
+    place = code.let(f"add i64 {skip}, {numbers.size(matrix.offset)}")
+    return _place(code, matrix.buffer, pointer, place)
 
 
 def _place(code: Code, buffer: Buffer, pointer: str, place: str | int) -> str:
@@ -441,16 +536,6 @@ def _place(code: Code, buffer: Buffer, pointer: str, place: str | int) -> str:
 def elements(nest: Nest) -> int:
     """How often the innermost loop turns."""
     return math.prod(nest.rows) * (nest.cols if any(s.sweep for s in nest.stages) else 1)
-
-
-def _work(step: Step) -> int:
-    if isinstance(step, Nest):
-        return work_of(step)
-    if isinstance(step, Repeat):
-        return step.count * sum(map(_work, step.steps))
-    if isinstance(step, Contraction):
-        return math.prod(step.sizes) // 4
-    return LONG if isinstance(step, Call) else step.count * step.m * step.k * step.n // 4
 
 
 def _steps(plan: Plan) -> Iterator[Step]:
@@ -467,15 +552,17 @@ def _all_steps(plan: Plan) -> Iterator[Step]:
     """The same, and those of loops' bodies."""
     for step in _steps(plan):
         yield step
-        if isinstance(step, Repeat):
-            yield from _all_steps(step.body)
+        for body in _bodies(step):
+            yield from _all_steps(body)
 
 
-def _large_constants(plan: Plan) -> list[Buffer]:
-    """Constants that are too large for the text."""
-    return list(dict.fromkeys(
-        b for step in _all_steps(plan) for b in _buffers(step) if b.kind == "constant"
-        and b.array is not None and b.array.nbytes > _INLINE_CONSTANT))
+def _bodies(step: Step) -> tuple[Plan, ...]:
+    """The plans within a step."""
+    if isinstance(step, Repeat):
+        return (step.body,)
+    if isinstance(step, Unwind):
+        return step.forth.body, step.back.body
+    return step.plans if isinstance(step, Choose) else ()
 
 
 def _temporaries(plan: Plan) -> list[Buffer]:
@@ -484,15 +571,9 @@ def _temporaries(plan: Plan) -> list[Buffer]:
             if b.kind == "temporary"]
 
 
-def _buffers(step: Step) -> Iterator[Buffer]:
-    """The memory that a step reads."""
-    return iter(touched(step)[0])
-
-
-def _bytes_text(data: np.ndarray | bytes) -> str:
+def _bytes_text(data: bytes) -> str:
     """Bytes as LLVM writes them."""
-    found = data if isinstance(data, bytes) else np.ascontiguousarray(data).tobytes()
-    return 'c"' + "".join(f"\\{byte:02X}" for byte in found) + '"'
+    return 'c"' + "".join(f"\\{byte:02X}" for byte in data) + '"'
 
 
 def _aligned(size: int) -> int:

@@ -6,8 +6,14 @@ part of the loops that use it, or one that straight-line code calls.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
+import itertools
+import os
 import re
+
+from . import cache
 
 _LIBRARY = {"power": "pow", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
             "arctan2": "atan2", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh"}
@@ -85,10 +91,43 @@ class Definitions:
         return f"@{name}"
 
 
+_Texts = tuple[str | None, dict[str, str]]
+
+
 @functools.cache
-def _elementary_texts(name: str, type: str, count: int,
-                      inline: bool) -> tuple[str | None, dict[str, str]]:
-    """The name of an elementary function, and the text of all that it takes, by their names."""
+def _elementary_texts(name: str, type: str, count: int, inline: bool) -> _Texts:
+    """The name of an elementary function, and the text of all that it takes, by their names.
+
+    They are kept on disk, since to write them takes builders that take long to import.
+    """
+    key = "\0".join(["elementary", *_sources(), name, type, str(count), str(inline)])
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    kept = cache.read(digest)
+    if kept is None:
+        label, texts = _written(name, type, count, inline)
+        cache.write(digest, "\0".join([label or "", *itertools.chain(*texts.items())]).encode())
+        return label, texts
+    label, *parts = kept.decode().split("\0")
+    return label or None, dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+@functools.cache
+def _sources() -> list[str]:
+    """What tells one state of what writes elementary functions from another."""
+    import llvmlite
+
+    from ... import __version__
+
+    found: list[str] = []
+    folder = os.path.join(os.path.dirname(__file__), "elementary")
+    with contextlib.suppress(OSError), os.scandir(folder) as files:  # we may come out of an archive
+        for file in files:
+            about = file.stat()
+            found.append(f"{file.name} {about.st_size} {about.st_mtime_ns}")
+    return [__version__, llvmlite.__version__, *sorted(found)]
+
+
+def _written(name: str, type: str, count: int, inline: bool) -> _Texts:
     from llvmlite import ir
 
     from . import elementary

@@ -1,22 +1,23 @@
 """Addresses, loads and stores of a nest's elements, of one or of a vector of them.
 
-A function's buffers come as pointers. Numbers in addresses are part of the text, or, where the
-text is to serve nests of other sizes, registers read from the function's context:
+A function's buffers come as pointers, and so does the table of the numbers that its text leaves
+open (`emit_numbers.py`); as arguments, or, where threads share the work, in a context:
 
-    context = status, pointers of the buffers, numbers                          (64 bits each)
+    context = status, address of the numbers, addresses of the buffers          (64 bits each)
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from ..nest import Access, Buffer, Statement
+from ..records import equal_record
 from .emit_code import BOOL, I64, KINDS, Code, Kind
+from .emit_numbers import Numbers
 from .emit_scalar import OUT_OF_RANGE, Ops
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@equal_record
 class Place:
     """Where a statement's elements of one row lie.
 
@@ -36,16 +37,23 @@ class Place:
 class Memory:
     """What a function is given: buffers and numbers.
 
+    Args:
+        code: the function's.
+        shared: whether threads share its work; else pointers are its arguments.
+        open: whether its text leaves numbers open.
+
     Attributes:
         buffers: the registers of buffers' addresses, in the order of the arguments.
-        numbers: values that a shared function is given.
+        numbers: those that it reads.
+        size: of a size, a stride or an offset, how it is read.
     """
 
-    def __init__(self, code: Code, shared: bool) -> None:
+    def __init__(self, code: Code, shared: bool, open: bool) -> None:
         self.code, self.shared = code, shared
         self.one = Ops(code)
         self.buffers: dict[Buffer, str] = {}
-        self.numbers: list[int] = []
+        self.numbers = Numbers(open)
+        self.size = self.numbers.size
         self._slices: dict[Buffer, str] = {}
 
     def pointer(self, buffer: Buffer) -> str:
@@ -56,27 +64,23 @@ class Memory:
                 self._slices[buffer] = self.size(slice_bytes(buffer))
         return found
 
-    def size(self, value: int) -> str:
-        """A number that other nests may have otherwise."""
-        if not self.shared or value in (0, 1):
-            return str(value)
-        self.numbers.append(value)
-        return f"%n{len(self.numbers) - 1}"
+    def parameters(self) -> str:
+        """The arguments of a function that threads don't share."""
+        names = [*(["%numbers"] if self.numbers.open else []), *self.buffers.values()]
+        return ", ".join(f"ptr {name}" for name in names)
 
     def prologue(self) -> list[str]:
-        """The lines that read a shared function's context."""
-        lines = []
-        first = 1 + len(self.buffers)
-        for i in range(len(self.numbers)):
-            lines += [f"%n{i}.at = getelementptr i64, ptr %context, i64 {first + i}",
-                      f"%n{i} = load i64, ptr %n{i}.at"]
-        for i, (buffer, name) in enumerate(self.buffers.items(), 1):
-            own = f"{name}.all" if buffer.kind == "scratch" else name
-            lines += [f"{name}.at = getelementptr i64, ptr %context, i64 {i}",
-                      f"{own} = load ptr, ptr {name}.at"]
-            if own is not name:  # a piece's part of it
-                lines += [f"{name}.skip = mul i64 %piece, {self._slices[buffer]}",
-                          f"{name} = getelementptr i8, ptr {own}, i64 {name}.skip"]
+        """The lines that read the numbers, and a shared function's context."""
+        if not self.shared:
+            return self.numbers.prologue
+        lines = [*read("%numbers", 1), *self.numbers.prologue]
+        for i, (buffer, name) in enumerate(self.buffers.items(), 2):
+            if buffer.kind != "scratch":
+                lines += read(name, i)
+                continue
+            lines += [*read(f"{name}.all", i),  # of which each piece has a part
+                      f"{name}.skip = mul i64 %piece, {self._slices[buffer]}",
+                      f"{name} = getelementptr i8, ptr {name}.all, i64 {name}.skip"]
         return lines
 
     # --- addresses ----------------------------------------------------------------------------
@@ -84,10 +88,10 @@ class Memory:
     def linear(self, offset: int, strides: Sequence[int], counters: Sequence[str]) -> str:
         """offset + sum of strides * counters."""
         total = self.size(offset)
-        for stride, counter in zip(strides, counters, strict=False):
+        for d, (stride, counter) in enumerate(zip(strides, counters, strict=False)):
             if stride and counter != "0":
                 part = counter if stride == 1 else self.code.let(
-                    f"mul i64 {counter}, {self.size(stride)}")
+                    f"mul i64 {counter}, {self.size(stride, d)}")
                 total = part if total == "0" else self.code.let(f"add i64 {total}, {part}")
         return total
 
@@ -108,7 +112,8 @@ class Memory:
         start = self.pointer(at.buffer)
         if position != "0":
             start = self.code.let(f"getelementptr {kind.memory}, ptr {start}, i64 {position}")
-        return Place(kind, start, self.size(column_stride(at.strides, len(counters))), varying)
+        across = self.size(column_stride(at.strides, len(counters)), "column")
+        return Place(kind, start, across, varying)
 
     def index(self, o: Ops, value: str, kind: Kind, bound: str) -> str:
         """An index counted from the front, 0 in place of one that is out of bounds."""
@@ -178,6 +183,12 @@ class Memory:
             name, pointers = _masked("store" if side_by_side else "scatter", o, kind)
             self.code.do(f"call void @{name}({type} {value}, {pointers} {address}, "
                          f"i32 {kind.size}, {_mask(o)})")
+
+
+def read(name: str, i: int) -> list[str]:
+    """The lines that read an address from a shared function's context."""
+    return [f"{name}.at = getelementptr i64, ptr %context, i64 {i}",
+            f"{name} = load ptr, ptr {name}.at"]
 
 
 def _side_by_side(o: Ops, place: Place) -> bool:

@@ -4,8 +4,8 @@ Rows are counted through, and each row's stages done one after the other: statem
 as loops over vectors (`emit_sweep.py`). Memory of the function's own (accumulators, counters) is
 left to LLVM to keep in registers.
 
-A `shared` function serves many nests: sizes, strides and offsets (but 0 and 1) are read from
-where its caller put them, and its work may be split into pieces, for threads.
+A function that leaves its numbers `open` (`emit_numbers.py`) serves all nests of its form. The
+work of a `shared` one may be split into pieces, for threads.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ from .emit_sweep import Sweep
 
 CHUNK = 64
 """Columns are split between threads at multiples of this: whole cache lines, whole vectors."""
+
+FEW = 64
+"""Columns up to which a module's own function of several rows is made for just so many: a row is a
+few steps, which are written out."""
 
 
 def lanes_of(nest: Nest, bits: int) -> int:
@@ -44,7 +48,9 @@ class NestFunction:
         nest: the nest.
         definitions: collects what the function calls.
         bits: the width of the machine's vectors.
-        shared: whether numbers are read at run time; else they are part of the text.
+        shared: whether it is a function for threads, who share its work; else it is the module's
+            own.
+        open: whether numbers are read at run time; else they are part of the text.
         split: what the pieces divide: "rows", "outer" (their outermost loop), "cols" or ""
             (nothing).
 
@@ -54,19 +60,21 @@ class NestFunction:
     """
 
     def __init__(self, nest: Nest, definitions: Definitions, bits: int, *, shared: bool = False,
-                 split: str = "") -> None:
+                 open: bool = True, split: str = "") -> None:
         self.nest, self.bits, self.shared, self.split = nest, bits, shared, split
         self.code = Code(definitions)
-        self.memory = Memory(self.code, shared)
+        self.memory = Memory(self.code, shared, open)
         self.row = self.memory.one
         self.lanes = lanes_of(nest, bits)
         if not shared:
             self.lanes = min(self.lanes, 1 << max(nest.cols - 1, 0).bit_length())
         self.count = math.prod(nest.rows)
+        few = not shared and nest.cols <= FEW and self.count > 1
+        self.columns = str(nest.cols) if few else self.memory.size(nest.cols)
         self.values: dict[Statement, str] = {}  # a row's
         self.totals: dict[Store, AnyAccumulator] = {}  # all rows'
         self.counters: tuple[str, ...] = ()
-        self.first_column, self.stop_column = "0", self.memory.size(nest.cols)
+        self.first_column, self.stop_column = "0", self.columns
         self.stages = [Sweep(self, stage) if stage.sweep else stage for stage in nest.stages]
         self._run()
 
@@ -76,12 +84,11 @@ class NestFunction:
         if self.shared:
             head = f"define void {name}(i64 %piece, i64 %pieces, ptr %context)"
         else:
-            pointers = ", ".join(f"ptr {register}" for register in memory.buffers.values())
-            head = f"define internal i64 {name}({pointers})"
-        given = memory.prologue() if self.shared else []
+            head = f"define internal i64 {name}({memory.parameters()})"
         status = ["%status = alloca i64", "store i64 0, ptr %status"] if code.fails else []
-        return "\n".join([f"{head} nounwind {attributes} {{", "entry:", *code.top, *status, *given,
-                          "br label %start", "start:", *code.lines, *self._leave(), "}", ""])
+        return "\n".join([f"{head} nounwind {attributes} {{", "entry:", *code.top, *status,
+                          *memory.prologue(), "br label %start", "start:", *code.lines,
+                          *self._leave(), "}", ""])
 
     def _leave(self) -> list[str]:
         """The function's last lines: the status is returned, or stored if it isn't 0."""
@@ -113,7 +120,7 @@ class NestFunction:
         if self.shared and is_tiled(self.nest):
             self._tiles(first, stop)
         else:
-            self.repeat(first, stop, 1, self._one_row)
+            self._rows(first, stop)
         self.counters = ("0",) * len(self.nest.rows)
         for store, total in self.totals.items():
             self._store(store, total.result(), total.result_kind, store.how)
@@ -126,7 +133,7 @@ class NestFunction:
             after = self.code.let(f"add nsw i64 {column}, {CHUNK}")
             self.first_column = column
             self.stop_column = self.code.let(f"call i64 @llvm.smin.i64(i64 {after}, i64 {end})")
-            self.repeat(first, stop, 1, self._one_row)
+            self._rows(first, stop)
 
         self.repeat(begin, end, CHUNK, tile)
 
@@ -155,8 +162,32 @@ class NestFunction:
         with self.code.loop(first, stop, step) as i:
             body(i)
 
-    def _one_row(self, number: str) -> None:
-        self.counters = self._unravel(number)
+    def _rows(self, first: str, stop: str) -> None:
+        """The rows of a range: the variables of their loops are counted on, as the miles of a car
+        are, which is quicker than to work them out of the row's number."""
+        moving = [d for d, size in enumerate(self.nest.rows) if size != 1]
+        if len(moving) < 2:
+            counters = ["0"] * len(self.nest.rows)
+
+            def row(number: str) -> None:
+                for d in moving:
+                    counters[d] = number
+                self._one_row(counters)
+
+            self.repeat(first, stop, 1, row)
+            return
+        places = {d: self.code.variable("i64") for d in moving}
+        for d, start in zip(moving, self._unravel(first), strict=True):
+            self.code.do(f"store i64 {start}, ptr {places[d]}")
+        with self.code.loop(first, stop):
+            counters = ["0"] * len(self.nest.rows)
+            for d in moving:
+                counters[d] = self.code.let(f"load i64, ptr {places[d]}")
+            self._one_row(counters)
+            self._count_on(counters, places)
+
+    def _one_row(self, counters: Sequence[str]) -> None:
+        self.counters = tuple(counters)
         for stage in self.stages:
             if isinstance(stage, Sweep):
                 stage.run()
@@ -164,19 +195,27 @@ class NestFunction:
                 for statement in stage.statements:
                     self.plain(statement)
 
-    def _unravel(self, number: str) -> tuple[str, ...]:
-        """The variables of the row loops, given how many rows come before."""
-        rows, counters = self.nest.rows, []
-        for d, size in enumerate(rows):
-            after, found = math.prod(rows[d + 1:]), number
-            if size == 1:
-                found = "0"
-            elif after != 1:
-                found = self.code.let(f"udiv i64 {found}, {self.memory.size(after)}")
-            if size != 1 and math.prod(rows[:d]) != 1:
-                found = self.code.let(f"urem i64 {found}, {self.memory.size(size)}")
-            counters.append(found)
-        return tuple(counters)
+    def _unravel(self, number: str) -> list[str]:
+        """The variables of the row loops that turn, given how many rows come before."""
+        sizes = [size for size in self.nest.rows if size != 1]
+        if number == "0":
+            return ["0"] * len(sizes)
+        found = []
+        for size in reversed(sizes[1:]):
+            turns = self.memory.size(size, "rows")
+            found.append(self.code.let(f"urem i64 {number}, {turns}"))
+            number = self.code.let(f"udiv i64 {number}, {turns}")
+        return [number, *reversed(found)]
+
+    def _count_on(self, counters: Sequence[str], places: dict[int, str]) -> None:
+        """Sets the variables of the row loops to the next row's."""
+        let, carry = self.code.let, "true"
+        for d, place in reversed(places.items()):
+            following = let(f"add nuw nsw i64 {counters[d]}, {let(f'zext i1 {carry} to i64')}")
+            size = self.memory.size(self.nest.rows[d], "rows")
+            carry = let(f"icmp eq i64 {following}, {size}")
+            self.code.do(f"store i64 {let(f'select i1 {carry}, i64 0, i64 {following}')}, "
+                         f"ptr {place}")
 
     # --- statements per row -------------------------------------------------------------------
 
@@ -189,7 +228,7 @@ class NestFunction:
         elif isinstance(s, Load):
             self.values[s] = self.memory.load(self.row, self.place(s))
         elif isinstance(s, Number):
-            self.values[s] = self.row.number(KINDS[s.dtype], s.value)
+            self.values[s] = self.memory.numbers.constant(KINDS[s.dtype], s.value)
         elif isinstance(s, Store):
             self._plain_store(s)
         elif isinstance(s, Index):

@@ -31,6 +31,7 @@ from ..nest import (
     Statement,
     Store,
 )
+from ..records import equal_record
 from ..tiling import Tiling, tiling
 from .emit_code import F32, F64, KINDS
 
@@ -188,7 +189,7 @@ def _written_out(p: Product) -> Nest:
     return Nest((p.count, p.m), 1, (Stage(False, tuple(found)),))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@equal_record
 class Arguments:
     """What a BLAS routine is given.
 

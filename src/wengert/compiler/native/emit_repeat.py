@@ -12,6 +12,8 @@ and copied from there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from ..nest import Buffer, Carry, Repeat, Stretch
@@ -27,6 +29,11 @@ SMALL = 256
 def nbytes(buffer: Buffer) -> int:
     """The size of a buffer in bytes."""
     return buffer.size * buffer.dtype.itemsize
+
+
+def words_of(buffer: Buffer) -> int:
+    """The 64-bit words that something small is given: a power of two, so that few sizes differ."""
+    return max(2, 1 << (-(-nbytes(buffer) // 8) - 1).bit_length())
 
 
 class RepeatCode:
@@ -46,7 +53,7 @@ class RepeatCode:
                         for carry in repeat.carried if carry.spare and not self._small(carry)}
         self.near = {carry.output: self._memory(repeat.body.outputs[carry.output])
                      for carry in repeat.carried if self._small(carry)}
-        with self.code.loop("0", str(repeat.count)) as turn:
+        with self._turns() as turn:
             self._place(turn)
             for step in repeat.steps:
                 emitter.step(step)
@@ -57,6 +64,22 @@ class RepeatCode:
                 self.code.do(f"store ptr {other}, ptr {now}")
                 self.code.do(f"store ptr {self._given(output)}, ptr {then}")
             self._keep(turn, each=True)
+        self._finish()
+
+    def _turns(self) -> AbstractContextManager[str]:
+        """The loop itself, of which it gives the number of the turn."""
+        assert self.repeat.count is not None
+        return self.code.loop("0", self.emitter.number(self.repeat.count))
+
+    def _order(self, places: Sequence[str]) -> Sequence[str]:
+        """Results' memory and spare memory, so that the last turn's is the results'."""
+        assert self.repeat.count is not None
+        odd = self.code.let(f"icmp ne i64 {self.emitter.number(self.repeat.count % 2)}, 0")
+        return [self.code.let(f"select i1 {odd}, ptr {a}, ptr {b}")
+                for a, b in (places, places[::-1])]
+
+    def _finish(self) -> None:
+        """What is done after the last turn."""
         self._keep("0", each=False)
 
     def _small(self, carry: Carry) -> bool:
@@ -79,14 +102,12 @@ class RepeatCode:
 
     def _memory(self, buffer: Buffer) -> str:
         """Memory of the function's own for what a buffer holds."""
-        return self.code.variable("i64", max(2, -(-nbytes(buffer) // 8)))
+        return self.code.variable("i64", words_of(buffer))
 
     def _targets(self, output: int, spare: Buffer) -> tuple[str, str]:
-        places = [self.emitter.pointer(self.repeat.outputs[output].buffer),
-                  self.emitter.pointer(spare)]
-        if self.repeat.count % 2 == 0:  # so that the last turn's is the first of them
-            places.reverse()
-        return self._variable(places[0]), self._variable(places[1])
+        now, then = self._order([self.emitter.pointer(self.repeat.outputs[output].buffer),
+                                 self.emitter.pointer(spare)])
+        return self._variable(now), self._variable(then)
 
     def _variable(self, pointer: str) -> str:
         """A variable that holds an address."""
@@ -119,8 +140,8 @@ class RepeatCode:
         pointer = self.emitter.pointer(stretch.buffer)
         if not (stretch.step or stretch.offset):
             return pointer
-        far = self.code.let(f"mul nsw i64 {turn}, {stretch.step}")
-        place = self.code.let(f"add nsw i64 {far}, {stretch.offset}")
+        far = self.code.let(f"mul nsw i64 {turn}, {self.emitter.number(stretch.step)}")
+        place = self.code.let(f"add nsw i64 {far}, {self.emitter.number(stretch.offset)}")
         type = KINDS[stretch.buffer.dtype].memory
         return self.code.let(f"getelementptr {type}, ptr {pointer}, i64 {place}")
 

@@ -20,6 +20,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from ..nest import Access, Buffer, Load, Nest, Number, Op, Stage, Statement, Store
+from ..records import equal_record
 from .emit_code import KINDS
 from .emit_memory import slice_bytes
 from .emit_nest import CHUNK, columns_apart, is_total
@@ -40,7 +41,7 @@ def work_of(nest: Nest) -> int:
 _EVEN = 8  # how many turns of the outermost loop each thread must have, for even shares
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@equal_record
 class Task:
     """A nest, in so many pieces along its rows, its outermost loop or its columns."""
 

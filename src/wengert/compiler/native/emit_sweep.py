@@ -8,7 +8,8 @@
 A vector fills two registers, of which LLVM does by turns what a vector is to do: so two chains of
 operations that have nothing to do with each other stand side by side, within a processor's view.
 U is small where a column is some work, and vectors are of one register where it is much: there is
-enough then for a processor to do at once, and there are only so many registers.
+enough then for a processor to do at once, and there are only so many registers. So they are where
+elements are picked by an index, as that is done one by one.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ class Sweep:
     def _steps(self) -> tuple[int, int]:
         """How many lanes a vector has, and how many vectors a step takes."""
         lanes, work = self.nest.lanes, sum(map(weight, self.varying))
-        if lanes == 1 or work > HEAVY:
+        scattered = any(isinstance(s, (Load, Store)) and s.indirect for s in self.varying)
+        if lanes == 1 or work > HEAVY or scattered:
             return lanes, 1
         if self.nest.shared or self.nest.nest.cols >= 2 * lanes:
             lanes *= 2
@@ -190,10 +192,10 @@ class Sweep:
 
     def _spread(self, o: Ops, s: Statement) -> str:
         """A row's value, in all lanes."""
-        kind = kind_of(s)
-        if isinstance(s, Number):
+        kind, value = kind_of(s), self.nest.values[s]
+        if isinstance(s, Number) and not value.startswith("%"):
             return o.number(kind, s.value)
-        return o.splat(kind, self.nest.values[s])
+        return o.splat(kind, value)
 
     def _statement(self, o: Ops, s: Statement, values: dict[Statement, str], column: str,
                    group: int) -> None:

@@ -232,8 +232,8 @@ def _optimise(module: Any, machine: Any, level: int) -> None:
     """A few passes. Loops come vectorised and unrolled from our own code generator, and what is
     the same in all turns stands before them; the standard passes find little more, in several
     times the time. (LLVM's new GVN is none of them: builds with assertions end the process in it,
-    in functions of many loops.) At level 3 they are all run, with the search for vectors in straight-line
-    code, which takes a millisecond an operation."""
+    in functions of many loops.) At level 3 they are all run, with the search for vectors in
+    straight-line code, which takes a millisecond an operation."""
     if level == 0:
         return
     llvm = require()

@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from llvmlite import ir
 
 WRONG_ARGUMENTS = -1
-"""What an entry returns when it is given another number of arguments than it has."""
+"""What an entry returns when it is given another number of arguments than it has, or an array that
+isn't laid out as it reads it."""
 
 C_CONTIGUOUS, ALIGNED, WRITEABLE = 0x001, 0x100, 0x400
 """Flags of an array, as NumPy's headers number them."""
+DENSE = C_CONTIGUOUS | ALIGNED
+"""Those of an array that native code can read as it lies."""
 
 
 # --- a native function as an object -----------------------------------------------------------
@@ -94,7 +97,10 @@ def _layout() -> dict[str, int]:
 
 
 _LAYOUT = _layout()
-_FUNCTIONS = ("PyLong_FromLongLong", "PyEval_SaveThread", "PyEval_RestoreThread")
+DATA, FLAGS = _LAYOUT["data"], _LAYOUT["flags"]
+"""Where an array has the address of its numbers, and its flags."""
+_FUNCTIONS = ("PyLong_FromLongLong", "PyEval_SaveThread", "PyEval_RestoreThread",
+              "PyErr_CheckSignals")
 _KINDS = "?bhilqBHILQefdFD"
 
 
@@ -205,7 +211,7 @@ class Entry:
         self._call("PyEval_RestoreThread", self._ir.VoidType(), [state])
 
     def _is_plain(self, argument: int, dtype: np.dtype[Any], writeable: bool) -> Any:
-        wanted = self._int(C_CONTIGUOUS | ALIGNED | (WRITEABLE if writeable else 0))
+        wanted = self._int(DENSE | (WRITEABLE if writeable else 0))
         flags = self.builder.and_(self.flags(argument), wanted)
         described = self._field(argument, "descr", self._pointer)
         return self.builder.and_(

@@ -180,7 +180,8 @@ def _holds(wide: np.dtype[Any], narrow: np.dtype[Any]) -> bool:
     return narrow.kind == "b" or (narrow.kind == wide.kind and np.can_cast(narrow, wide))
 
 
-_NO_NEGATIVE_ZERO = frozenset({"exp", "exp2", "abs", "square", "cosh", "sigmoid", "sech2", "gauss"})
+_NO_NEGATIVE_ZERO = frozenset({"exp", "exp2", "abs", "square", "cosh", "sigmoid", "sech2", "gauss",
+                               "ndtr", "npdf"})
 """Primitives that never give -0.0."""
 
 

@@ -12,7 +12,6 @@ is added in another order.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from ...primitives.elementwise import add, neg, sub
 from ...primitives.indexing import index_put
 from ...primitives.reductions import sum_
 from ..program import Block, Constant, Line, Program, Value
+from ..records import record
 from ..regions import dense
 from ..uniform import is_zero, spread
 from ..views import strided
@@ -47,7 +47,7 @@ def scatters(program: Program) -> Program:
     return downward(program, lines, {})
 
 
-@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+@record
 class _Put:
     """A scatter among zeros.
 
@@ -126,13 +126,21 @@ def _puts(program: Program) -> dict[Value, _Put]:
         for v in ends(block):
             if v in users:
                 users[v].append(None)
-    return {value: put for value, put in found.items() if _is_free(put, users[value])}
+    free: dict[Value, _Put] = {}
+    taken: set[Line | None] = set()  # of two that are added, one has to be there
+    for value, put in found.items():
+        adding = _adding(put, users[value])
+        if adding is not None and adding not in taken:
+            free[value] = put
+            taken.add(adding)
+    return free
 
 
-def _is_free(put: _Put, users: Sequence[Line | None]) -> bool:
-    """Whether nothing needs the zeros; all indices must be checked once more."""
+def _adding(put: _Put, users: Sequence[Line | None]) -> Line | None:
+    """The line that adds it to something, if nothing needs the zeros; None if something does, or
+    if the indices would not be checked once more."""
     done = [put.does(user) for user in users]
-    return "" not in done and done.count("add") == 1
+    return users[done.index("add")] if "" not in done and done.count("add") == 1 else None
 
 
 def _put(line: Line) -> _Put | None:

@@ -4,13 +4,16 @@
     ahead       who needs what, and what can therefore be done with memory
     lines       what is done about each line: noted as a recipe, or made a step
     placing     which group does what
+    operations  which scalar operation a line is
     group       loop nests in the making
     recipes     how elements are worked out
     access      strides
     reductions, products, pieces (what is written into parts of an array)
     stages      from a group to a nest
-    interchange sweeps over a few columns, turned
-    straight    tiny arrays: a scalar for every element
+    interchange nests turned, so that a sweep is long and along what lies side by side
+    runs        which lines are taken together as scalars
+    examples    how lines go that do the same for each of many small arrays
+    straight    tiny arrays: a scalar for every element, of one example or of the whole
     memory      which memory is used when, and shared
 
 Lines are taken in order. Nothing is computed where it is defined: an elementwise line is a recipe,

@@ -6,28 +6,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from ..program import Line, Value
+from ..program import Constant, Line, Value
 from ..regions import disjoint
+from ..uniform import is_uniform
 from ..views import put_strided, region_of, strided, unstrided, written_region
 from .access import dense
+from .operations import operation
+from .pieces import permuted
 from .products import transposes
 
-_NAMED = frozenset({"where", "erf", "erfc", "sigmoid", "sech2", "gauss"})
 _SAME = frozenset({"contiguous", "clone", "positive", "alias", "reshape", "strided"})
 _FAR = 64
 """So many lines, at most, lead from what is read to what is written in its place."""
-
-
-def operation(line: Line) -> str | None:
-    """The name of the operation that an elementwise line is; None if it is none."""
-    primitive = line.primitive
-    if primitive.name == "cast":
-        return "cast"
-    if not primitive.elementwise:
-        return None
-    if primitive.ufunc is not None:
-        return primitive.ufunc.__name__
-    return primitive.name if primitive.name in _NAMED else None
 
 
 def is_alias(line: Line) -> bool:
@@ -52,7 +42,8 @@ class Ahead:
 
     Attributes:
         once: values that are needed once.
-        chained: results of `put_strided` that only another one needs, to put more into it.
+        chained: results of `put_strided` that only another one needs, to put more into it, or
+            that are pieces of an array which is only needed with its dimensions in another order.
         rewritten: results of `put_strided` that may be written over what they are put into.
         summed: by product that is only needed to be added to something: to what, and the sum.
         turned: by product that is only needed transposed, its transpose.
@@ -77,10 +68,17 @@ class Ahead:
         self._products = self.once.intersection(
             line.result for line in lines if line.primitive.name in ("mm", "bmm"))
         made = {value for line in lines for value in line.results}
+        assembled: set[Value] = set()
         for line in lines:
             if line.primitive is put_strided:
                 base = root(line.operands[0])
                 self._put(line, self._needing[base] if base in made and uses[base] == 2 else ())
+                if base in assembled & self.chained or (
+                        isinstance(base, Constant) and is_uniform(base.array)):
+                    assembled.add(line.result)
+            elif line.primitive is strided and line.operands[0] in assembled & self.once and (
+                    permuted(line)):
+                self.chained.add(line.operands[0])
             else:
                 self._of_product(line)
 

@@ -16,43 +16,26 @@ from ...core import dtypes
 from ..nest import Buffer, Call
 from ..program import Constant, Line, Value
 from ..regions import Region
+from ..uniform import spread
 from ..views import region_of, unstrided, written_region
 from . import loops, recipes
 from .access import Ints, MisfitError, broadcast_steps, dense
-from .ahead import Ahead, is_alias, operation
+from .ahead import Ahead, is_alias
 from .group import COSTS, ELEMENTARY, At, Group, Known, Node, Put, Recipe, Root, loops_over
-from .pieces import Pieces, separate
+from .operations import is_complex, operation
+from .pieces import Pieces, permuted, separate, turned
 from .placing import MANY, Steps
 from .products import Spots, folded, product, product_spots
 from .reductions import HOW, Reduction, neutral, wider
-from .straight import Straight, limit, work
+from .runs import Runs
+from .straight import Straight
 
 _FEW = 8
 """Up to this many elements are combined, or repeated, without a loop."""
 _MANY = 1 << 12
 """From this many elements on it is worth a sweep of its own that others get longer ones."""
-_SHARE = 12
-"""Less than one line in so many that moves elements means that loops will do."""
-_LONG_RUN = 4
-"""Fewer tiny lines than this, among others, are not worth a step of their own."""
-
-
-def _tiny(line: Line) -> tuple[int, int]:
-    """The size of a line's largest array, and how many statements it comes to; 0 if none."""
-    count = 0 if is_complex(line) else work(line, operation(line))
-    return (max(v.aval.numel for v in (*line.operands, *line.results)), count) if count else (0, 0)
-
-
-def _mixed(lines: Sequence[Line], sizes: Sequence[tuple[int, int]]) -> bool:
-    """Whether tiny arrays are often taken apart, put together or summed. Where elements only meet
-    elements of the same place, loops do as well, in less code."""
-    tiny = [line for line, (size, count) in zip(lines, sizes, strict=True) if count and size > 1]
-    return len(tiny) < _SHARE * sum(operation(line) is None for line in tiny)
-
-
-def is_complex(line: Line) -> bool:
-    """Whether a line has to do with complex numbers."""
-    return any(v.aval.is_complex for v in (*line.operands, *line.results))
+_TERMS = 4
+"""Products with up to this many terms to a sum are elementwise."""
 
 
 class Lines:
@@ -61,7 +44,6 @@ class Lines:
     Attributes:
         steps: what they become.
         plan: plans a loop's body.
-        running: the results of the run of tiny lines that is being gathered.
         ahead: what a look ahead tells of the lines.
         pending: by result of a `put_strided` that more is put into: what it is put into, and what
             is put.
@@ -71,7 +53,6 @@ class Lines:
 
     def __init__(self, steps: Steps, plan: loops.Planner) -> None:
         self.steps, self.plan = steps, plan
-        self.running: set[Value] = set()
         self.pending: dict[Value, tuple[Value, Pieces]] = {}
         self.ahead = Ahead()
         self.totals: set[Value] = set()
@@ -81,51 +62,27 @@ class Lines:
         """Deals with the lines of a block, of whose results some are needed later."""
         lines = [line for line in lines if not is_alias(line)]
         self.ahead = Ahead(lines, later, self.steps.root)
-        sizes = [_tiny(line) for line in lines]
-        most = limit([each for each in sizes if each[1]]) if _mixed(lines, sizes) else 1
-        run: list[Line] = []
-        for line, (size, count) in zip(lines, sizes, strict=True):
-            if line.results[0] in self.done:
+        runs = Runs(self.steps, lines, self._at_hand)
+        for line in lines:
+            if line.results[0] in self.done or runs.take(line):
                 continue
-            if count and size <= most and self._free(line):
-                run.append(line)
-                self.running.update(line.results)
-                continue
-            self._run(run, len(lines))
-            run = []
-            self.take(line)
-        self._run(run, len(lines))
+            self._end(runs)
+            if not runs.take(line):
+                self.take(line)
+        self._end(runs)
 
-    def _free(self, line: Line) -> bool:
-        """Whether a line's operands are in memory or scalars, and not what a nest is about to
-        compute, which it could go on with."""
-        return all(root in self.running or isinstance(root, Constant) or self._at_hand(root)
-                   for root in map(self.steps.root, line.operands))
+    def _end(self, runs: Runs) -> None:
+        for line in runs.end():
+            self.take(line)
 
     def _at_hand(self, value: Value) -> bool:
+        """Whether a value is in memory or a scalar, and not what a nest is about to compute, which
+        it could go on with."""
         if value in self.pending:
             return False
         known = self.steps.of(value)
-        return isinstance(known.home, Straight) or (
+        return isinstance(known.home, Straight) or value in self.steps.turned or (
             known.home is None and known.buffer is not None)
-
-    def _run(self, run: list[Line], whole: int) -> None:
-        """Deals with a run of tiny lines: as scalars, unless they are but a few among others."""
-        self.running.clear()
-        if len(run) < min(_LONG_RUN, whole):
-            for line in run:
-                self.take(line)
-            return
-        steps = self.steps
-        straight = Straight(steps, len(steps.steps))
-        for line in run:
-            straight.take(line, operation(line))
-        straight.index = len(steps.steps)
-        steps.steps.append(straight)
-        for line in run:
-            value = line.result
-            steps.known[value] = Known(value, straight.index, leaves=frozenset((value,)),
-                                       home=straight)
 
     def take(self, line: Line) -> None:
         """Deals with a line on its own."""
@@ -168,6 +125,8 @@ class Lines:
 
     def _strided(self, line: Line) -> None:
         (x,), region = line.operands, region_of(line.params)
+        if x in self.pending and self._turned(line):
+            return
         if line.result.aval.numel >= _MANY and (found := repeats(region)) is not None:
             near, region = Value(x.aval.with_shape(found[0].shape)), found[1]
             self._region(near, x, found[0])
@@ -461,6 +420,18 @@ class Lines:
         self._written(line.result, buffer, step)
         return True
 
+    def _turned(self, line: Line) -> bool:
+        """Pieces of what is only needed with its dimensions in another order, put there at once."""
+        (x,), steps = line.operands, permuted(line)
+        base, pieces = self.pending.pop(x)
+        found = None if steps is None else turned(pieces, tuple(x.aval.shape), steps)
+        if found is None:
+            self._assembled(x, base, pieces)
+            return False
+        assert isinstance(base, Constant)
+        self._assembled(line.result, spread(base.array, tuple(line.result.aval.shape)), found)
+        return True
+
     def _assembled(self, value: Value, base: Value, pieces: Pieces) -> None:
         """Memory with pieces in it, and between them what was in another value."""
         apart = separate(pieces, tuple(value.aval.shape))
@@ -487,6 +458,9 @@ class Lines:
         steps, given = self.steps, line.result
         if given in self.ahead.folded and self._folded(line, self.ahead.folded[given]):
             return None
+        if line.operands[0].aval.shape[-1] <= _TERMS:
+            self._dotted(line)
+            return None
         result = self.ahead.turned.get(given, given)
         other, total = self.ahead.summed.get(result, (result, result))
         if other in self.totals and total is not result:
@@ -501,6 +475,15 @@ class Lines:
         if total in self.ahead.once:
             self.totals.add(total)
         return None
+
+    def _dotted(self, line: Line) -> None:
+        """A product of so few terms to a sum that it is elementwise."""
+        for x in line.operands:
+            known = self.steps.of(x)
+            if known.cost or known.recipe is None:
+                self.steps.stored(x)
+        self._lazy(line.result, line.operands, recipes.dotted(line),
+                   2 * line.operands[0].aval.shape[-1])
 
     def _folded(self, line: Line, total: Line) -> bool:
         """A product of which only a sum is needed: added up at once, if that can be done."""
@@ -546,9 +529,9 @@ class Lines:
             self._written(value, buffer, len(steps.steps) - 1)
 
     def _repeated(self, line: Line) -> None:
-        """A loop: a step that holds the plan of its body."""
+        """A loop, or a choice: a step that holds the plan of its body."""
         steps = self.steps
-        laid = loops.laid(steps, line, self.plan)
+        laid = _LOOPS[line.primitive.name](steps, line, self.plan)
         steps.steps.append(laid.step)
         for value, buffer in laid.memory.items():
             self._written(value, buffer, len(steps.steps) - 1)
@@ -603,5 +586,9 @@ _TAKES: dict[str, Callable[[Lines, Line], bool | None]] = {
     "unstrided": Lines._unstrided, "iota": Lines._iota,
     "gather": Lines._gather, "pick": Lines._pick, "index": Lines._index,
     "index_put": Lines._index_put, "scatter_add": Lines._scatter_add,
-    "mm": Lines._product, "bmm": Lines._product, "repeated": Lines._repeated}
+    "mm": Lines._product, "bmm": Lines._product,
+    **dict.fromkeys(("repeated", "unbounded", "unwound", "choice"), Lines._repeated)}
 """What is done about lines by the primitive's name; False says that the line must be called."""
+_LOOPS = {"repeated": loops.laid, "unbounded": loops.laid_open, "unwound": loops.laid_unwound,
+          "choice": loops.laid_choice}
+"""The steps of loops and choices, by the primitive's name."""

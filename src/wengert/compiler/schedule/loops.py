@@ -1,4 +1,5 @@
-"""Loops: a body is planned as a program of its own, and what it is given is found in memory.
+"""Loops and choices: a body is planned as a program of its own, and what it is given is found in
+memory.
 
 What a turn hands on to the next stays where it was put: the next turn reads it there. That is
 the memory of the result itself, if all turns' values are kept or if a turn may write over what it
@@ -7,12 +8,12 @@ reads; else it and a spare one, in turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..nest import Buffer, Carry, Plan, Repeat, Stretch
+from ..nest import Buffer, Carry, Choose, Plan, Repeat, Stretch, Unwind
 from ..program import Line, Program, Value, straight
 from ..repeated import Parts, outputs_of, parts
 from .placing import Steps
@@ -27,7 +28,7 @@ class Laid(NamedTuple):
         parts: the others: of which result they are a part, and from which element on.
     """
 
-    step: Repeat
+    step: Repeat | Unwind | Choose
     memory: dict[Value, Buffer]
     parts: dict[Value, tuple[Value, int]]
 
@@ -49,7 +50,7 @@ def laid(steps: Steps, line: Line, plan_of: Planner) -> Laid:
                     for value, home in homes.items())
     step = Repeat(plan, params["count"], _inputs(steps, given, params["windows"]), outputs,
                   _carried(plan, made, homes, given),
-                  Buffer(np.dtype(np.uint8), plan.arena, "temporary", shape=(plan.arena,)))
+                  _arena(plan))
     return Laid(step, memory, _shared(given, made, homes, params["count"]))
 
 
@@ -83,15 +84,27 @@ def _plan(body: Program, made: Parts, outputs: tuple[Value, ...], plan_of: Plann
 
 
 def _inputs(steps: Steps, given: Parts, windows: Any) -> tuple[Stretch, ...]:
-    def memory(value: Value) -> Buffer:
-        buffer = steps.stored(value).buffer
-        assert buffer is not None
-        return buffer
-
-    return (*(Stretch(memory(v)) for v in given.carried),
-            *(Stretch(memory(v), w.start, w.step)
+    return (*(Stretch(_memory(steps, v)) for v in given.carried),
+            *(Stretch(_memory(steps, v), w.start, w.step)
               for v, w in zip(given.along, windows, strict=True)),
-            *(Stretch(memory(v)) for v in given.same))
+            *(Stretch(_memory(steps, v)) for v in given.same))
+
+
+def _memory(steps: Steps, value: Value) -> Buffer:
+    buffer = steps.stored(value).buffer
+    assert buffer is not None
+    return buffer
+
+
+def _arena(plan: Plan) -> Buffer:
+    """Memory for the temporaries of a body."""
+    return Buffer(np.dtype(np.uint8), plan.arena, "temporary", shape=(plan.arena,))
+
+
+def _spare(value: Value) -> Buffer:
+    """Memory for what every other turn hands on."""
+    aval = value.aval
+    return Buffer(aval.numpy, aval.numel, "temporary", shape=tuple(aval.shape))
 
 
 def _carried(plan: Plan, made: Parts, homes: dict[Value, Value],
@@ -103,7 +116,69 @@ def _carried(plan: Plan, made: Parts, homes: dict[Value, Value],
         output = order.index(value)
         apart = homes[value] not in given.stacked and plan.donated.get(output) != i
         if apart and output not in spare:
-            aval = value.aval
-            spare[output] = Buffer(aval.numpy, aval.numel, "temporary", shape=tuple(aval.shape))
+            spare[output] = _spare(value)
         found.append(Carry(i, output, spare[output] if apart else None))
     return tuple(found)
+
+
+# --- loops that end when a condition no longer holds, and choices -------------------------------
+
+
+def laid_open(steps: Steps, line: Line, plan_of: Planner) -> Laid:
+    """The step that an `unbounded` line is."""
+    inputs = tuple(Stretch(_memory(steps, value)) for value in line.operands)
+    step, memory = _open(steps, line.params["body"], inputs, 0, line.results, plan_of)
+    return Laid(step, memory, {})
+
+
+def laid_unwound(steps: Steps, line: Line, plan_of: Planner) -> Laid:
+    """The step that an `unwound` line is."""
+    body, carried = line.params["body"], line.params["carried"]
+    inputs, count = [Stretch(_memory(steps, value)) for value in line.operands], len(body.inputs)
+    kept, record = _record(body.inputs[:carried])
+    there = tuple(map(Stretch, kept))
+    plan = plan_of(body, {})
+    forth = Repeat(plan, None, tuple(inputs[:count]), there,
+                   tuple(Carry(i, i) for i in range(carried)), _arena(plan))
+    back, memory = _open(steps, line.params["pull"], (*there, *inputs[carried:]), count,
+                         line.results, plan_of)
+    return Laid(Unwind(forth, back, kept, record), memory, {})
+
+
+def laid_choice(steps: Steps, line: Line, plan_of: Planner) -> Laid:
+    """The step that a `choice` line is."""
+    which, *inputs = [_memory(steps, value) for value in line.operands]
+    plans = plan_of(line.params["yes"], {}), plan_of(line.params["no"], {})
+    memory = {value: steps.new_buffer(value) for value in line.results}
+    step = Choose(which, plans, tuple(inputs), tuple(memory.values()),
+                  _arena(max(plans, key=lambda plan: plan.arena)))
+    return Laid(step, memory, {})
+
+
+def _open(steps: Steps, body: Program, inputs: tuple[Stretch, ...], first: int,
+          results: Sequence[Value], plan_of: Planner) -> tuple[Repeat, dict[Value, Buffer]]:
+    """A loop that carries as many inputs as it has results, from the first of these on; and where
+    the results are."""
+    plan = plan_of(body, {i: first + i for i in range(len(results))})
+    memory = {value: steps.new_buffer(value) for value in results}
+    carried = tuple(Carry(first + i, i, None if plan.donated.get(i) == first + i else
+                          _spare(value)) for i, value in enumerate(results))
+    return Repeat(plan, None, inputs, tuple(map(Stretch, memory.values())), carried,
+                  _arena(plan)), memory
+
+
+def _record(values: Sequence[Value]) -> tuple[tuple[Buffer, ...], int]:
+    """Where in a record values lie, each where a vector may be read, and the record's size."""
+    kept, size = [], 0
+    for value in values:
+        each = Buffer(value.aval.numpy, value.aval.numel, "kept", offset=size,
+                      shape=tuple(value.aval.shape))
+        kept.append(each)
+        size += _room(each.size * each.dtype.itemsize)
+    return tuple(kept), _room(size)
+
+
+def _room(nbytes: int) -> int:
+    """The bytes that so many take: whole lines of the cache, or words if they are few."""
+    unit = 64 if nbytes >= 64 else 8
+    return -(-nbytes // unit) * unit

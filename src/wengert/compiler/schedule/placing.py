@@ -14,17 +14,19 @@ from typing import Any
 import numpy as np
 
 from ...primitives.layout import contiguous
-from ..nest import Buffer, Call, Contraction, Product, Repeat
+from ..nest import Buffer, Call, Choose, Contraction, Product, Repeat, Unwind
 from ..program import Constant, Value
 from .access import Ints, MisfitError, RefineError, dense
 from .group import At, Group, Known, Mark, Node, Put, Root, loops_over, number
 from .reductions import Reduction
 from .straight import Straight
 
-Draft = Group | Straight | Call | Contraction | Product | Repeat
+Draft = Group | Straight | Call | Choose | Contraction | Product | Repeat | Unwind
 
 _SMALL = 1 << 12
 """Groups of fewer turns take in what has nothing to do with them, to save a loop."""
+_MUCH = 24
+"""But not if they do so much already that a processor has no registers for more."""
 _TRIES = 8
 MANY = 12
 """A value that takes more loads than this is stored."""
@@ -50,6 +52,7 @@ class Steps:
         begun: memory that begins as a copy of something and is then written in; and the step that
             copies.
         pinned: memory that statements refer to already, so that it can't be replaced by other.
+        turned: by value that was computed example by example, one that has its examples last.
     """
 
     def __init__(self, known: dict[Value, Known], outputs: Mapping[Value, Buffer],
@@ -59,6 +62,7 @@ class Steps:
         self.groups: dict[int, list[Group]] = {}
         self.begun: dict[Buffer, int] = {}
         self.pinned: set[Buffer] = set()
+        self.turned: dict[Value, Value] = {}
 
     def root(self, value: Value) -> Value:
         """The value that a value is another name (or shape) of."""
@@ -204,7 +208,7 @@ class Steps:
         except (MisfitError, UnreadableError):
             mark.restore()
             return False
-        if not walk.met and group.size > _SMALL:
+        if not walk.met and (group.size > _SMALL or mark.order > _MUCH):
             mark.restore()
             return False
         self._settle(walk)

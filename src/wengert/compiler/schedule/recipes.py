@@ -194,3 +194,24 @@ def combined(how: str, x: Value, kept: Ints, steps: Ints, offsets: Sequence[int]
         return nodes[0]
 
     return recipe
+
+
+def dotted(line: Line) -> Recipe:
+    """A product of matrices with few terms to a sum."""
+    x, y = line.operands
+    shape, dtype = tuple(line.result.aval.shape), line.result.aval.numpy
+    *x_batch, x_row, x_col = dense(tuple(x.aval.shape))
+    *y_batch, y_row, y_col = dense(tuple(y.aval.shape))
+    along_x, along_y = (*x_batch, x_row, 0), (*y_batch, 0, y_col)
+
+    def recipe(at: At, sizes: Ints) -> Steps:
+        total = None
+        for d in range(x.aval.shape[-1]):
+            a = yield x, at.through(sizes, shape, along_x, d * x_col)
+            b = yield y, at.through(sizes, shape, along_y, d * y_row)
+            term = op("multiply", dtype, (a, b))
+            total = term if total is None else op("add", dtype, (total, term))
+        assert total is not None
+        return total
+
+    return recipe

@@ -1,97 +1,93 @@
-"""Tiny arrays: a scalar for every element, and no loops.
+"""Small arrays: a scalar for every element, and no loop but one over examples.
 
 A run of lines whose arrays all have few elements becomes one long list of scalar statements. An
 array is then a list of statements, in dense order. Views and everything else that only moves
-elements cost nothing: the primitive is asked to move the elements' numbers instead.
+elements cost nothing. Where lines do the same for many examples, the list is what is done for one
+of them, as a sweep over all: so vectors are filled with as many examples.
+
+What later steps need of the examples lies in memory with examples last, side by side.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..nest import Access, Buffer, Load, Nest, Number, Op, Stage, Statement, Store
 from ..program import Constant, Line, Value
+from ..uniform import element, is_uniform
 from .access import Ints
+from .examples import Examples, Way
+from .operations import operation
 from .reductions import HOW, neutral
 
 if TYPE_CHECKING:
     from .placing import Steps
 
-TINY = 64
-"""Arrays of more elements are not tiny."""
-_MOST = 20_000
-"""Above this many statements, only smaller arrays count as tiny."""
-_MOVES = frozenset({"strided", "put_strided"})
-
-
-def work(line: Line, operation: str | None) -> int:
-    """About how many statements a line comes to; 0 if there is no way to say it in scalars."""
-    name = line.primitive.name
-    sizes = [v.aval.numel for v in (*line.operands, *line.results)]
-    if not sizes or max(sizes) > TINY or min(sizes) == 0:
-        return 0
-    if operation is not None or name in _MOVES:
-        return max(sizes)
-    if name in HOW:
-        return max(sizes)
-    if name in ("mm", "bmm"):
-        count = sizes[-1] * line.operands[0].aval.shape[-1]
-        return 2 * count if count <= 8 * TINY else 0
-    return 0
-
-
-def limit(sizes: Sequence[tuple[int, int]]) -> int:
-    """The most elements that a tiny array may have, given lines' (largest array, statements)."""
-    most = TINY
-    while most > 1 and sum(n for size, n in sizes if size <= most) > _MOST:
-        most //= 4
-    return most
-
 
 class Straight:
     """A run of lines as scalar statements.
 
+    Args:
+        steps: the steps that it is one of.
+        index: its place among them.
+        examples: that its lines go by.
+
     Attributes:
-        index: its place among the steps.
-        values: the elements of each value.
+        values: an example's elements of each value.
         statements: all statements, in order.
-        puts: what is stored where.
+        puts: what is stored, from where on, and how far an example's lies from the next one's and
+            an element from the next one.
     """
 
-    def __init__(self, steps: Steps, index: int) -> None:
-        self.steps, self.index = steps, index
+    def __init__(self, steps: Steps, index: int, examples: Examples) -> None:
+        self.steps, self.index, self.examples = steps, index, examples
+        self.count = examples.count
         self.values: dict[Value, list[Statement]] = {}
         self.statements: list[Statement] = []
-        self.puts: list[tuple[Buffer, list[Statement]]] = []
+        self.puts: list[tuple[Buffer, list[Statement], int, int]] = []
         self._same: dict[Any, Statement] = {}
+        self._apart: set[Value] = set()
 
-    def take(self, line: Line, operation: str | None) -> None:
-        """Adds a line."""
-        name = line.primitive.name
-        if operation is not None:
-            found = self._elementwise(line, operation)
-        elif name in _MOVES:
-            found = self._moved(line)
+    def take(self, line: Line, way: Way) -> None:
+        """Adds a line that goes that way."""
+        name, dtype = line.primitive.name, line.result.aval.numpy
+        given = [self._read(*each) for each in zip(line.operands, way.steps, way.taken,
+                                                   strict=True)]
+        op = operation(line)
+        if op is not None:
+            found = [self._op(op, dtype, each) for each in zip(*given, strict=True)]
         elif name in HOW:
-            found = self._reduced(line)
+            found = self._reduced(HOW[name], dtype, given[0], way)
+        elif way.sizes:
+            found = self._product(dtype, given[0], given[1], way.sizes)
         else:
-            found = self._product(line)
+            found = [e for each in given for e in each]
+            if way.places:
+                found = [found[i] for i in way.places]
         self.values[line.result] = found
+
+    def apart(self, value: Value, last: Value) -> Value:
+        """Has another value have the same elements, but lie with examples last."""
+        self.values[last] = self.values[value]
+        self._apart.add(last)
+        return last
 
     def keep(self, value: Value, buffer: Buffer) -> None:
         """Stores a value."""
-        self.puts.append((buffer, self.values[value]))
+        step, stride = (1, self.count) if value in self._apart else self.examples.layout(
+            value.aval.numel)
+        self.puts.append((buffer, self.values[value], step, stride))
 
     def nest(self, wanted: Callable[[Buffer], bool],
              name: Callable[[Buffer], Buffer]) -> list[Nest]:
         """The nest, without what is not wanted; none, if nothing is."""
-        stores = [Store(Access(name(buffer), (), i), statement)
-                  for buffer, found in self.puts if wanted(buffer)
+        many = self.count > 1
+        stores = [Store(Access(name(buffer), (step,) if many else (), i * stride), statement)
+                  for buffer, found, step, stride in self.puts if wanted(buffer)
                   for i, statement in enumerate(found)]
         needed = {id(store.operand) for store in stores}
         kept: list[Statement] = []
@@ -100,71 +96,63 @@ class Straight:
                 kept.append(s)
                 if isinstance(s, Op):
                     needed.update(map(id, s.operands))
-        return [Nest((), 1, (Stage(False, (*kept[::-1], *stores)),))] if stores else []
+        stage = Stage(many, (*kept[::-1], *stores))
+        return [Nest((), self.count, (stage,))] if stores else []
 
     # --- statements ---------------------------------------------------------------------------
 
-    def _read(self, value: Value) -> list[Statement]:
-        """The elements of a value; loaded, if it isn't of this run."""
+    def _read(self, value: Value, step: int, places: Sequence[int]) -> list[Statement]:
+        """Elements of a value; loaded, if it isn't of this run."""
         value = self.steps.root(value)
         found = self.values.get(value)
-        if found is None:
-            if isinstance(value, Constant):
-                dtype = value.array.dtype
-                found = [self._number(dtype, x) for x in value.array.reshape(-1).tolist()]
-            else:
-                buffer = self.steps.stored(value).buffer
-                assert buffer is not None
-                self.steps.pinned.add(buffer)
-                found = [Load(buffer.dtype, Access(buffer, (), i)) for i in range(buffer.size)]
-                self.statements.extend(found)
-            self.values[value] = found
-        return found
+        if found is not None:
+            unit = self.examples.layout(value.aval.numel)[1]
+            return [found[i // unit] for i in places]
+        if isinstance(value, Constant) and is_uniform(value.array):
+            number = self._number(value.array.dtype, element(value.array).item())
+            return [number] * len(places)
+        if isinstance(value, Constant) and step == 0:
+            flat = value.array.reshape(-1)
+            return [self._number(flat.dtype, flat[i].item()) for i in places]
+        last = self.steps.turned.get(value)
+        if last is not None and step % last.aval.shape[0] == 0:
+            size, count = last.aval.shape
+            return self._loaded(last, step // size, [i % size * count + i // size for i in places])
+        return self._loaded(value, step, places)
 
-    def _number(self, dtype: np.dtype[Any], value: Any) -> Statement:
-        key = (dtype, repr(value))
+    def _loaded(self, value: Value, step: int, places: Sequence[int]) -> list[Statement]:
+        buffer = self.steps.stored(value).buffer
+        assert buffer is not None
+        self.steps.pinned.add(buffer)
+        return [self._load(buffer, step, i) for i in places]
+
+    def _enter(self, key: Any, make: Callable[..., Statement], *given: Any) -> Statement:
+        """A statement; the one that is there already, if it says the same."""
         found = self._same.get(key)
         if found is None:
-            found = self._same[key] = Number(dtype, value)
+            found = self._same[key] = make(*given)
             self.statements.append(found)
         return found
+
+    def _load(self, buffer: Buffer, step: int, place: int) -> Statement:
+        return self._enter((buffer, step, place), Load, buffer.dtype,
+                           Access(buffer, (step,) if self.count > 1 else (), place))
+
+    def _number(self, dtype: np.dtype[Any], value: Any) -> Statement:
+        return self._enter((dtype, repr(value)), Number, dtype, value)
 
     def _op(self, name: str, dtype: np.dtype[Any], operands: tuple[Statement, ...]) -> Statement:
         if name == "positive":
             return operands[0]
-        key = (name, dtype, *map(id, operands))
-        found = self._same.get(key)
-        if found is None:
-            found = self._same[key] = Op(dtype, name, operands)
-            self.statements.append(found)
-        return found
+        return self._enter((name, dtype, *map(id, operands)), Op, dtype, name, operands)
 
     # --- lines --------------------------------------------------------------------------------
 
-    def _elementwise(self, line: Line, operation: str) -> list[Statement]:
-        result = line.result.aval
-        operands = []
-        for x in line.operands:
-            found = self._read(x)
-            if len(found) != result.numel:
-                found = [found[i] for i in _broadcast(tuple(x.aval.shape), tuple(result.shape))]
-            operands.append(found)
-        dtype = result.numpy
-        return [self._op(operation, dtype, each) for each in zip(*operands, strict=True)]
-
-    def _moved(self, line: Line) -> list[Statement]:
-        elements = [e for x in line.operands for e in self._read(x)]
-        shapes = tuple(tuple(x.aval.shape) for x in line.operands)
-        places = _places(line.primitive, shapes, tuple(line.params.items()))
-        return [elements[i] for i in places]
-
-    def _reduced(self, line: Line) -> list[Statement]:
-        (x,), dtype, how = line.operands, line.result.aval.numpy, HOW[line.primitive.name]
-        elements = self._read(x)
-        if x.aval.numpy != dtype:
+    def _reduced(self, how: str, dtype: np.dtype[Any], elements: list[Statement],
+                 way: Way) -> list[Statement]:
+        if elements[0].dtype != dtype:  # type: ignore[union-attr]
             elements = [self._op("cast", dtype, (e,)) for e in elements]
-        return [self._combined(how, dtype, [elements[i] for i in group])
-                for group in _groups(tuple(x.aval.shape), line.params["dims"])]
+        return [self._combined(how, dtype, [elements[i] for i in group]) for group in way.places]
 
     def _combined(self, how: str, dtype: np.dtype[Any],
                   elements: list[Statement]) -> Statement:
@@ -177,14 +165,12 @@ class Straight:
             elements = pairs + elements[2 * len(pairs):]
         return elements[0]
 
-    def _product(self, line: Line) -> list[Statement]:
-        x, y = line.operands
-        *batch, m, k = x.aval.shape
-        n, dtype = y.aval.shape[-1], line.result.aval.numpy
-        a, b = self._read(x), self._read(y)
-        return [self._dot(dtype, [(a[(c * m + i) * k + d], b[(c * k + d) * n + j])
+    def _product(self, dtype: np.dtype[Any], x: list[Statement], y: list[Statement],
+                 sizes: Ints) -> list[Statement]:
+        batch, m, k, n = sizes
+        return [self._dot(dtype, [(x[(c * m + i) * k + d], y[(c * k + d) * n + j])
                                   for d in range(k)])
-                for c in range(prod(batch)) for i in range(m) for j in range(n)]
+                for c in range(batch) for i in range(m) for j in range(n)]
 
     def _dot(self, dtype: np.dtype[Any], pairs: list[tuple[Statement, Statement]]) -> Statement:
         add, multiply = ("logical_or", "logical_and") if dtype.kind == "b" else (
@@ -192,33 +178,3 @@ class Straight:
         terms = [self._op(multiply, dtype, pair) for pair in pairs]
         return functools.reduce(lambda total, term: self._op(add, dtype, (total, term)), terms)
 
-
-@functools.lru_cache(maxsize=4096)
-def _broadcast(shape: Ints, wide: Ints) -> list[int]:
-    """Which element of an array each element of its broadcast form is."""
-    return [int(i) for i in np.broadcast_to(_numbers(shape), wide).reshape(-1)]
-
-
-def _numbers(shape: Ints, start: int = 0) -> np.ndarray:
-    return np.arange(start, start + prod(shape)).reshape(shape)
-
-
-@functools.lru_cache(maxsize=4096)
-def _places(primitive: Any, shapes: tuple[Ints, ...], params: tuple[tuple[str, Any], ...]
-            ) -> list[int]:
-    """Which element of its operands, put one after the other, each element of a result is."""
-    operands, start = [], 0
-    for shape in shapes:
-        operands.append(_numbers(shape, start))
-        start += prod(shape)
-    return [int(i) for i in primitive.evaluate(*operands, **dict(params)).reshape(-1)]
-
-
-@functools.lru_cache(maxsize=4096)
-def _groups(shape: Ints, dims: Ints) -> list[list[int]]:
-    """Which elements each element of a reduction is made of."""
-    kept = [d for d in range(len(shape)) if d not in dims]
-    count = prod(shape[d] for d in dims)
-    table = _numbers(shape).transpose(*kept, *dims).reshape(-1, count)
-    found: list[list[int]] = table.tolist()
-    return found

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..nest import (
     Branch,
     Buffer,
     Call,
+    Choose,
     Contraction,
     Leave,
     Plan,
@@ -16,6 +17,7 @@ from ..nest import (
     Product,
     Repeat,
     Step,
+    Unwind,
     touched,
 )
 from ..program import Block, Constant, Look, Program, Return, Value
@@ -287,7 +289,13 @@ class LastForm:
         if isinstance(step, (Product, Contraction)):
             return self._product(step)
         if isinstance(step, Repeat):
-            return self._repeat(step)
+            return [self._repeat(step)] if self._does(step, _places(step)) else []
+        if isinstance(step, Unwind):
+            return [dataclasses.replace(step, forth=self._repeat(step.forth),
+                                        back=self._repeat(step.back))
+                    ] if self._does(step, _places(step.back)) else []
+        if isinstance(step, Choose):
+            return [self._choose(step)] if self._does(step, step.outputs) else []
         assert isinstance(step, Call)
         return [dataclasses.replace(step, operands=tuple(map(self._name, step.operands)),
                                     results=tuple(map(self._name, step.results)))]
@@ -299,14 +307,21 @@ class LastForm:
                      for m in (step.a, step.b, step.out))
         return [dataclasses.replace(step, a=a, b=b, out=out)]  # type: ignore[arg-type]
 
-    def _repeat(self, repeat: Repeat) -> list[Step]:
-        if not any(self._is_wanted(each.buffer) for each in repeat.outputs) and not any(
-                isinstance(step, Call) for step in repeat.steps):
-            return []
+    def _does(self, step: Repeat | Unwind | Choose, results: Sequence[Buffer]) -> bool:
+        """Whether a step's results are wanted, or it does more than to give them."""
+        return any(map(self._is_wanted, results)) or any(
+            isinstance(each, Call) for each in step.steps)
+
+    def _choose(self, step: Choose) -> Choose:
+        inputs, outputs = (tuple(map(self._name, each)) for each in (step.inputs, step.outputs))
+        return dataclasses.replace(step, which=self._name(step.which), inputs=inputs,
+                                   outputs=outputs)
+
+    def _repeat(self, repeat: Repeat) -> Repeat:
         inputs, outputs = (tuple(
             dataclasses.replace(each, buffer=self._name(each.buffer)) for each in stretches)
             for stretches in (repeat.inputs, repeat.outputs))
-        return [dataclasses.replace(repeat, inputs=inputs, outputs=outputs)]
+        return dataclasses.replace(repeat, inputs=inputs, outputs=outputs)
 
     def _nest(self, group: Group) -> list[Step]:
         puts, nodes = living(group, self._is_wanted)
@@ -334,6 +349,11 @@ class LastForm:
             self.instead[source] = self._name(put.buffer)
             return True
         return False
+
+
+def _places(repeat: Repeat) -> list[Buffer]:
+    """Where a loop's results are."""
+    return [each.buffer for each in repeat.outputs]
 
 
 def _loaded(known: Known) -> Buffer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from ...ops.arguments import need_tensor
 from ...ops.operators import promoted
 from ...primitives import network
 from ...primitives.elementwise import div
-from ...primitives.layout import expand
 
 if TYPE_CHECKING:
     from ..._tensor import Tensor
@@ -42,15 +42,16 @@ def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None,
         tensor(2.)
     """
     reduction = _reduction(size_average, reduce, reduction)
-    if input.size() != target.size():
+    if input.aval.shape != target.aval.shape:
         warnings.warn(
             f"Using a target size ({target.size()}) that is different to the input size "
             f"({input.size()}). This will likely lead to incorrect results due to broadcasting. "
             "Please ensure they have the same size.", UserWarning, stacklevel=2)
-    x, y = promoted(shapes.broadcast_tensors(input, target))
+        input, target = shapes.broadcast_tensors(input, target)
+    x, y = (input, target) if input.aval.dtype is target.aval.dtype else promoted((input, target))
     if weight is None:
         return network.mse_loss(x, y, reduction=reduction)
-    if weight.size() != input.size():
+    if weight.aval.shape != x.aval.shape:
         raise ValueError("Weights and input must have the same size.")
     losses = weight * network.mse_loss(x, y, reduction="none")
     return _reduced(losses, reduction, weight.sum())
@@ -146,8 +147,7 @@ def _of_labels(name: str, x: Any, y: Any, weight: Any, ignore: int, reduction: s
     shape, ndim, count = y.aval.shape, x.aval.ndim, x.aval.shape[_classes(x)]
     if y.aval.dtype is dtypes.uint8:
         y = y.long()
-    z = (expand(np.ones((), x.aval.numpy), shape=(count,)) if weight is None
-         else _checked_weight(weight, x, count))
+    z = _ones(count, x.aval.numpy) if weight is None else _checked_weight(weight, x, count)
     how = {"ignore": int(ignore), "reduction": reduction}
     if ndim == 1:
         if reduction == "none":
@@ -165,8 +165,16 @@ _LOSSES = {loss.name: (loss, loss.named("NllLoss2DBackward0"))
 """By name: the loss, and how it is called in more dimensions than two."""
 
 
+@functools.lru_cache(maxsize=64)
+def _ones(count: int, kind: np.dtype[Any]) -> np.ndarray:
+    """As many weights of 1, in the memory of one."""
+    return np.broadcast_to(np.ones((), kind), (count,))
+
+
 def _check_labels(x: Any, y: Any) -> None:
     """Refuses labels whose shape is not that of the scores without their classes."""
+    if x.aval.ndim == 2 and y.aval.shape == x.aval.shape[:1]:
+        return
     shape, labels = list(x.aval.shape), list(y.aval.shape)
     if not shape:
         raise ValueError("Expected 1 or more dimensions (got 0)")

@@ -24,7 +24,8 @@ FUNCTIONS: dict[str, Callable[..., Float]] = {
         logarithm.arccosh, logarithm.arctanh, logarithm.logaddexp, logarithm.log1pexp,
         logarithm.power, trigonometric.sin, trigonometric.cos, trigonometric.tan,
         inverse.arcsin, inverse.arccos, inverse.arctan, inverse.arctan2, inverse.hypot,
-        special.erf, special.erfc, division.fmod, division.remainder, division.floor_divide,
+        special.erf, special.erfc, special.ndtr, special.npdf,
+        division.fmod, division.remainder, division.floor_divide,
     )
 }
 SUPPORTED = frozenset(FUNCTIONS) | {"sqrt"}

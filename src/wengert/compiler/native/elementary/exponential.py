@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from . import coefficients as table
-from .pair import Pair, constant, ordered, parts, plus_product, product, total
+from .pair import Pair, constant, ordered, parts, product, total
 from .value import Float, fma, polynomial, power_of_two, where
 
 # Beyond these e**x is infinite, or rounds to 0.
@@ -68,13 +68,27 @@ def scaled(x: Float, n: Float) -> Float:
     return x * power_of_two(half) * power_of_two(n - half)
 
 
+class Power(NamedTuple):
+    """e**x as mantissa * unit * 2**-ahead."""
+
+    mantissa: Float
+    unit: Float
+
+
+def exp_parts(x: Float, ahead: Float | float) -> Power:
+    """e**x in these parts, in range if e**x * 2**ahead is."""
+    n, high, _, unit = reduced(x, ahead=ahead)
+    r = fma(n, -parts(table.LN2, x.format.bits, 2)[1], high)
+    return Power(fma(r, fma(r, polynomial(r, table.EXP), 1.0), 1.0), unit)
+
+
 def exp(x: Float) -> Float:
     """e**x; 2**n in two steps, the first of which leads away from the bound that is near."""
     bits = x.format.bits
     ahead = where(x.negative(), x.like(AHEAD[bits]), -AHEAD[bits])
     back = where(x.negative(), x.like(2.0**-AHEAD[bits]), 2.0**AHEAD[bits])
-    parts = reduced(x.clip(LOWEST[bits], HIGHEST[bits]), ahead=ahead)
-    return (1.0 + parts.growth.high) * parts.grown * back
+    mantissa, unit = exp_parts(x.clip(LOWEST[bits], HIGHEST[bits]), ahead)
+    return mantissa * unit * back
 
 
 class Decay(NamedTuple):
@@ -167,59 +181,63 @@ def cosh(x: Float) -> Float:
     return both.cosh.sum() * both.scale
 
 
+def vanishing(x: Float) -> Float:
+    """e**-x for x >= 0."""
+    ahead = AHEAD[x.format.bits]
+    mantissa, unit = exp_parts((-x).clip(LOWEST[x.format.bits], None), ahead)
+    return mantissa * unit * 2.0**-ahead
+
+
 class Falling(NamedTuple):
     """e = e**(-2 |x|), of which tanh and sech2 are made: where both of the same number are asked
     for in one place, LLVM finds that they share it.
 
     Attributes:
         large: e times 2**AHEAD, not rounded where e would be.
-        near: e, where that matters beside 1.
-        less, more: 1 - e and 1 + e.
+        half: e / (1 + e), from 0 to 1/2.
     """
 
-    large: Pair
-    near: Float
-    less: Pair
-    more: Pair
+    large: Float
+    half: Float
 
 
 def falling(x: Float) -> Falling:
     """e**(-2 |x|), and so on."""
-    bits = x.format.bits
-    parts = reduced((-2.0 * abs(x)).clip(LOWEST[bits] - 2.0, None), ahead=AHEAD[bits])
-    unit, growth = power_of_two(parts.n.clip(-2.0 * ALONE[bits], None)), parts.growth
-    mantissa = ordered(x.like(1.0), growth.high)
-    large = Pair(mantissa.high, mantissa.low + growth.low).scaled(parts.grown)
-    return Falling(large, mantissa.high * unit,
-                   plus_product(1.0 - unit, -unit, growth), plus_product(1.0 + unit, unit, growth))
+    ahead = AHEAD[x.format.bits]
+    mantissa, unit = exp_parts((-2.0 * abs(x)).clip(LOWEST[x.format.bits] - 2.0, None), ahead)
+    large = mantissa * unit
+    e = large * 2.0**-ahead
+    return Falling(large, e / (1.0 + e))
+
+
+NEAR = 0.625  # up to here tanh is a polynomial: 1 - 2 e / (1 + e) cancels
+
+
+def near_tanh(x: Float) -> Float:
+    """tanh(x) for |x| <= NEAR."""
+    square = x * x
+    return fma(x * square, polynomial(square, table.TANH), x)
 
 
 def tanh(x: Float) -> Float:
-    """The hyperbolic tangent: (1 - e) / (1 + e) for e = e**(-2 |x|).
-
-    What rounding took from both counts most for an e about 1/2, where 1 / (1 + e) is 2/3.
-    """
-    less, more = falling(x)[2:]
-    quotient = less.high / more.high
-    rest = fma(-quotient, more.low, less.low)
-    return fma(rest, 2 / 3, quotient).copysign(x)
+    """The hyperbolic tangent, 1 - 2 e / (1 + e)."""
+    far = fma(falling(x).half, -2.0, 1.0).copysign(x)
+    return where(abs(x) < NEAR, near_tanh(x), far)
 
 
 def sech2(x: Float) -> Float:
-    """1 / cosh(x)**2, that is 4 (q - q**2) for q = e / (1 + e) = e - e q and e = e**(-2 |x|).
-
-    Of what rounding takes from q, the part 1 - 2 q counts: half of it is near enough.
-    """
-    parts, back = falling(x), 2.0**-AHEAD[x.format.bits]
-    e, rest = parts.large
-    q, low = ordered(e, -fma(e, parts.near / parts.more.high, -rest))
-    return (q + fma(-q, q * back, low * 0.5)) * (4.0 * back)
+    """1 / cosh(x)**2, that is 4 e / (1 + e)**2, or 4 e (1 - h (2 - h)) for h = e / (1 + e); near 0,
+    where that cancels, 1 - tanh(x)**2."""
+    large, half = falling(x)
+    less = fma(-half, half, half + half)
+    far = fma(-large, less, large) * (4.0 * 2.0**-AHEAD[x.format.bits])
+    near = near_tanh(x)
+    return where(abs(x) < NEAR, fma(-near, near, 1.0), far)
 
 
 def sigmoid(x: Float) -> Float:
     """1 / (1 + e**-x), that is 1 - q, below 0 e (1 - q), for q = e / (1 + e) and e = e**-|x|."""
-    bits = x.format.bits
-    e = decay((-abs(x)).clip(LOWEST[bits], None)).value
+    e = vanishing(abs(x))
     top = where(x.negative(), e, 1.0)
     return fma(-top, e / (1.0 + e), top)
 

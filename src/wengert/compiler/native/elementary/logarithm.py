@@ -9,7 +9,7 @@ import math
 from typing import NamedTuple
 
 from . import coefficients as table
-from .exponential import exp, power_pair
+from .exponential import power_pair, vanishing
 from .pair import Pair, constant, ordered, parts, product, total
 from .value import Float, Mask, fma, polynomial, power_of_two, where
 
@@ -151,23 +151,22 @@ def arctanh(x: Float) -> Float:
     return where(magnitude < x.format.smallest, x, result).copysign(x)
 
 
-def raised(x: Float, apart: Float) -> Float:
-    """x + log(1 + e**-apart) for apart >= 0."""
-    decay = exp(-apart)
-    more = log_near_one(decay, x.like(0.0))
-    whole = total(x, more.high)
-    return where(abs(x).equals(math.inf), x + decay, whole.high + (whole.low + more.low))
-
-
 def logaddexp(x: Float, y: Float) -> Float:
-    """log(e**x + e**y): the larger one, and what the other adds."""
+    """log(e**x + e**y): the larger one, and what the other adds; both may cancel."""
     apart = where(x.equals(y), x.like(0.0), abs(x - y))
-    return raised(where(x > y, x, y), apart)
+    larger, e = where(x > y, x, y), vanishing(apart)
+    more = log_near_one(e, x.like(0.0))
+    whole = total(larger, more.high)
+    result = whole.high + (whole.low + more.low)
+    return where(abs(larger).equals(math.inf), larger + e, result)
 
 
 def log1pexp(x: Float) -> Float:
-    """log(1 + e**x)."""
-    return raised(where(x < 0.0, x.like(0.0), x), abs(x))
+    """log(1 + e**x): x or 0, whichever is larger, and log(1 + e) for e = e**-|x|."""
+    e = vanishing(abs(x))
+    whole = total(where(x < 0.0, x.like(0.0), x), e)
+    near = whole.high + fma(e * e, polynomial(e - 0.5, table.LOG1P), whole.low)
+    return where(abs(x) < math.inf, near, whole.high)
 
 
 def long_log2(x: Float) -> Pair:

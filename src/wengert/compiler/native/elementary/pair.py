@@ -58,12 +58,6 @@ def product(a: Float, b: Float) -> Pair:
     return Pair(high, fma(a, b, -high))
 
 
-def plus_product(a: Float, b: Float, c: Pair) -> Pair:
-    """a + b * c, where |a| is not the smaller one."""
-    high = fma(b, c.high, a)
-    return Pair(high, fma(b, c.low, fma(b, c.high, a - high)))
-
-
 @functools.cache
 def parts(number: int, bits: int, count: int, short: int = 0) -> tuple[float, ...]:
     """A number (times 2**SCALE) as the sum of floats, each the best for what is left.

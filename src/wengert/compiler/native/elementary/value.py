@@ -9,6 +9,7 @@ rounded as it stands.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Self, TypeVar
 
 from llvmlite import ir
@@ -301,6 +302,18 @@ def horner(x: Float, coefficients: tuple[float, ...]) -> Float:
     for coefficient in coefficients[-2::-1]:
         total = fma(total, x, coefficient)
     return total
+
+
+def estrin(x: Float, coefficients: Sequence[float]) -> Float:
+    """The value of a polynomial by pairs of terms, pairs of pairs and so on: in the fewest steps
+    that wait for each other."""
+    terms = [x.like(coefficient) for coefficient in coefficients]
+    while len(terms) > 1:
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        odd = terms[-1:] if len(terms) % 2 else []
+        terms = [fma(x, high, low) for low, high in pairs] + odd
+        x = x * x
+    return terms[0]
 
 
 def power_of_two(n: Float) -> Float:

@@ -1,0 +1,24 @@
+"""What kind of line a line is: which scalar operation, if it is elementwise."""
+
+from __future__ import annotations
+
+from ..program import Line
+
+_NAMED = frozenset({"where", "erf", "erfc", "sigmoid", "sech2", "gauss", "ndtr", "npdf"})
+
+
+def operation(line: Line) -> str | None:
+    """The name of the operation that an elementwise line is; None if it is none."""
+    primitive = line.primitive
+    if primitive.name == "cast":
+        return "cast"
+    if not primitive.elementwise:
+        return None
+    if primitive.ufunc is not None:
+        return primitive.ufunc.__name__
+    return primitive.name if primitive.name in _NAMED else None
+
+
+def is_complex(line: Line) -> bool:
+    """Whether a line has to do with complex numbers."""
+    return any(v.aval.is_complex for v in (*line.operands, *line.results))
