@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from wengert.compiler.expand import expand
-from wengert.compiler.passes import simplify
-from wengert.compiler.program import (
+from wengert.compiler.ir.program import (
     Block,
     Constant,
     Line,
@@ -23,8 +22,9 @@ from wengert.compiler.program import (
     straight,
     verify,
 )
-from wengert.compiler.symbolic import record
-from wengert.compiler.views import iota, put_strided, strided, unstrided
+from wengert.compiler.ir.symbolic import record
+from wengert.compiler.ir.views import iota, put_strided, strided, unstrided
+from wengert.compiler.passes import simplify
 from wengert.core import dtypes
 from wengert.core.aval import aval_of
 from wengert.core.primitive import Primitive

@@ -26,9 +26,9 @@ from sides import (
     warned,
 )
 from wengert.compiler.api import Compiled
+from wengert.compiler.calling.runner import Runner
 from wengert.compiler.executable import dense
-from wengert.compiler.record import Missed
-from wengert.compiler.runner import Runner
+from wengert.compiler.recording.record import Missed
 
 
 def curve(x: Any) -> Any:

@@ -18,8 +18,7 @@ from wengert.compiler.executable import (
     ZERO_DIVISION,
     Executable,
 )
-from wengert.compiler.native.emit_share import Share
-from wengert.compiler.nest import (
+from wengert.compiler.ir.nest import (
     Access,
     Branch,
     Buffer,
@@ -38,6 +37,7 @@ from wengert.compiler.nest import (
     Stage,
     Store,
 )
+from wengert.compiler.native.emit_share import Share
 from wengert.core.primitive import Primitive
 
 BOOL, I64, F32, F64 = map(np.dtype, ("bool", "int64", "float32", "float64"))

@@ -14,12 +14,9 @@ import pytest
 import wengert as torch
 from programs import program_of
 from wengert import func
-from wengert.compiler import plan_text
 from wengert.compiler.executable import Executable
-from wengert.compiler.native import emit_product, engine
-from wengert.compiler.native.emit_contraction import ContractionFunction
-from wengert.compiler.native.emit_product import contraction_of, nest_of, nests_of, parts
-from wengert.compiler.nest import (
+from wengert.compiler.ir import plan_text
+from wengert.compiler.ir.nest import (
     Access,
     Buffer,
     Contraction,
@@ -34,11 +31,14 @@ from wengert.compiler.nest import (
     Step,
     Store,
 )
-from wengert.compiler.plan_interpreter import run
-from wengert.compiler.program import Line, Program, Value, evaluate, straight
+from wengert.compiler.ir.plan_interpreter import run
+from wengert.compiler.ir.program import Line, Program, Value, evaluate, straight
+from wengert.compiler.ir.views import put_strided, strided, unstrided
+from wengert.compiler.native import emit_product, engine
+from wengert.compiler.native.emit_contraction import ContractionFunction
+from wengert.compiler.native.emit_product import contraction_of, nest_of, nests_of, parts
 from wengert.compiler.schedule import schedule
 from wengert.compiler.tiling import tiling
-from wengert.compiler.views import put_strided, strided, unstrided
 from wengert.core.aval import aval_of
 from wengert.primitives.elementwise import exp, tanh
 

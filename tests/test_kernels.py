@@ -74,6 +74,10 @@ def assert_near(found: np.ndarray, expected: np.ndarray, ulps: Any) -> None:
     assert not bad.any(), (found[bad][:5], expected[bad][:5])
 
 
+_ROUGH = ("erfc", "sech2")
+"""Where NumPy's side is itself up to 4 ulp off, by mpmath; `test_elementary` holds ours to 2."""
+
+
 def conditioned(name: str, x: np.ndarray) -> Any:
     """How many times as large errors may be: an error of x counts for more in the normal
     distribution."""
@@ -102,7 +106,7 @@ def test_doubles_agree_with_numpy(name: str, used: list[Any]) -> None:
     found = blocks.evaluate(primitive, [x], aval_of(x), {})
     assert used == [primitive]
     assert_near(found, quietly(primitive.evaluate, x),
-                8 if name == "erfc" else 4 * conditioned(name, x))
+                8 if name in _ROUGH else 4 * conditioned(name, x))
 
 
 @pytest.mark.parametrize("shape", [(SIZE,), (1024, 1025)])

@@ -20,8 +20,24 @@ from hypothesis import given, settings, strategies as st
 
 import wengert
 from samples import PARAMS, Sample, domains, every_sample
-from wengert.compiler import walk
 from wengert.compiler.expand import canonical, expand
+from wengert.compiler.ir import walk
+from wengert.compiler.ir.program import (
+    Block,
+    Constant,
+    Line,
+    Look,
+    Program,
+    Return,
+    Value,
+    answer,
+    evaluate,
+    straight,
+    verify,
+)
+from wengert.compiler.ir.regions import Region, composed, dense, disjoint, distinct, relative
+from wengert.compiler.ir.symbolic import record
+from wengert.compiler.ir.views import iota, put_strided, strided
 from wengert.compiler.passes import (
     common_subexpressions,
     constants,
@@ -35,22 +51,6 @@ from wengert.compiler.passes import (
     scatters,
     simplify,
 )
-from wengert.compiler.program import (
-    Block,
-    Constant,
-    Line,
-    Look,
-    Program,
-    Return,
-    Value,
-    answer,
-    evaluate,
-    straight,
-    verify,
-)
-from wengert.compiler.regions import Region, composed, dense, disjoint, distinct, relative
-from wengert.compiler.symbolic import record
-from wengert.compiler.views import iota, put_strided, strided
 from wengert.core import dtypes
 from wengert.core.aval import aval, aval_of
 from wengert.core.levels import here, quietly

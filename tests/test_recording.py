@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import wengert as torch
-from wengert.compiler import pulled
-from wengert.compiler.program import Line, Names, line_text
-from wengert.compiler.record import Recorder
+from wengert.compiler.ir.program import Line, Names, line_text
+from wengert.compiler.recording import pulled
+from wengert.compiler.recording.record import Recorder
 from wengert.core.levels import modes
 
 

@@ -10,14 +10,11 @@ import numpy as np
 import pytest
 
 import wengert as torch
-from wengert.compiler import lifting, turns
 from wengert.compiler.api import Compiled
 from wengert.compiler.executable import Executable
-from wengert.compiler.nest import Branch, PlanBlock, Repeat, Step
-from wengert.compiler.periods import Run, runs
-from wengert.compiler.plan_interpreter import run
-from wengert.compiler.prepare import prepared
-from wengert.compiler.program import (
+from wengert.compiler.ir.nest import Branch, PlanBlock, Repeat, Step
+from wengert.compiler.ir.plan_interpreter import run
+from wengert.compiler.ir.program import (
     Line,
     NotAProgramError,
     Program,
@@ -26,10 +23,13 @@ from wengert.compiler.program import (
     straight,
     verify,
 )
-from wengert.compiler.repeated import Window, loop, repeated
-from wengert.compiler.rolling import roll
+from wengert.compiler.ir.symbolic import record
+from wengert.compiler.looping import lifting, turns
+from wengert.compiler.looping.periods import Run, runs
+from wengert.compiler.looping.repeated import Window, loop, repeated
+from wengert.compiler.looping.rolling import roll
+from wengert.compiler.prepare import prepared
 from wengert.compiler.schedule import schedule
-from wengert.compiler.symbolic import record
 from wengert.core import dtypes
 from wengert.core.aval import aval
 

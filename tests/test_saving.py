@@ -13,10 +13,10 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
 import wengert as torch
-from wengert.compiler.program import Constant, Line, Value, evaluate, straight
-from wengert.compiler.record import draw
-from wengert.compiler.saving import EACH, SINK, SOURCE, Flow, cost, saving, work
-from wengert.compiler.symbolic import record
+from wengert.compiler.calling.saving import EACH, SINK, SOURCE, Flow, cost, saving, work
+from wengert.compiler.ir.program import Constant, Line, Value, evaluate, straight
+from wengert.compiler.ir.symbolic import record
+from wengert.compiler.recording.record import draw
 from wengert.core.aval import aval_of
 from wengert.core.primitive import TABLE
 

@@ -20,11 +20,11 @@ from hypothesis import given, settings, strategies as st
 import wengert as torch
 from programs import program_of, random_program, with_looks
 from wengert import func
-from wengert.compiler import plan_text
 from wengert.compiler.failing import can_fail
-from wengert.compiler.nest import Call, Load, Nest, Plan, PlanBlock, Product, Store
-from wengert.compiler.plan_interpreter import MissError, OutOfRangeError, run
-from wengert.compiler.program import (
+from wengert.compiler.ir import plan_text
+from wengert.compiler.ir.nest import Call, Load, Nest, Plan, PlanBlock, Product, Store
+from wengert.compiler.ir.plan_interpreter import MissError, OutOfRangeError, run
+from wengert.compiler.ir.program import (
     Block,
     Constant,
     Line,
@@ -37,8 +37,8 @@ from wengert.compiler.program import (
     straight,
     verify,
 )
+from wengert.compiler.ir.views import put_strided
 from wengert.compiler.schedule import schedule
-from wengert.compiler.views import put_strided
 from wengert.core.aval import aval_of
 from wengert.primitives import elementwise as e, reductions as r
 from wengert.primitives.indexing import gather, index, index_put, scatter_add

@@ -231,7 +231,7 @@ def _input_node(x: Any) -> Any:
 
 
 def _result(x: Any, i: int, g: Any, unused: bool, materialize: bool) -> Any:
-    if isinstance(g, Handle):
+    if isinstance(g, Handle) and (here.recorder is None or g.node is not None):
         return g
     if g is not None:
         if here.recorder is not None:

@@ -19,17 +19,17 @@ from ..core.levels import here, modes
 from ..core.pytrees import Spec, flatten
 from ..interpreters.provenance import user_level
 from ..interpreters.views import refresh
-from .inlets import Inlets
-from .pause import without_collection
-from .reach import reached
-from .record import Missed, Recorder
-from .spent import Spent
-from .state import equal
+from .calling.usual import UNUSUAL, Usual, extraordinary, usual_way
+from .recording.inlets import Inlets
+from .recording.pause import without_collection
+from .recording.reach import reached
+from .recording.record import Missed, Recorder
+from .recording.spent import Spent
+from .recording.state import equal
 from .strict import strict
-from .usual import UNUSUAL, Usual, extraordinary, usual_way
 
 if TYPE_CHECKING:
-    from .case import Case
+    from .calling.case import Case
     from .explain import Explanation
 
 P = ParamSpec("P")
@@ -145,7 +145,7 @@ class Compiled(Generic[P, R]):
             arguments: the function's arguments: args, kwargs.
             leaves: those without their structure, `spec`.
         """
-        from .case import Case  # which needs llvmlite
+        from .calling.case import Case  # which needs llvmlite
 
         if case is None:
             state, before = reached([self.fn, *(x for x in leaves if not isinstance(x, Handle))])
@@ -187,8 +187,8 @@ class Compiled(Generic[P, R]):
 
     def _ending(self, run: Recorder, result: Any, inlets: Inlets, state: Any,
                 before: Sequence[Any]) -> tuple[Any, Any] | None:
-        from .ending import Ending
-        from .outer import Pullback
+        from .calling.ending import Ending
+        from .calling.outer import Pullback
 
         if inlets.changed:
             run.fail("it changes a container that it is given")
@@ -202,7 +202,7 @@ class Compiled(Generic[P, R]):
 
     def _add(self, key: Any, case: Any, run: Recorder, ending: Any, way: Any) -> None:
         """Adds a run to a case, and compiles it when it is due."""
-        from .traces import DifferentError
+        from .recording.traces import DifferentError
 
         cases = self.cases.setdefault(key, [])
         try:

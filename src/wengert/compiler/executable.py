@@ -11,10 +11,10 @@ import numpy as np
 
 from ..core.blocks import get_num_threads
 from ..core.levels import quietly
+from .ir.nest import Buffer, Call, Plan
 from .native.emit import CALL_FAILED, MISS, Room, Word, emit
 from .native.emit_scalar import OUT_OF_RANGE, ZERO_DIVISION
 from .native.entry import DENSE, WRONG_ARGUMENTS, builtin
-from .nest import Buffer, Call, Plan
 
 __all__ = ["CALL_FAILED", "MISS", "OUT_OF_RANGE", "WRONG_ARGUMENTS", "ZERO_DIVISION", "Executable"]
 

@@ -21,12 +21,12 @@ from ..core.aval import Aval
 from ..core.primitive import TABLE, Primitive
 from ..interpreters.views import Step
 from ..primitives.layout import contiguous
-from .program import Block, Constant, Line, Program, Value
-from .regions import Region, composed, dense
-from .symbolic import record
-from .uniform import compact, is_uniform, spread
-from .views import PLACING, VIEWS, lower_view, region_of, strided
-from .walk import downward, within_params
+from .ir.program import Block, Constant, Line, Program, Value
+from .ir.regions import Region, composed, dense
+from .ir.symbolic import record
+from .ir.uniform import compact, is_uniform, spread
+from .ir.views import PLACING, VIEWS, lower_view, region_of, strided
+from .ir.walk import downward, within_params
 
 
 def expand(program: Program) -> Program:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .nest import (
+from .ir.nest import (
     Access,
     Branch,
     Buffer,
@@ -33,9 +33,9 @@ from .nest import (
     Store,
     Unwind,
 )
-from .program import aval_text
-from .record import Source
-from .traces import Fork, Traces
+from .ir.program import aval_text
+from .recording.record import Source
+from .recording.traces import Fork, Traces
 
 _WIDEST = 60  # letters of a value that is no tensor
 

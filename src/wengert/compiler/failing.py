@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .native.emit_scalar import DIVISIONS
-from .nest import (
+from .ir.nest import (
     Branch,
     Call,
     Choose,
@@ -19,6 +18,7 @@ from .nest import (
     Store,
     Unwind,
 )
+from .native.emit_scalar import DIVISIONS
 
 
 def can_fail(plan: Plan) -> bool:

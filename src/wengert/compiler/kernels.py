@@ -29,7 +29,7 @@ from ..primitives.layout import expand as repeated
 from .strict import strict
 
 if TYPE_CHECKING:
-    from .nest import Nest
+    from .ir.nest import Nest
 
 LENGTH = (1 << 24) + 4099
 """The nominal length: no other number in a kernel of elements is equal to it."""
@@ -185,11 +185,11 @@ def _nests(fn: Callable[..., Any], avals: Sequence[Aval],
            results: Sequence[Aval]) -> Sequence[Nest]:
     """The loops of a function; none if they are not all there is to it."""
     from .expand import expand
-    from .nest import Nest
+    from .ir.nest import Nest
+    from .ir.program import Value, straight
+    from .ir.symbolic import record
     from .passes import simplify
-    from .program import Value, straight
     from .schedule import schedule
-    from .symbolic import record
 
     values = list(map(Value, avals))
     try:
@@ -206,8 +206,8 @@ def _nests(fn: Callable[..., Any], avals: Sequence[Aval],
 def _pays(nests: Sequence[Nest], ufunc: Any) -> bool:
     """Whether loops save time: where they do more than move numbers, at which NumPy is as good.
     A ufunc that is a few instructions is not worth importing LLVM for."""
+    from .ir.nest import Op, Reduce, Store
     from .native.emit_sweep import ELEMENTARY, weight
-    from .nest import Op, Reduce, Store
 
     weights = [weight(s) for nest in nests for stage in nest.stages if stage.sweep
                for s in stage.statements

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from .expand import expand
-from .lifting import lift
+from .ir.program import Program
+from .ir.walk import checked
+from .looping.lifting import lift
+from .looping.repeated import repeated
+from .looping.rolling import roll
+from .looping.unbounded import unbounded, unwound
 from .passes import simplify
-from .program import Program
-from .repeated import repeated
-from .rolling import roll
-from .unbounded import unbounded, unwound
-from .walk import checked
 
 
 def prepared(program: Program, fastmath: bool = False) -> Program:

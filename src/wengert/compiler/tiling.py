@@ -22,9 +22,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .nest import Contraction
-from .records import equal_record
-from .regions import Region, distinct
+from .ir.nest import Contraction
+from .ir.records import equal_record
+from .ir.regions import Region, distinct
 
 _FAR = 256  # bytes from one turn of a sum to the next, from which on b is packed
 _OFTEN = 4  # tiles that a packed copy must serve

@@ -218,8 +218,8 @@ def _cotangent(aval: Any, g: Any, i: int) -> Any:
 def _as_result(g: Any, aval: Any) -> Any:
     if g is None:
         return made(wrap(aval.zeros(), aval))
-    if isinstance(g, Handle):
-        return g
     if here.recorder is not None:
         return clone(recorded(g))
+    if isinstance(g, Handle):
+        return g
     return wrap(g if engine.is_own(sys.getrefcount(g), g) else np.array(g))

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..nest import (
+from ..ir.nest import (
     Branch,
     Buffer,
     Call,
@@ -39,7 +39,7 @@ from ..nest import (
     Unwind,
     touched,
 )
-from ..records import equal_record
+from ..ir.records import equal_record
 from ..tiling import Tiling
 from . import blas, engine, entry, pool
 from .emit_code import I32, KINDS, Code, literal

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from ..nest import Contraction
-from ..regions import Region, distinct
+from ..ir.nest import Contraction
+from ..ir.regions import Region, distinct
 from ..tiling import Cut, Loop, Tiling
 from .emit_code import KINDS, Code
 from .emit_elementary import Definitions

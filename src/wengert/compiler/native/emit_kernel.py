@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..nest import Buffer, Contraction, Nest
-from ..records import equal_record
+from ..ir.nest import Buffer, Contraction, Nest
+from ..ir.records import equal_record
 from ..tiling import Tiling
 from . import engine
 from .emit_contraction import ContractionFunction

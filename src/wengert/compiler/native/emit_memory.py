@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..nest import Access, Buffer, Statement
-from ..records import equal_record
+from ..ir.nest import Access, Buffer, Statement
+from ..ir.records import equal_record
 from .emit_code import BOOL, I64, KINDS, Code, Kind
 from .emit_numbers import Numbers
 from .emit_scalar import OUT_OF_RANGE, Ops

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from ..nest import Access, Buffer, Index, Load, Nest, Number, Op, Reduce, Stage, Statement, Store
+from ..ir.nest import Access, Buffer, Index, Load, Nest, Number, Op, Reduce, Stage, Statement, Store
 from .emit_code import KINDS, Code, Kind
 from .emit_elementary import Definitions
 from .emit_memory import Memory, Place, column_stride, kind_of

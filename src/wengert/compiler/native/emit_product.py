@@ -17,7 +17,7 @@ import dataclasses
 import functools
 import itertools
 
-from ..nest import (
+from ..ir.nest import (
     Access,
     Contraction,
     Load,
@@ -31,7 +31,7 @@ from ..nest import (
     Statement,
     Store,
 )
-from ..records import equal_record
+from ..ir.records import equal_record
 from ..tiling import Tiling, tiling
 from .emit_code import F32, F64, KINDS
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from ..nest import Buffer, Carry, Repeat, Stretch
+from ..ir.nest import Buffer, Carry, Repeat, Stretch
 from .emit_code import KINDS
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 
-from ..nest import Access, Buffer, Load, Nest, Number, Op, Stage, Statement, Store
-from ..records import equal_record
+from ..ir.nest import Access, Buffer, Load, Nest, Number, Op, Stage, Statement, Store
+from ..ir.records import equal_record
 from .emit_code import KINDS
 from .emit_memory import slice_bytes
 from .emit_nest import CHUNK, columns_apart, is_total

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nest import Access, Buffer, Load, Nest, Number, Op, Reduce, Stage, Statement, Store
+from ..ir.nest import Access, Buffer, Load, Nest, Number, Op, Reduce, Stage, Statement, Store
 from .emit_sweep import operands_of
 
 LENGTH = 1000

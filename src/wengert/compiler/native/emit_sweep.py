@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..nest import Index, Load, Number, Op, Reduce, Stage, Statement, Store
+from ..ir.nest import Index, Load, Number, Op, Reduce, Stage, Statement, Store
 from .emit_code import I64, KINDS, Code
 from .emit_memory import Place, column_stride, kind_of
 from .emit_reduce import AnyAccumulator, accumulator

@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..nest import Buffer, Repeat, Unwind
+from ..ir.nest import Buffer, Repeat, Unwind
 from .emit_code import Code
 from .emit_repeat import RepeatCode, nbytes
 from .emit_work import work

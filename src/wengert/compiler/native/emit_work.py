@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ..nest import Call, Choose, Contraction, Nest, Repeat, Step, Unwind
+from ..ir.nest import Call, Choose, Contraction, Nest, Repeat, Step, Unwind
 from .emit_share import work_of
 
 LONG = 200_000

@@ -5,8 +5,8 @@ Each goes through the lines once, so that all of them together are linear in the
 
 from __future__ import annotations
 
-from ..program import Program
-from ..walk import checked, rewritten_within
+from ..ir.program import Program
+from ..ir.walk import checked, rewritten_within
 from .common import common_subexpressions
 from .constants import constants
 from .dead import dead_code

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..program import Block, Constant, Line, Program, Value
-from ..uniform import element, is_uniform
-from ..walk import downward, has_effects
+from ..ir.program import Block, Constant, Line, Program, Value
+from ..ir.uniform import element, is_uniform
+from ..ir.walk import downward, has_effects
 
 SMALL = 64
 COMMUTES = frozenset({"add", "mul", "eq", "ne", "logical_and", "logical_or", "logical_xor",

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...core.levels import quietly
-from ..program import Block, Constant, Line, Program, Value
-from ..uniform import compact, element, is_uniform
-from ..walk import downward, has_effects
+from ..ir.program import Block, Constant, Line, Program, Value
+from ..ir.uniform import compact, element, is_uniform
+from ..ir.walk import downward, has_effects
 
 MOST = 4096
 """The most elements that a constant may have to be computed here, unless all are the same."""

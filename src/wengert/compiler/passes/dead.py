@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..program import Block, Line, Program, Value
-from ..walk import ends, has_effects, upward
+from ..ir.program import Block, Line, Program, Value
+from ..ir.walk import ends, has_effects, upward
 
 
 def dead_code(program: Program) -> Program:

@@ -7,8 +7,8 @@ computed from small things alone, it is.
 
 from __future__ import annotations
 
-from ..program import Block, Line, Program, Value
-from ..walk import downward, has_effects
+from ..ir.program import Block, Line, Program, Value
+from ..ir.walk import downward, has_effects
 
 LARGE = 1 << 14
 """Loops over fewer elements are not worth it."""

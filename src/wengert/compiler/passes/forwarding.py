@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..program import Block, Constant, Line, Program, Value
-from ..regions import Region, composed, dense, disjoint, relative
-from ..uniform import is_uniform, spread
-from ..views import put_strided, region_of, strided, written_region
-from ..walk import downward
+from ..ir.program import Block, Constant, Line, Program, Value
+from ..ir.regions import Region, composed, dense, disjoint, relative
+from ..ir.uniform import is_uniform, spread
+from ..ir.views import put_strided, region_of, strided, written_region
+from ..ir.walk import downward
 
 REACH = 16
 """How many writes a read looks back over."""

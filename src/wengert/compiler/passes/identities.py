@@ -14,9 +14,9 @@ import numpy as np
 
 from ...primitives.elementwise import add, mul, neg
 from ...primitives.layout import cast
-from ..program import Block, Constant, Line, Program, Value
-from ..uniform import element, is_uniform
-from ..walk import downward
+from ..ir.program import Block, Constant, Line, Program, Value
+from ..ir.uniform import element, is_uniform
+from ..ir.walk import downward
 
 Makers = Mapping[Value, Line]
 Rule = Callable[[Line, Makers], "Value | Line | None"]

@@ -20,11 +20,11 @@ import numpy as np
 
 from ...core.primitive import Primitive
 from ...primitives.elementwise import add
-from ..program import Block, Constant, Line, Program, Value
-from ..regions import Ints, Region, dense, disjoint, within
-from ..uniform import is_uniform, is_zero, spread
-from ..views import put_strided, strided, written_region
-from ..walk import downward
+from ..ir.program import Block, Constant, Line, Program, Value
+from ..ir.regions import Ints, Region, dense, disjoint, within
+from ..ir.uniform import is_uniform, is_zero, spread
+from ..ir.views import put_strided, strided, written_region
+from ..ir.walk import downward
 
 
 def scattered_sums(program: Program) -> Program:

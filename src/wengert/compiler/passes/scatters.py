@@ -20,12 +20,12 @@ import numpy as np
 from ...primitives.elementwise import add, neg, sub
 from ...primitives.indexing import index_put
 from ...primitives.reductions import sum_
-from ..program import Block, Constant, Line, Program, Value
-from ..records import record
-from ..regions import dense
-from ..uniform import is_zero, spread
-from ..views import strided
-from ..walk import downward, ends
+from ..ir.program import Block, Constant, Line, Program, Value
+from ..ir.records import record
+from ..ir.regions import dense
+from ..ir.uniform import is_zero, spread
+from ..ir.views import strided
+from ..ir.walk import downward, ends
 
 
 def scatters(program: Program) -> Program:

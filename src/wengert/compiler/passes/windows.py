@@ -18,11 +18,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...primitives.elementwise import add
-from ..program import Block, Constant, Line, Program, Value
-from ..regions import Ints, Region, dense
-from ..uniform import is_zero
-from ..views import put_strided, region_of, strided, unstrided, written_region
-from ..walk import downward
+from ..ir.program import Block, Constant, Line, Program, Value
+from ..ir.regions import Ints, Region, dense
+from ..ir.uniform import is_zero
+from ..ir.views import put_strided, region_of, strided, unstrided, written_region
+from ..ir.walk import downward
 
 
 class Piece(NamedTuple):

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from ..program import Constant, Line, Value
-from ..regions import disjoint
-from ..uniform import is_uniform
-from ..views import put_strided, region_of, strided, unstrided, written_region
+from ..ir.program import Constant, Line, Value
+from ..ir.regions import disjoint
+from ..ir.uniform import is_uniform
+from ..ir.views import put_strided, region_of, strided, unstrided, written_region
 from .access import dense
 from .operations import operation
 from .pieces import permuted

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..program import Line, Value
+from ..ir.program import Line, Value
 from .access import Ints, broadcast_steps, dense
 from .operations import operation
 from .reductions import HOW

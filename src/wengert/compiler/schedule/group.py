@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..nest import Buffer
-from ..program import Value
+from ..ir.nest import Buffer
+from ..ir.program import Value
 from .access import Ints, MisfitError, dense, indices, joinable, merged, proper, split, through
 from .reductions import Reduction
 

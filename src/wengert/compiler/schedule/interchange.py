@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from ..nest import Access, Index, Load, Nest, Op, Reduce, Stage, Statement, Store
+from ..ir.nest import Access, Index, Load, Nest, Op, Reduce, Stage, Statement, Store
 
 FEW = 8
 """Below this many columns a nest is turned, if its last row loop is at least twice as long."""

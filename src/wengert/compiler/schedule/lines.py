@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from ...core import dtypes
-from ..nest import Buffer, Call
-from ..program import Constant, Line, Value
-from ..regions import Region
-from ..uniform import spread
-from ..views import region_of, unstrided, written_region
+from ..ir.nest import Buffer, Call
+from ..ir.program import Constant, Line, Value
+from ..ir.regions import Region
+from ..ir.uniform import spread
+from ..ir.views import region_of, unstrided, written_region
 from . import loops, recipes
 from .access import Ints, MisfitError, broadcast_steps, dense
 from .ahead import Ahead, is_alias

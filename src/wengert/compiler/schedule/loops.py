@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..nest import Buffer, Carry, Choose, Plan, Repeat, Stretch, Unwind
-from ..program import Line, Program, Value, straight
-from ..repeated import Parts, outputs_of, parts
+from ..ir.nest import Buffer, Carry, Choose, Plan, Repeat, Stretch, Unwind
+from ..ir.program import Line, Program, Value, straight
+from ..looping.repeated import Parts, outputs_of, parts
 from .placing import Steps
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..failing import step_can_fail
-from ..nest import (
+from ..ir.nest import (
     Access,
     Buffer,
     Buffers,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..program import Line
+from ..ir.program import Line
 
 _NAMED = frozenset({"where", "erf", "erfc", "sigmoid", "sech2", "gauss", "ndtr", "npdf"})
 

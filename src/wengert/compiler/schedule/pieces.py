@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from ..program import Line, Value
-from ..regions import Region, dense, disjoint
+from ..ir.program import Line, Value
+from ..ir.regions import Region, dense, disjoint
 from .access import Ints, MisfitError, RefineError, through
 
 Pieces = tuple[tuple[Value, Region], ...]

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ...primitives.layout import contiguous
-from ..nest import Buffer, Call, Choose, Contraction, Product, Repeat, Unwind
-from ..program import Constant, Value
+from ..ir.nest import Buffer, Call, Choose, Contraction, Product, Repeat, Unwind
+from ..ir.program import Constant, Value
 from .access import Ints, MisfitError, RefineError, dense
 from .group import At, Group, Known, Mark, Node, Put, Root, loops_over, number
 from .reductions import Reduction

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
-from ..nest import Access, Buffer, Contraction, Matrix, Product
-from ..program import Line, Value
+from ..ir.nest import Access, Buffer, Contraction, Matrix, Product
+from ..ir.program import Line, Value
 from ..tiling import tiling
 from .access import Ints, MisfitError, RefineError, dense, merged, split, through
 from .placing import Steps

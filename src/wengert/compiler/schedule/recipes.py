@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..program import Line, Value
+from ..ir.program import Line, Value
 from .access import Ints, broadcast_steps, dense, indices
 from .group import At, Node, Recipe, number, op
 from .placing import UnreadableError

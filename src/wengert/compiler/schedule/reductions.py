@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..program import Value
+from ..ir.program import Value
 from .access import Ints, dense
 
 HOW = {"sum": "add", "prod": "multiply", "amax": "maximum", "amin": "minimum",

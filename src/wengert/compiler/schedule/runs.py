@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from ..program import Constant, Line, Value
+from ..ir.program import Constant, Line, Value
 from .examples import Examples, Way, inner, moved, way
 from .group import Known
 from .operations import is_complex, operation

@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from math import prod
 
-from ..nest import (
+from ..ir.nest import (
     Access,
     Buffer,
     Index,
@@ -25,7 +25,7 @@ from ..nest import (
     Statement,
     Store,
 )
-from ..program import Value
+from ..ir.program import Value
 from .access import Ints, coalesced
 from .group import ELEMENTARY, Group, Node, Put
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..nest import Access, Buffer, Load, Nest, Number, Op, Stage, Statement, Store
-from ..program import Constant, Line, Value
-from ..uniform import element, is_uniform
+from ..ir.nest import Access, Buffer, Load, Nest, Number, Op, Stage, Statement, Store
+from ..ir.program import Constant, Line, Value
+from ..ir.uniform import element, is_uniform
 from .access import Ints
 from .examples import Examples, Way
 from .operations import operation

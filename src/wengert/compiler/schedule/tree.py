@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from ..nest import (
+from ..ir.nest import (
     Branch,
     Buffer,
     Call,
@@ -20,7 +20,7 @@ from ..nest import (
     Unwind,
     touched,
 )
-from ..program import Block, Constant, Look, Program, Return, Value
+from ..ir.program import Block, Constant, Look, Program, Return, Value
 from .ahead import is_alias
 from .group import Group, Known, Node, Put
 from .interchange import turned
