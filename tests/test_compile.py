@@ -573,7 +573,7 @@ def test_too_many_branches_are_said_once_with_the_line():
 
 def test_too_many_shapes_are_said_once():
     run = torch.compile(lambda x: x + 1)
-    found = warned(lambda: [run(torch.ones(n)) for n in range(Compiled.MOST_CASES + 10)])
+    found = warned(lambda: [run(torch.ones(n)) for n in range(Compiled.MOST_KINDS + 10)])
     assert len(found) == 1 and "kinds of arguments" in found[0]
     assert run.eager in found[0] and run(torch.ones(2)).tolist() == [2, 2]
 

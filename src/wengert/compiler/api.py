@@ -52,6 +52,7 @@ class Compiled(Generic[P, R]):
                  "seconds")  # the `__dict__` is the user's
 
     MOST_FAILURES = 3
+    MOST_KINDS = 128  # a new one seldom compiles anything, but is recorded and planned
     MOST_CASES = 32
     MOST_ENDINGS = 64
 
@@ -212,11 +213,12 @@ class Compiled(Generic[P, R]):
             return
         if case not in cases:
             cases.append(case)
-        if sum(map(len, self.cases.values())) > self.MOST_CASES:
-            news = case.state.news(other.state for other in cases[:-1]) if cases[:-1] else ()
-            self._give_up(f"it was called with more than {self.MOST_CASES} kinds of arguments, or "
-                          f"of what it reaches outside{': now ' if news else ''}"
-                          f"{', '.join(news)}")
+        if len(self.cases) > self.MOST_KINDS:
+            self._give_up(f"it was called with more than {self.MOST_KINDS} kinds of arguments")
+        elif len(cases) > self.MOST_CASES:
+            news = case.state.news(other.state for other in cases[:-1])
+            self._refuse(key, f"there were more than {self.MOST_CASES} kinds of what it reaches "
+                              f"outside{': now ' if news else ''}{', '.join(news)}")
         elif len(case.endings) > self.MOST_ENDINGS:
             self._refuse(key, f"numbers that it looks at gave it more than {self.MOST_ENDINGS} "
                               f"ways to go, at {case.widest}")
