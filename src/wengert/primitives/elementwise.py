@@ -160,13 +160,18 @@ def _root_power(x: Any) -> Any:
     types, which is -0.0 and NaN there; it is asked."""
     if np.isnan(quietly(_scalar_power, np.full(1, -np.inf, x.aval.numpy), 0.5)).all():
         return sqrt(x)
+    return _book_root(x)
+
+
+def _book_root(x: Any) -> Any:
     return where(x == -math.inf, math.inf, sqrt(x + 0.0))
 
 
 _SMALL: dict[float, Callable[[Any], Any]] = {
     0: lambda x: filled(x, 1), 1: lambda x: x, 2: lambda x: x * x, 3: lambda x: x * x * x}
 _SMALL_FLOAT: dict[float, Callable[[Any], Any]] = {
-    **_SMALL, -1: lambda x: reciprocal(x), 0.5: _root_power}
+    **_SMALL, -1: lambda x: reciprocal(x), 0.5: _root_power,
+    -0.5: lambda x: reciprocal(_book_root(x))}
 
 
 def _lower_scalar_power(x: Any, exponent: float) -> Any:
