@@ -648,6 +648,45 @@ def test_faults_of_native_code_cost_no_more_than_time(monkeypatch: pytest.Monkey
     assert len(said) == 1 and "its native code fails: no such register" in said[0]
 
 
+STAGES = ["case.schedule", "case.Executable", "traces.Traces.add", "ending.Ending.__init__",
+          "outer.Pullback.__init__"]
+
+
+def trip(monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    """Has a stage of the compiler be wrong."""
+    def wrong(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a value without a place")
+
+    monkeypatch.setattr(f"wengert.compiler.{stage}", wrong)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_faults_in_compiling_are_errors_where_tests_are_strict(
+        stage: str, monkeypatch: pytest.MonkeyPatch):
+    trip(monkeypatch, stage)
+    with pytest.raises(AssertionError, match="without a place"):
+        torch.compile(lambda x: x * 2)(rising(2).requires_grad_())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_faults_in_compiling_cost_no_more_than_time(stage: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("WENGERT_STRICT")
+    inner, run = counted(lambda x: x * 2 if x.sum() > 0 else x * 3)
+    x, found = torch.ones(2, requires_grad=True), []
+
+    def calls_of_both_ways() -> None:
+        run(-x)
+        trip(monkeypatch, stage)
+        found.extend(run(x).tolist() for _ in range(5))
+
+    said = warned(calls_of_both_ways)
+    assert found == [[2.0, 2.0]] * 5 and inner.runs == 6
+    assert len(said) == 1 and "is at fault: AssertionError: a value without a place" in said[0]
+    assert run(-x).tolist() == [-3.0, -3.0]
+    with pytest.raises(RuntimeError, match="can't be compiled: the compiler is at fault"):
+        torch.compile(lambda x: x * 2, fullgraph=True)(x)
+
+
 def test_what_native_code_and_python_fail_at_is_the_functions_error():
     run = torch.compile(lambda x, i: x[i])
     x, good, bad = torch.arange(3.0), torch.tensor([2]), torch.tensor([3])

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_FAULT = "the compiler is at fault"
 
 
 class Compiled(Generic[P, R]):
@@ -181,9 +182,7 @@ class Compiled(Generic[P, R]):
         """
         result = self._record(key, case, before, *call)
         if missed.fault is not None:
-            if strict():
-                raise missed.fault
-            self._failed(key, f"its native code fails: {missed.fault}")
+            self._at_fault(key, missed.fault, "its native code fails")
         return result
 
     def _ending(self, run: Recorder, result: Any, inlets: Inlets, state: Any,
@@ -195,10 +194,15 @@ class Compiled(Generic[P, R]):
             run.fail("it changes a container that it is given")
         if run.failed:
             return None
-        ending = Ending(run, result, inlets.leaves, state, before)
-        way = None
-        if not run.failed and here.grad and ending.differentiable:
-            way = Pullback(run, ending)
+        try:
+            ending = Ending(run, result, inlets.leaves, state, before)
+            way = None
+            if not run.failed and here.grad and ending.differentiable:
+                way = Pullback(run, ending)
+        except Exception as error:
+            if strict():
+                raise
+            run.fail(f"{_FAULT}: {_words(error)}")
         return None if run.failed else (ending, way)
 
     def _add(self, key: Any, case: Any, run: Recorder, ending: Any, way: Any) -> None:
@@ -210,6 +214,12 @@ class Compiled(Generic[P, R]):
             case.add(run, ending, way)
         except DifferentError as error:
             self._refuse(key, f"it does different things for the same arguments: {error}")
+            return
+        except Exception as error:  # noqa: BLE001 - the case may know half of it
+            if case in cases:
+                cases.remove(case)
+            self._usual = None
+            self._at_fault(key, error)
             return
         if case not in cases:
             cases.append(case)
@@ -223,12 +233,31 @@ class Compiled(Generic[P, R]):
             self._refuse(key, f"numbers that it looks at gave it more than {self.MOST_ENDINGS} "
                               f"ways to go, at {case.widest}")
         elif case.due:
-            start = time.perf_counter()
+            self._compile(key, case)
+
+    def _compile(self, key: Any, case: Any) -> None:
+        """Makes native code of a case; without it, calls are learnt anew, until it is given up."""
+        start = time.perf_counter()
+        try:
             with without_collection():
                 case.compile()
-            self.seconds += time.perf_counter() - start
+        except ImportError:
+            raise  # there is no llvmlite
+        except Exception as error:  # noqa: BLE001 - the function itself has run
+            self._at_fault(key, error)
+        self.seconds += time.perf_counter() - start
 
     # --- giving up ------------------------------------------------------------------------------
+
+    def _at_fault(self, key: Any, error: Exception, how: str = _FAULT) -> None:
+        """Deals with a fault of the compiler's own.
+
+        Raises:
+            Exception: the error, where such faults are to be known (`strict`).
+        """
+        if strict():
+            raise error
+        self._failed(key, f"{how}: {_words(error)}")
 
     def _failed(self, key: Any, why: str) -> None:
         """Gives up if that was not the first time: what is set up in a first call need not happen
@@ -270,6 +299,11 @@ class Compiled(Generic[P, R]):
 
     def _warn(self, words: str) -> None:
         warnings.warn(f"{self!r} runs uncompiled {words}", UserWarning, stacklevel=user_level())
+
+
+def _words(error: Exception) -> str:
+    """An error in a line: its kind is told where that is no plain RuntimeError."""
+    return str(error) if type(error) is RuntimeError else f"{type(error).__name__}: {error}"
 
 
 def _restored(fn: Any, fastmath: bool, fullgraph: bool) -> Any:
