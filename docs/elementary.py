@@ -155,8 +155,8 @@ EXACT: dict[str, Callable[..., mpf]] = {
 }
 SCALE: dict[str, Callable[..., mpf]] = {  # whose ulps count, if not the result's
     "logaddexp": lambda x, y, exact: max(abs(x), abs(y), abs(exact)),
-    "ndtr": lambda x, exact: exact * (1 + abs(x) + x * x) if x < 0 else exact,
-    "npdf": lambda x, exact: exact * (1 + abs(x) + x * x),
+    "ndtr": lambda x, exact: exact * (1 + abs(x) + x * x / 2) if x < 0 else exact,
+    "npdf": lambda x, exact: exact * (1 + abs(x) + x * x / 2),
 }
 
 

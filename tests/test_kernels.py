@@ -79,11 +79,13 @@ _ROUGH = ("erfc", "sech2")
 
 
 def conditioned(name: str, x: np.ndarray) -> Any:
-    """How many times as large errors may be: an error of x counts for more in the normal
-    distribution."""
-    x = np.abs(x.astype(np.float64))
+    """How many times as large errors may be: the normal distribution's exponent x**2 / 2 is
+    rounded (docs/elementary.md)."""
+    if name not in ("ndtr", "npdf"):
+        return 1
+    far = np.abs(np.minimum(x, 0) if name == "ndtr" else x).astype(np.float64)
     with np.errstate(all="ignore"):
-        return 1 + x + x * x if name in ("ndtr", "npdf") else 1
+        return 1 + far + far * far / 2
 
 
 UNARY = ["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin",

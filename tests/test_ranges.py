@@ -179,9 +179,14 @@ def logaddexp_slack(x: float, y: float, info: Any) -> tuple[float, float]:
     return (abs(high) + rest) / abs(high + rest) if high + rest else math.inf, abs(x - y)
 
 
-def normal_slack(x: float, info: Any) -> tuple[float, float]:
-    """The exponent x**2 / 2 is rounded."""
-    return x * x, x * x
+def bell_slack(x: float, info: Any) -> tuple[float, float]:
+    """The exponent x**2 / 2 is rounded, by up to half a unit of its own."""
+    return x * x / 2, x * x / 2
+
+
+def share_slack(x: float, info: Any) -> tuple[float, float]:
+    """Above 0 the share is near 1."""
+    return x * x / 2 if x < 0 else 0, x * x / 2
 
 
 def hypot_slack(x: float, y: float, info: Any) -> tuple[float, float]:
@@ -221,7 +226,7 @@ FUNCTIONS: dict[str, Function] = {
     "atanh": Function(mpmath.atanh, (lambda x: 1 / ((1 - x) * (1 + x)),), inside=unit),
     "sigmoid": Function(logistic, (lambda x: sech2(x / 2) / 4,)),
     "silu": gate(logistic, lambda x: sech2(x / 2) / 4, abs),
-    "gelu": gate(share_below, density, lambda x: x * x),
+    "gelu": gate(share_below, density, lambda x: x * x / 2),
     "gelu_tanh": gate(
         lambda x: logistic(cubic(x)),
         lambda x: sech2(cubic(x) / 2) / 4 * mpmath.sqrt(8 / mpmath.pi) * (
@@ -231,8 +236,8 @@ FUNCTIONS: dict[str, Function] = {
     "erf": Function(erf, (lambda x: SLOPE * exp(-x * x),)),
     "erfc": Function(erfc, (lambda x: -SLOPE * exp(-x * x),)),
     "gauss": Function(lambda x: exp(-x * x), (lambda x: -2 * x * exp(-x * x),)),
-    "ndtr": Function(share_below, (density,), slack=normal_slack),
-    "npdf": Function(density, (lambda x: -x * density(x),), slack=normal_slack),
+    "ndtr": Function(share_below, (density,), slack=share_slack),
+    "npdf": Function(density, (lambda x: -x * density(x),), slack=bell_slack),
     "sqrt": Function(mpmath.sqrt, (lambda x: 1 / (2 * mpmath.sqrt(x)),), inside=positive),
     "rsqrt": Function(lambda x: 1 / mpmath.sqrt(x), (lambda x: -1 / (2 * x * mpmath.sqrt(x)),),
                       inside=positive),
