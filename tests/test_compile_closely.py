@@ -687,6 +687,26 @@ def test_faults_in_compiling_cost_no_more_than_time(stage: str, monkeypatch: pyt
         torch.compile(lambda x: x * 2, fullgraph=True)(x)
 
 
+def test_a_fault_in_compiling_the_way_back_costs_no_more_than_time(
+        monkeypatch: pytest.MonkeyPatch):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    run = torch.compile(lambda x: (x ** 3, x * 2))
+    run(x)
+    trip(monkeypatch, "runner.schedule")
+    with pytest.raises(AssertionError, match="without a place"):
+        run(x)[0].sum().backward()
+    monkeypatch.delenv("WENGERT_STRICT")
+
+    def three_times() -> None:
+        for _ in range(3):
+            run(x)[0].sum().backward()
+            run(x)[1].sum().backward()
+
+    said = warned(three_times)
+    assert x.grad is not None and x.grad.tolist() == [15.0, 42.0]
+    assert len(said) == 2 and all("at fault: AssertionError" in words for words in said)
+
+
 def test_what_native_code_and_python_fail_at_is_the_functions_error():
     run = torch.compile(lambda x, i: x[i])
     x, good, bad = torch.arange(3.0), torch.tensor([2]), torch.tensor([3])
