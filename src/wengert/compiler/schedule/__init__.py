@@ -3,6 +3,7 @@
     tree        block by block, and the plan in its last form
     ahead       who needs what, and what can therefore be done with memory
     lines       what is done about each line: noted as a recipe, or made a step
+    assembling  arrays that parts are written into, line by line
     placing     which group does what
     operations  which scalar operation a line is
     group       loop nests in the making

@@ -1,7 +1,7 @@
 """What the scheduler does about each line: notes how its result is worked out, or adds a step.
 
 Elementwise lines, views and gathers are only noted, as recipes. Reductions, products, calls,
-and what writes into parts of an array become roots of groups or steps of their own.
+and what writes into parts of an array (`assembling`) become roots of groups or steps of their own.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from ...core import dtypes
 from ..ir.nest import Buffer, Call
 from ..ir.program import Constant, Line, Value
 from ..ir.regions import Region
-from ..ir.uniform import spread
-from ..ir.views import region_of, unstrided, written_region
+from ..ir.views import region_of, unstrided
 from . import loops, recipes
 from .access import Ints, MisfitError, broadcast_steps, dense
 from .ahead import Ahead, is_alias
+from .assembling import Assembler
 from .group import COSTS, ELEMENTARY, At, Group, Known, Node, Put, Recipe, Root, loops_over
 from .operations import is_complex, operation
-from .pieces import Pieces, permuted, separate, turned
 from .placing import MANY, Steps
 from .products import Spots, folded, product, product_spots
 from .reductions import HOW, Reduction, neutral, wider
@@ -45,15 +44,14 @@ class Lines:
         steps: what they become.
         plan: plans a loop's body.
         ahead: what a look ahead tells of the lines.
-        pending: by result of a `put_strided` that more is put into: what it is put into, and what
-            is put.
+        assembler: puts parts into arrays.
         totals: products, and sums of them, to whose memory a further product may be added.
         done: values of lines that others have taken in.
     """
 
     def __init__(self, steps: Steps, plan: loops.Planner) -> None:
         self.steps, self.plan = steps, plan
-        self.pending: dict[Value, tuple[Value, Pieces]] = {}
+        self.assembler = Assembler(steps)
         self.ahead = Ahead()
         self.totals: set[Value] = set()
         self.done: set[Value] = set()
@@ -78,7 +76,7 @@ class Lines:
     def _at_hand(self, value: Value) -> bool:
         """Whether a value is in memory or a scalar, and not what a nest is about to compute, which
         it could go on with."""
-        if value in self.pending:
+        if value in self.assembler.pending:
             return False
         known = self.steps.of(value)
         return isinstance(known.home, Straight) or value in self.steps.turned or (
@@ -125,7 +123,7 @@ class Lines:
 
     def _strided(self, line: Line) -> None:
         (x,), region = line.operands, region_of(line.params)
-        if x in self.pending and self._turned(line):
+        if x in self.assembler.pending and self.assembler.turned(line):
             return
         if line.result.aval.numel >= _MANY and (found := repeats(region)) is not None:
             near, region = Value(x.aval.with_shape(found[0].shape)), found[1]
@@ -138,6 +136,9 @@ class Lines:
         """Notes that a value is a region of another."""
         self._lazy(value, (x,), recipes.window(x, *region), 0)
         self.steps.known[value].view = x, region.strides, region.offset
+
+    def _put(self, line: Line) -> None:
+        self.assembler.put(line, self.ahead)
 
     def _iota(self, line: Line) -> None:
         p = line.params
@@ -359,7 +360,7 @@ class Lines:
                    index: tuple[Sequence[Value], Ints], steps: Ints, dim: int, how: str) -> None:
         """Copies x and stores in it at places that indices say, in order."""
         x, steps_ = line.operands[0], self.steps
-        buffer, base = self._begun(line.result, x)
+        buffer, base = steps_.begin(line.result, x)
         bounds, strides = x.aval.shape[dim:], dense(tuple(x.aval.shape))[dim:]
         loops = loops_over(shape)
 
@@ -378,74 +379,7 @@ class Lines:
         step = base
         if prod(shape):
             step = steps_.place(Root(loops, build, need, alone=True)).index
-        self._written(line.result, buffer, step)
-
-    # --- writing parts ------------------------------------------------------------------------
-
-    def _begun(self, value: Value, x: Value) -> tuple[Buffer, int]:
-        """New memory for a value, with x in it."""
-        steps, buffer = self.steps, self.steps.new_buffer(value)
-        base = -1
-        if x.aval.numel:
-            base = steps.copied(x, buffer, alone=steps.of(x).buffer is not None)
-            steps.begun[buffer] = base
-        return buffer, base
-
-    def _written(self, value: Value, buffer: Buffer, step: int) -> None:
-        self.steps.known[value] = Known(value, step + 1, leaves=frozenset((value,)),
-                                        buffer=buffer, step=step)
-
-    def _put(self, line: Line) -> None:
-        """x with y in it: a copy, and then y over it; or several pieces over x."""
-        x, y = line.operands
-        if line.result in self.ahead.rewritten and self._rewritten(line):
-            return
-        base, pieces = self.pending.pop(x, (x, ()))
-        pieces = (*pieces, (y, written_region(line.params, y.aval)))
-        if line.result in self.ahead.chained:
-            self.pending[line.result] = base, pieces
-        else:
-            self._assembled(line.result, base, pieces)
-
-    def _rewritten(self, line: Line) -> bool:
-        """x with y in it, in x's own memory, which nothing else needs."""
-        x, y = line.operands
-        if x in self.pending or x.aval.is_complex or not y.aval.numel:
-            return False
-        known, params = self.steps.stored(x), line.params
-        buffer = known.buffer
-        if buffer is None or buffer.kind != "temporary" or buffer in self.steps.pinned:
-            return False
-        step = self.steps.copied(y, buffer, params["strides"], params["offset"], known.step + 1)
-        self._written(line.result, buffer, step)
-        return True
-
-    def _turned(self, line: Line) -> bool:
-        """Pieces of what is only needed with its dimensions in another order, put there at once."""
-        (x,), steps = line.operands, permuted(line)
-        base, pieces = self.pending.pop(x)
-        found = None if steps is None else turned(pieces, tuple(x.aval.shape), steps)
-        if found is None:
-            self._assembled(x, base, pieces)
-            return False
-        assert isinstance(base, Constant)
-        self._assembled(line.result, spread(base.array, tuple(line.result.aval.shape)), found)
-        return True
-
-    def _assembled(self, value: Value, base: Value, pieces: Pieces) -> None:
-        """Memory with pieces in it, and between them what was in another value."""
-        apart = separate(pieces, tuple(value.aval.shape))
-        if apart and sum(y.aval.numel for y, _ in pieces) == value.aval.numel:
-            buffer, step = self.steps.new_buffer(value), -1
-        else:
-            buffer, step = self._begun(value, base)
-        last = start = step
-        for y, region in pieces:
-            if y.aval.numel:
-                step = self.steps.copied(y, buffer, region.strides, region.offset, start + 1)
-                last = max(last, step)
-                start = start if apart else last
-        self._written(value, buffer, last)
+        steps_.written(line.result, buffer, step)
 
     # --- steps --------------------------------------------------------------------------------
 
@@ -470,7 +404,7 @@ class Lines:
             total, buffer = result, steps.new_buffer(result)
         out = product_spots(line, buffer, turned=result is not given)
         steps.steps.append(product(steps, line, out, accumulate=total is not result))
-        self._written(total, buffer, len(steps.steps) - 1)
+        steps.written(total, buffer, len(steps.steps) - 1)
         self.done.update((result, total))
         if total in self.ahead.once:
             self.totals.add(total)
@@ -500,7 +434,7 @@ class Lines:
         if several:
             steps.copied(Constant(np.broadcast_to(result.aval.zero, result.aval.shape)), buffer)
         steps.steps.append(made)
-        self._written(result, buffer, len(steps.steps) - 1)
+        steps.written(result, buffer, len(steps.steps) - 1)
         self.done.update((line.result, result))
         return True
 
@@ -517,7 +451,7 @@ class Lines:
                           rows=group.size != x.aval.numel))
 
         group = self.steps.place(Root(loops_over(shape), build, self.steps.of(x).need))
-        self._written(line.result, buffer, group.index)
+        self.steps.written(line.result, buffer, group.index)
 
     def _call(self, line: Line) -> None:
         """Has Python evaluate the line."""
@@ -526,7 +460,7 @@ class Lines:
         results = tuple(steps.new_buffer(v, tuple(v.aval.shape)) for v in line.results)
         steps.steps.append(Call(line.primitive, operands, line.params, results))
         for value, buffer in zip(line.results, results, strict=True):
-            self._written(value, buffer, len(steps.steps) - 1)
+            steps.written(value, buffer, len(steps.steps) - 1)
 
     def _repeated(self, line: Line) -> None:
         """A loop, or a choice: a step that holds the plan of its body."""
@@ -534,7 +468,7 @@ class Lines:
         laid = _LOOPS[line.primitive.name](steps, line, self.plan)
         steps.steps.append(laid.step)
         for value, buffer in laid.memory.items():
-            self._written(value, buffer, len(steps.steps) - 1)
+            steps.written(value, buffer, len(steps.steps) - 1)
         for value, (whole, offset) in laid.parts.items():
             shape = tuple(value.aval.shape)
             self._lazy(value, (whole,), recipes.window(whole, shape, dense(shape), offset), 0)

@@ -87,6 +87,18 @@ class Steps:
         return Buffer(value.aval.numpy, value.aval.numel, "temporary",
                       shape=tuple(value.aval.shape))
 
+    def written(self, value: Value, buffer: Buffer, step: int) -> None:
+        """Notes that a value is in memory, once a step is done."""
+        self.known[value] = Known(value, step + 1, leaves=frozenset((value,)), buffer=buffer,
+                                  step=step)
+
+    def begin(self, value: Value, x: Value) -> tuple[Buffer, int]:
+        """New memory for a value, with x in it, and the step that copies it there."""
+        buffer, step = self.new_buffer(value), -1
+        if x.aval.numel:
+            step = self.begun[buffer] = self.copied(x, buffer, alone=self.of(x).buffer is not None)
+        return buffer, step
+
     def stored(self, value: Value) -> Known:
         """Sees to it that a value is in memory, at the latest after the last step."""
         known = self.of(value)
