@@ -60,7 +60,7 @@ def seen(look: Callable[[np.ndarray], Any], shape: Ints) -> list[Region]:
             for v in (found if isinstance(found, (list, tuple)) else (found,))]
 
 
-class Steps(NamedTuple):
+class Coordinates(NamedTuple):
     """A region in the coordinates of another: where it begins, and each dimension's step."""
 
     start: Ints
@@ -78,7 +78,7 @@ def _digits(distance: int, strides: Ints, order: Ints) -> list[int] | None:
 
 
 @functools.lru_cache(maxsize=1 << 14)
-def within(inner: Region, outer: Region) -> Steps | None:
+def within(inner: Region, outer: Region) -> Coordinates | None:
     """A region in the coordinates of another; None if it is not inside, or can't be said so."""
     order = [d for d, n in enumerate(outer.shape) if n > 1]
     if any(outer.strides[d] <= 0 for d in order) or not inner.size:
@@ -100,10 +100,10 @@ def within(inner: Region, outer: Region) -> Steps | None:
             high[d] += max(0, (n - 1) * digit)
     if any(lo < 0 or hi >= n for lo, hi, n in zip(low, high, outer.shape, strict=True)):
         return None
-    return Steps(tuple(start), tuple(steps))
+    return Coordinates(tuple(start), tuple(steps))
 
 
-def _at(steps: Steps, shape: Ints, strides: Ints, offset: int) -> Region:
+def _at(steps: Coordinates, shape: Ints, strides: Ints, offset: int) -> Region:
     """What lies there in an array with these strides."""
     def far(digits: Ints) -> int:
         return sum(n * s for n, s in zip(digits, strides, strict=True))
@@ -159,7 +159,7 @@ def disjoint(a: Region, b: Region, shape: Ints) -> bool:
     return any(_apart(d, (a, first), (b, second)) for d in range(len(shape)))
 
 
-def _apart(d: int, *both: tuple[Region, Steps]) -> bool:
+def _apart(d: int, *both: tuple[Region, Coordinates]) -> bool:
     """Whether two regions differ in a coordinate: one ends before the other, or they interleave."""
     spans, common = [], 0
     for region, (start, steps) in both:

@@ -10,13 +10,13 @@ from ..ir.program import Constant, Line, Program, Value, straight
 from ..ir.regions import Region, dense
 from ..ir.views import strided
 from .repeated import Window
-from .turns import Kept, Loop, Made, Numbers, Part, Piece, Same, Source
+from .turns import Above, Made, Moving, Origin, Rolled, Same, Varying, Writes
 
 if TYPE_CHECKING:
-    from .rolling import Writer
+    from .rolling import Roller
 
 
-class Carry(NamedTuple):
+class Handed(NamedTuple):
     """What a turn hands on: the body's input, what that is in the first turn, and what the body
     gives for the next: the number of a result, or another input."""
 
@@ -29,17 +29,27 @@ class Body:
     """A loop's body, and what it is given. Lines that are the same in all turns are written to
     where the loop will be.
 
+    Args:
+        roller: writes the lines around the loop.
+        loop: where its lines are, and where a turn's operands come from.
+
     Attributes:
         carried: what turns hand on, by what it is: a result, from how many turns before, and what
             it is in the first turns.
         along: by array and window, the body's input.
         same: by value from outside, the body's input.
         lines: of the body.
+        pieces: what turns write to parts of something, and what this one writes.
+        following: what the body gives for the next turn, in the order of `carried`.
+        finals: by result, its place among those; for results of the turn before alone.
+        stacked: the results of which all turns' are kept.
+        last: those of which the last turn's is, and that are not among `finals`.
+        kept: what the body gives besides: what is stacked, then the pieces, then what is last.
     """
 
-    def __init__(self, writer: Writer, loop: Loop) -> None:
-        self.writer, self.loop, self.traced = writer, loop, writer.traced
-        self.carried: dict[tuple[int, int, tuple[Value, ...]], Carry] = {}
+    def __init__(self, roller: Roller, loop: Rolled) -> None:
+        self.roller, self.loop, self.traced = roller, loop, roller.traced
+        self.carried: dict[tuple[int, int, tuple[Value, ...]], Handed] = {}
         self.along: dict[tuple[Value, Window], Value] = {}
         self.same: dict[Value, Value] = {}
         self.lines: list[Line] = []
@@ -47,7 +57,7 @@ class Body:
         self._outer: dict[int, Value] = {}
         self._regions: dict[tuple[Value, Region], Value] = {}
         self._slot, self._width = int(self.traced.slots[loop.start]), len(loop.slots)
-        self.pieces: list[tuple[Piece, Value]] = []
+        self.pieces: list[tuple[Writes, Value]] = []
         writes = {piece.lines[0]: piece for piece in loop.pieces}
         left = {line for piece in loop.pieces for line in piece.lines[1:]}
         for line in range(loop.start, loop.start + loop.period):
@@ -73,9 +83,11 @@ class Body:
 
     @property
     def windows(self) -> list[Window]:
+        """How the loop goes along what it goes along."""
         return [window for _, window in self.along]
 
     def program(self) -> Program:
+        """The body: from what is carried, gone along and the same to `following` and `kept`."""
         inputs = [*(carry.given for carry in self.carried.values()), *self.along.values(),
                   *self.same.values()]
         return straight(inputs, self.lines, [*self.following, *self.kept])
@@ -86,7 +98,7 @@ class Body:
         first = self._slot - int(self.traced.slots[self.loop.start])
         sources = self.loop.slots[first:first + len(line.operands)]
         outer = bool(sources) and all(map(self._is_outer, sources))
-        lines, made = (self.writer.lines, self._outer) if outer else (self.lines, self._made)
+        lines, made = (self.roller.lines, self._outer) if outer else (self.lines, self._made)
         operands = [
             self._outside(value, source) if outer else self._operand(value, source, self._slot + i)
             for i, (value, source) in enumerate(zip(line.operands, sources, strict=True))]
@@ -95,17 +107,17 @@ class Body:
                     for old, new in zip(line.results, results, strict=True))
         lines.append(Line(line.primitive, operands, line.params, results))
 
-    def _piece(self, piece: Piece) -> None:
+    def _piece(self, piece: Writes) -> None:
         """Notes what this turn writes to a part of something."""
         first = self._slot - int(self.traced.slots[self.loop.start]) + piece.operand
         value = self.traced.lines[piece.lines[0]].operands[piece.operand]
         self.pieces.append((piece, self._operand(
             value, self.loop.slots[first], self._slot + piece.operand)))
 
-    def before(self, piece: Piece) -> Value:
+    def before(self, piece: Writes) -> Value:
         """What turns write to, as it is before the first one."""
         first = int(self.traced.slots[self.loop.start]) + piece.first
-        return self.writer.root(self._root(first, 0))
+        return self.roller.root(self._root(first, 0))
 
     def _result(self, result: int) -> Value:
         """A result of this turn."""
@@ -115,18 +127,18 @@ class Body:
 
     # --- what comes from outside ----------------------------------------------------------------
 
-    def _is_outer(self, source: Source) -> bool:
+    def _is_outer(self, source: Origin) -> bool:
         """Whether an operand is the same in all turns."""
         return isinstance(source, Same) or (
             isinstance(source, Made) and not source.lag and source.result in self._outer)
 
-    def _outside(self, value: Value, source: Source) -> Value:
+    def _outside(self, value: Value, source: Origin) -> Value:
         """Such an operand, outside of the loop."""
         if not isinstance(source, Made):
-            return self.writer.value(value)
+            return self.roller.value(value)
         region = self.traced.place(value)[1]
         root = self._outer[source.result]
-        return root if region is None else self.writer.region(root, region)
+        return root if region is None else self.roller.region(root, region)
 
     def _given(self, outer: Value) -> Value:
         """A value from outside, in the body."""
@@ -136,7 +148,7 @@ class Body:
 
     # --- operands -----------------------------------------------------------------------------
 
-    def _operand(self, value: Value, source: Source, slot: int) -> Value:
+    def _operand(self, value: Value, source: Origin, slot: int) -> Value:
         if self._is_outer(source):
             return self._given(self._outside(value, source))
         root, region = self.traced.place(value)
@@ -144,15 +156,15 @@ class Body:
             made = self._carried(source, slot) if source.lag else self._made[source.result]
             return made if region is None else self._region(made, region)
         whole = region or dense(tuple(root.aval.shape))
-        if isinstance(source, Numbers):
+        if isinstance(source, Varying):
             array = np.stack([self._constant(slot, turn) for turn in range(self.loop.count)])
             return self._part(Constant(array), whole, 0, root.aval.numel)
-        if isinstance(source, Kept):
-            size, stack = root.aval.numel, (self.writer.turns.loops[source.loop], source.result)
-            return self._part(self.writer.stacks[stack], whole,
+        if isinstance(source, Above):
+            size, stack = root.aval.numel, (self.roller.turns.loops[source.loop], source.result)
+            return self._part(self.roller.stacks[stack], whole,
                               source.turn * size + source.offset, source.turns * size + source.step)
-        assert isinstance(source, Part)
-        return self._part(self.writer.root(root), whole, source.offset, source.step)
+        assert isinstance(source, Moving)
+        return self._part(self.roller.root(root), whole, source.offset, source.step)
 
     def _part(self, array: Value, region: Region, start: int, step: int) -> Value:
         """A region of an array that moves: of the stretch that it lies in."""
@@ -184,18 +196,18 @@ class Body:
 
     def _carried(self, source: Made, slot: int) -> Value:
         """A result of a turn before: what is handed on so many times."""
-        firsts = tuple(self.writer.root(self._root(slot, turn)) for turn in range(source.lag))
+        firsts = tuple(self.roller.root(self._root(slot, turn)) for turn in range(source.lag))
         following: int | Value = source.result
         for lag in range(1, source.lag + 1):
             key = source.result, lag, firsts[len(firsts) - lag:]
             carry = self.carried.get(key)
             if carry is None:
                 first = key[2][0]
-                carry = self.carried[key] = Carry(Value(first.aval), first, following)
+                carry = self.carried[key] = Handed(Value(first.aval), first, following)
             following = carry.given
         assert isinstance(following, Value)
         return following
 
-    def _following(self, carry: Carry) -> Value:
+    def _following(self, carry: Handed) -> Value:
         return self._result(carry.following) if isinstance(carry.following, int) else (
             carry.following)

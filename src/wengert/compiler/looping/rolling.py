@@ -38,7 +38,7 @@ from ..ir.walk import downward, ends, within_params
 from .bodies import Body
 from .repeated import loop, parts, repeated
 from .traced import Traced
-from .turns import Loop, Piece, Turns
+from .turns import Rolled, Turns, Writes
 
 _GATHERED = 4
 """So many operands of a `stack` or `cat` in a row are read as one region."""
@@ -54,7 +54,7 @@ def roll(program: Program) -> Program:
         traced = Traced(own)
         needed = [v for v in later[id(block)] if v in traced.slot]
         turns = Turns(traced, np.array([traced.number(v) for v in needed], np.int64))
-        rolled = Writer(turns, needed, values).written() if turns.loops else own
+        rolled = Roller(turns, needed, values).written() if turns.loops else own
         return [line if line.primitive is repeated else within_params(line, roll)
                 for line in rolled]
 
@@ -73,7 +73,7 @@ def _later(program: Program) -> dict[int, dict[Value, None]]:
     return found
 
 
-class Writer:
+class Roller:
     """Writes the lines of a block anew.
 
     Attributes:
@@ -85,8 +85,8 @@ class Writer:
         self.turns, self.traced = turns, turns.traced
         self.needed, self.values = needed, values
         self.lines: list[Line] = []
-        self.stacks: dict[tuple[Loop, int], Value] = {}
-        self.finals: dict[tuple[Loop, int], Value] = {}
+        self.stacks: dict[tuple[Rolled, int], Value] = {}
+        self.finals: dict[tuple[Rolled, int], Value] = {}
         self._regions: dict[tuple[Value, Region], Value] = {}
 
     def written(self) -> list[Line]:
@@ -154,7 +154,7 @@ class Writer:
             line = Line(line.primitive, operands, line.params, line.results)
         self.lines.append(line)
 
-    def _loop(self, found: Loop) -> None:
+    def _loop(self, found: Rolled) -> None:
         body = Body(self, found)
         line = loop(roll(body.program()), found.count, body.operands, carried=len(body.carried),
                     windows=body.windows, stacked=len(body.stacked) + len(body.pieces))
@@ -167,7 +167,7 @@ class Writer:
         for (piece, _), stack in zip(body.pieces, made.stacked[len(body.stacked):], strict=True):
             self.finals[found, piece.result] = self._together(piece, body.before(piece), stack)
 
-    def _together(self, piece: Piece, first: Value, stack: Value) -> Value:
+    def _together(self, piece: Writes, first: Value, stack: Value) -> Value:
         """All turns' pieces put where they belong."""
         aval, region = first.aval, _row(piece.region, 0, stack.aval.shape[0], piece.step)
         params = {"strides": region.strides, "offset": region.offset}

@@ -40,14 +40,14 @@ class Made(NamedTuple):
     lag: int
 
 
-class Part(NamedTuple):
-    """A region of one value, whose offset moves."""
+class Moving(NamedTuple):
+    """A region of one value, which moves from turn to turn."""
 
     offset: int
     step: int
 
 
-class Kept(NamedTuple):
+class Above(NamedTuple):
     """A result of a loop above: which loop and result; of which turn in the first turn, and how
     far that moves; and where in it the region begins."""
 
@@ -59,11 +59,11 @@ class Kept(NamedTuple):
     step: int
 
 
-class Numbers(NamedTuple):
+class Varying(NamedTuple):
     """A constant, another in each turn."""
 
 
-class Piece(NamedTuple):
+class Writes(NamedTuple):
     """What all turns write to a value, each to another part of it, or add there to nothing.
 
     Attributes:
@@ -83,11 +83,11 @@ class Piece(NamedTuple):
     step: int
 
 
-Source = Same | Made | Part | Kept | Numbers
+Origin = Same | Made | Moving | Above | Varying
 
 
 @dataclasses.dataclass(eq=False, slots=True)
-class Loop:
+class Rolled:
     """Turns to be rolled.
 
     Attributes:
@@ -107,8 +107,8 @@ class Loop:
     count: int
     first: int
     results: int
-    slots: list[Source]
-    pieces: list[Piece]
+    slots: list[Origin]
+    pieces: list[Writes]
     stacked: set[int] = dataclasses.field(default_factory=set)
     last: set[int] = dataclasses.field(default_factory=set)
 
@@ -144,7 +144,7 @@ class Turns:
 
     def __init__(self, traced: Traced, needed: np.ndarray) -> None:
         self.traced, self.needed = traced, needed
-        self.loops: list[Loop] = []
+        self.loops: list[Rolled] = []
         self.owners = np.full(len(traced.values) + 1, -1, np.int64)  # one more, for number -1
         self.within = np.full(len(traced.lines), -1, np.int64)
         self._search(0, len(traced.lines), 1 << 62)
@@ -215,11 +215,11 @@ class Turns:
         return run.turns >= TURNS and int(
             self.traced.weights[run.start + run.period:run.stop].sum()) >= LEAST
 
-    def _loop(self, start: int, period: int, count: int, slots: list[Source],
-              pieces: list[Piece]) -> Loop:
+    def _loop(self, start: int, period: int, count: int, slots: list[Origin],
+              pieces: list[Writes]) -> Rolled:
         firsts = self.traced.firsts
         first, stop = int(firsts[start]), start + period * count
-        loop = Loop(start, period, count, first, int(firsts[start + period]) - first, slots,
+        loop = Rolled(start, period, count, first, int(firsts[start + period]) - first, slots,
                     pieces)
         self.owners[first:firsts[stop]] = self.within[start:stop] = len(self.loops)
         self.loops.append(loop)
@@ -236,9 +236,9 @@ class Turns:
             first = slots[loop.start]
             table = self.traced.roots[first:slots[loop.stop]].reshape(loop.count, -1)
             for column, source in zip(table.T, loop.slots, strict=True):
-                if isinstance(source, Kept):
+                if isinstance(source, Above):
                     self.loops[source.loop].stacked.add(source.result)
-                elif isinstance(source, Same | Part):
+                elif isinstance(source, Same | Moving):
                     self.need(column[:1])
                 elif isinstance(source, Made):
                     self.need(column[:source.lag])
@@ -301,7 +301,7 @@ class _Table:
         self.constant = traced.constants(self.roots.reshape(-1)).reshape(self.roots.shape)
         self.numbers = self.constant[middle]
 
-    def found(self) -> tuple[int, int, list[Source], list[Piece]] | None:
+    def found(self) -> tuple[int, int, list[Origin], list[Writes]] | None:
         """The first line, how many turns, where slots come from, and what is put together; None
         if there is no loop."""
         if not len(self.slope) or (self.made & (self.step != 0)).any():
@@ -313,7 +313,7 @@ class _Table:
         if stop - start < TURNS or not self._begins(start):
             return None
         sources = [self._source(slot, start, stop) for slot in range(len(self.slope))]
-        if any(isinstance(source, Numbers) and step for source, step in zip(
+        if any(isinstance(source, Varying) and step for source, step in zip(
                 sources, self.step.tolist(), strict=True)):
             return None
         pieces = self._pieces(sources, start, stop)
@@ -362,25 +362,25 @@ class _Table:
 
     # --- where slots come from ------------------------------------------------------------------
 
-    def _source(self, slot: int, start: int, stop: int) -> Source:
+    def _source(self, slot: int, start: int, stop: int) -> Origin:
         number, offset = int(self.roots[start, slot]), int(self.offsets[start, slot])
         step, slope = int(self.step[slot]), int(self.slope[slot])
         if self.numbers[slot]:
             if not (self.roots[start:stop, slot] == number).all():
-                return Numbers()
+                return Varying()
             slope = 0
         if self.made[slot]:
             return Made(int(self.result[slot]), int(self.lag[slot]))
         if slope == 0:
-            return Part(offset, step) if step else Same()
+            return Moving(offset, step) if step else Same()
         owner = int(self.turns.owner(self.roots[start:start + 1, slot])[0])
         loop = self.turns.loops[owner]
         turn, result = loop.turn(number)
-        return Kept(owner, result, turn, slope // loop.results, offset, step)
+        return Above(owner, result, turn, slope // loop.results, offset, step)
 
     # --- what is put together -------------------------------------------------------------------
 
-    def _pieces(self, sources: list[Source], start: int, stop: int) -> list[Piece] | None:
+    def _pieces(self, sources: list[Origin], start: int, stop: int) -> list[Writes] | None:
         """What turns write to moving parts; None if that can't wait until after the loop."""
         first = self.traced.slots[self.run.start]
         found = []
@@ -388,7 +388,7 @@ class _Table:
             region = self.traced.placed.get(line)
             at = int(self.traced.slots[line + 1] - first) - 1
             source = sources[at]
-            if region is None or not isinstance(source, Part):
+            if region is None or not isinstance(source, Moving):
                 continue
             whole = Region((stop - start, *region.shape), (source.step, *region.strides))
             uses = self._uses(sources, line)
@@ -406,7 +406,7 @@ class _Table:
         """The result of a line of the first turn, in its turn."""
         return int(self.traced.firsts[line] - self.base)
 
-    def _uses(self, sources: list[Source], line: int) -> list[int]:
+    def _uses(self, sources: list[Origin], line: int) -> list[int]:
         """The slots that are a line's result."""
         result = self._result(line)
         return [slot for slot, source in enumerate(sources)
@@ -416,13 +416,13 @@ class _Table:
         slots = self.traced.slots
         return int(np.searchsorted(slots, slots[self.run.start] + slot, "right")) - 1
 
-    def _piece(self, sources: list[Source], line: int, use: int) -> Piece | None:
+    def _piece(self, sources: list[Origin], line: int, use: int) -> Writes | None:
         """A line that writes over what it wrote to the turn before; or whose result is added to
         what that was added to the turn before."""
         operands = self.traced.lines[line].operands
         nothing = Region((), ())
         if len(operands) == 2:
-            return Piece((line,), 1, use, self._result(line), nothing, 0) if (
+            return Writes((line,), 1, use, self._result(line), nothing, 0) if (
                 self._line_of(use) == line and sources[use] == Made(self._result(line), 1)
                 and self._plain(line)) else None
         adding = self._line_of(use)
@@ -432,7 +432,7 @@ class _Table:
                 self._plain(adding) and isinstance(made := sources[again[0]], Made)
                 and made.lag == 1):
             return None
-        return Piece((line, adding), 0, again[0], self._result(adding), nothing, 0)
+        return Writes((line, adding), 0, again[0], self._result(adding), nothing, 0)
 
     def _plain(self, line: int) -> bool:
         """Whether a line's operands are no views, and a sum is of its operands' kind."""
@@ -441,7 +441,7 @@ class _Table:
         return self.traced.places.get(found.operands[0], (None, None))[1] is None and (
             len(kinds) == 1 or found.primitive.name != "add")
 
-    def _seen(self, piece: Piece, start: int, stop: int) -> bool:
+    def _seen(self, piece: Writes, start: int, stop: int) -> bool:
         """Whether anything outside of the loop needs what is there after some of the turns."""
         run = self.run
         outside = self.turns.outside(run.start + run.period * start, run.start + run.period * stop)
