@@ -555,6 +555,24 @@ def test_importing_does_not_load_llvmlite():
     assert done.stdout == "False\n"
 
 
+@pytest.mark.parametrize(("fn", "said"), [
+    ("x * torch.rand(2)", "native"),
+    ("torch.func.while_loop(lambda x: x.sum() < 9, lambda x: (x + x,), (x,))[0]", "native"),
+    ("x * __import__('numpy.random').random.rand()", "draws random numbers that are not"),
+])
+def test_numpys_generator_may_be_made_on_the_way(fn: str, said: str):
+    """Our own generators import it when they are first used, which draws nothing from it."""
+    program = ("import sys, wengert as torch\n"
+               f"f = torch.compile(lambda x: {fn}, fullgraph=True)\n"
+               "assert 'numpy.random' not in sys.modules\n"
+               "try: f(torch.ones(2)), print('native')\n"
+               "except RuntimeError as error: print(error)\n"
+               "assert 'numpy.random' in sys.modules\n")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          check=True, timeout=60)
+    assert said in done.stdout
+
+
 # --- going back to Python -----------------------------------------------------------------------
 
 

@@ -26,21 +26,34 @@ class Spent:
     def __init__(self, values: Sequence[Any]) -> None:
         self._iterator = next((x for x in values if _is_iterator(x)), None)
         self._generators = [x for x in values if _is_generator(x)]
+        self._numpy: Any = sys.modules.get("numpy.random")
         self._drawn = self._states()
 
     def why(self) -> str:
         """What makes the run that is over one of its own; "" if nothing does."""
         if self._iterator is not None:
             return f"it reaches an iterator from outside, a {type(self._iterator).__name__}"
-        if self._states() != self._drawn:
+        if self._states() != self._drawn or (self._numpy is None and _drawn_from_numpy()):
             return "it draws random numbers that are not wengert's"
         return ""
 
     def _states(self) -> bytes:
         """The states of the generators that are there, and of those that all share."""
-        shared: Any = sys.modules.get("numpy.random")
-        return pickle.dumps((random.getstate(), shared and shared.get_state(legacy=False),
+        return pickle.dumps((random.getstate(),
+                             self._numpy and self._numpy.get_state(legacy=False),
                              self._generators))
+
+
+def _drawn_from_numpy() -> bool:
+    """Whether anything was drawn from NumPy's shared generator since it was made, when NumPy's
+    module was first imported: our own generators do that, too, when they are first used."""
+    module: Any = sys.modules.get("numpy.random")
+    if module is None:
+        return False
+    bits = module.get_bit_generator()
+    seeds = bits.seed_seq
+    first = type(bits)(type(seeds)(seeds.entropy, spawn_key=seeds.spawn_key))
+    return pickle.dumps(bits.state) != pickle.dumps(first.state)
 
 
 def _is_iterator(x: Any) -> bool:
