@@ -217,6 +217,18 @@ def test_results_are_in_memory_of_their_own() -> None:
     assert ways(compiled) == 1
 
 
+def test_results_in_inference_mode() -> None:
+    f = torch.compile(lambda x, n: while_loop(
+        lambda n, a: n > 0, lambda n, a: (n - 1, a * 2), (n, x)))
+    g = torch.compile(lambda x: cond(x.sum() > 0, lambda x: x * 2, lambda x: x * 3, (x,)))
+    x = torch.ones(2)
+    for turns in (1, 2, 0):
+        with torch.inference_mode():
+            found = [*f(x, torch.tensor(turns)), g(x)]
+        assert [y.is_inference() for y in found] == [True] * 3
+        assert not any(y.is_inference() for y in (*f(x, torch.tensor(turns)), g(x)))
+
+
 def test_nan_ends_a_loop() -> None:
     nan = float("nan")
     same(lambda x: while_loop(lambda x: x < 5, lambda x: (x * x,), (x,)),

@@ -200,6 +200,9 @@ def _several(primitive: Primitive, operands: Sequence[Any], values: list[Any],
     if primitive.view:
         for i, out in enumerate(outs):
             make_view(primitive, operands[0], out, params, index=i, origin="multiple")
+    elif shared.special and here.inference:
+        for out in outs:
+            out.alias = Alias(Storage(inference=True))
     if recorded:
         record(primitive, outs, operands, avals, edges, params)
     if shared.special:
