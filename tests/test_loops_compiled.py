@@ -229,6 +229,27 @@ def test_results_in_inference_mode() -> None:
         assert not any(y.is_inference() for y in (*f(x, torch.tensor(turns)), g(x)))
 
 
+def test_results_without_a_history() -> None:
+    def loop(x: Any, n: Any) -> Any:
+        return while_loop(lambda n, a, t, d: n > 0, lambda n, a, t, d: (
+            n - 1, a * x, t * 0.5, (a - x).abs().max().detach()),
+            (n, x, torch.tensor(1.0), torch.tensor(0.0)))
+
+    def choice(x: Any, n: Any) -> Any:
+        t = n * 0.5
+        return cond(n > 2, lambda: (x * 2, t * 2, x.detach() + 1),
+                    lambda: (x * 3, t * 3, x.detach() + 2), ())
+
+    for f in (loop, choice):
+        compiled = torch.compile(f)
+        for n in (2, 3, 1):
+            x = torch.ones(2, requires_grad=True)
+            found, expected = compiled(x, torch.tensor(n)), f(x, torch.tensor(n))
+            alike(found, expected)
+            assert [y.requires_grad for y in found] == [y.requires_grad for y in expected]
+        assert ways(compiled) == 1
+
+
 def test_nan_ends_a_loop() -> None:
     nan = float("nan")
     same(lambda x: while_loop(lambda x: x < 5, lambda x: (x * x,), (x,)),

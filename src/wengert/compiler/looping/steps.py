@@ -134,9 +134,9 @@ def pull_of(step: Program, carried: int, wanted: tuple[bool, ...],
         wanted: by input, whether its cotangent is asked for.
         given: the places of what is carried whose cotangents arrive after the last turn.
     """
-    varied = _varied(step, carried, wanted)
-    free = [*sorted(varied), *(i for i in range(carried, len(wanted)) if wanted[i])]
-    back = [i for i in given if i in varied]
+    moving = varied(step, carried, wanted)
+    free = [*sorted(moving), *(i for i in range(carried, len(wanted)) if wanted[i])]
+    back = [i for i in given if i in moving]
     while True:
         cotangents = [Value(step.inputs[i].aval) for i in back]
         lines, found = pulled(step, free, back, cotangents)
@@ -152,18 +152,18 @@ def pull_of(step: Program, carried: int, wanted: tuple[bool, ...],
     return Pull(interned([*step.inputs, *cotangents, *totals], lines, outputs), tuple(back), sums)
 
 
-def _varied(step: Program, carried: int, wanted: Sequence[bool]) -> set[int]:
+def varied(step: Program, carried: int, wanted: Sequence[bool]) -> set[int]:
     """The places of what is carried that may depend on what is wanted, in some turn."""
-    varied = {i for i in range(carried) if wanted[i]}
+    found = {i for i in range(carried) if wanted[i]}
     while True:
-        known = {value for i, value in enumerate(step.inputs) if i in varied or wanted[i]}
+        known = {value for i, value in enumerate(step.inputs) if i in found or wanted[i]}
         for line in step.body.lines:
             if line.primitive is not detached and not known.isdisjoint(line.operands):
                 known.update(v for v in line.results if v.aval.dtype.differentiable)
         more = {i for i, value in enumerate(outputs_of(step)) if value in known}
-        if more <= varied:
-            return varied
-        varied |= more
+        if more <= found:
+            return found
+        found |= more
 
 
 def pulled(step: Program, free: Collection[int], back: Sequence[int],

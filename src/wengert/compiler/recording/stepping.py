@@ -21,7 +21,7 @@ nobody can.
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -43,7 +43,7 @@ from ..ir.program import Constant, Program, Value, append
 from ..ir.symbolic import Symbolic
 from ..looping.chosen import choice
 from ..looping.repeated import outputs_of
-from ..looping.steps import detached, interned
+from ..looping.steps import detached, interned, varied
 from ..looping.unbounded import unbounded
 from ..strict import strict
 from .reach import reached
@@ -71,6 +71,7 @@ def looped(recorder: Recorder, loop: Loop) -> list[Any] | None:
                                        body=step.body, carried=1 + len(step.moving)))
     if found is None:
         return None
+    _unlink(found, varied(step.body, len(found), [False, *map(_linked, operands)]))
     changed = dict(zip(step.moving, found[1:], strict=True))
     return [changed.get(i, leaf) for i, leaf in enumerate(leaves)]
 
@@ -88,6 +89,8 @@ def chosen(recorder: Recorder, choice_: Choice) -> Tree | None:
                                     no=ways.no))
     if found is None:
         return None
+    linked = {i for i, x in enumerate(ways.operands) if _linked(x)}
+    _unlink(found, [i for i, each in enumerate(_traces(ways.yes) or ()) if each & linked])
     made = iter(found)
     return ways.result.with_leaves([x if x is None else next(made) for x in ways.result.leaves])
 
@@ -123,6 +126,18 @@ def _applied(line: Callable[[], Any]) -> Any:
     except Exception as error:  # noqa: BLE001
         _check(error, "")
         return None
+
+
+def _linked(x: Any) -> bool:
+    """Whether a tensor has a history, or what a transform makes of it may have one."""
+    return x.node is not None or x.aval.level is not None
+
+
+def _unlink(found: Sequence[Any], related: Container[int]) -> None:
+    """Takes from results of a line the history that they have only because others have one."""
+    for i, x in enumerate(found):
+        if i not in related and x.aval.level is None:
+            x.node = None
 
 
 def _check(error: Exception, known: str) -> None:
