@@ -245,3 +245,55 @@ def test_tensors_that_shared_memory_in_the_first_call(other):
         return step
 
     both(make)
+
+
+# --- gradients are nobody else's ------------------------------------------------------------------
+
+
+def _of_sum(x, v):
+    return torch.autograd.grad((x + v).sum(), [x])
+
+
+def _of_given(x, v):
+    return torch.autograd.grad(x + 1, [x], v)
+
+
+def _of_parts(x, v):
+    return torch.autograd.grad(x.reshape(2, 3), [x], v.reshape(2, 3))
+
+
+def _of_two(x, v):
+    y = x * 2
+    return torch.autograd.grad(x + y, [x, y], v * 2)
+
+
+def _pulled(x, v):
+    return torch.func.vjp(lambda x, y: x + y, x.detach(), v)[1](v)
+
+
+def _transformed(x, v):
+    return torch.func.grad(lambda x, y: (x + y).sum(), (0, 1))(x.detach(), v)
+
+
+@pytest.mark.parametrize("within", [False, True])
+@pytest.mark.parametrize("gradients", [_of_sum, _of_given, _of_parts, _of_two, _pulled,
+                                       _transformed])
+def test_gradients_in_memory_of_their_own(gradients, within):
+    def f(x, v):
+        found = gradients(x, v)
+        if within:
+            found[0].mul_(2)
+        return found
+
+    def make(compiled):
+        run = compiled(f)
+
+        def step(i):
+            x, v = torch.arange(6.0).requires_grad_(), torch.linspace(0, i, 6)
+            found = run(x, v)
+            found[0].add_(1)
+            return found, v, found[0] is v, found[0] is found[-1]
+
+        return step
+
+    both(make)

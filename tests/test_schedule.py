@@ -22,7 +22,7 @@ from programs import program_of, random_program, with_looks
 from wengert import func
 from wengert.compiler.failing import can_fail
 from wengert.compiler.ir import plan_text
-from wengert.compiler.ir.nest import Call, Load, Nest, Plan, PlanBlock, Product, Store
+from wengert.compiler.ir.nest import Call, Load, Nest, Op, Plan, PlanBlock, Product, Store
 from wengert.compiler.ir.plan_interpreter import MissError, OutOfRangeError, run
 from wengert.compiler.ir.program import (
     Block,
@@ -266,6 +266,17 @@ def test_tiny_programs_have_no_loops() -> None:
     (nest,) = nests(plan_of(func.jacrev(step), numbers(3), numbers(3, 3)))
     (stage,) = nest.stages
     assert (nest.rows, nest.cols, stage.sweep) == ((), 1, False)
+
+
+def test_small_arrays_of_elementary_functions_are_loops() -> None:
+    def forward(a: Any, m: Any) -> Any:
+        for _ in range(3):
+            a = torch.logsumexp(a[:, None] + m, 0) + m[0]
+        return a.sum()
+
+    plan = plan_of(func.grad_and_value(forward), numbers(6), numbers(6, 6))
+    calls = [s for nest in nests(plan) for s in statements(nest, Op) if s.name == "exp"]
+    assert 3 <= len(calls) < 36  # where each element stood for itself, there would be 36 a step
 
 
 def test_numbers_beside_rows_stay_in_their_nest() -> None:

@@ -109,7 +109,8 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None,
     with modes(grad=create_graph) if lifted else contextlib.nullcontext():
         found = engine.run(roots, retain=_retained(retain_graph, create_graph),
                            create=create_graph, wanted=nodes, accumulate=False, below=lifted)
-    return tuple(_result(x, i, found.get(node), unused, materialize_grads)
+    linked = create_graph or lifted
+    return tuple(_result(x, i, found.get(node), linked, unused, materialize_grads)
                  for i, (x, node) in enumerate(zip(xs, nodes, strict=True)))
 
 
@@ -230,12 +231,19 @@ def _input_node(x: Any) -> Any:
     return x.node
 
 
+<<<<<<< ours
 def _result(x: Any, i: int, g: Any, unused: bool, materialize: bool) -> Any:
     if isinstance(g, Handle) and (here.recorder is None or g.node is not None):
         return g
+=======
+def _result(x: Any, i: int, g: Any, linked: bool, unused: bool, materialize: bool) -> Any:
+    """A gradient as a tensor: in memory of its own, unless more than its numbers matter."""
+>>>>>>> theirs
     if g is not None:
-        if here.recorder is not None:
+        if here.recorder is not None and not linked:
             return clone(recorded(g))
+        if isinstance(g, Handle):
+            return g
         return wrap(g if engine.is_own(sys.getrefcount(g), g) else np.array(g))
     if materialize:
         return made(wrap(x.aval.zeros(), x.aval))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ..ir.program import Constant, Line, Value
 from .examples import Examples, Way, inner, moved, way
-from .group import Known
+from .group import COSTS, ELEMENTARY, Known
 from .operations import is_complex, operation
 from .placing import Steps
 from .recipes import window
@@ -31,6 +31,8 @@ _MOST = 20_000
 """Above this many statements, only smaller arrays count as tiny."""
 _LONGEST = 400
 """No sweep over examples has many more statements than this."""
+_WIDE = 16
+"""Elementary functions of more elements fill a vector, where in a straight line each is a call."""
 _SHARE = 12
 """Less than one line in so many that moves elements means that loops will do."""
 _LONG_RUN = 4
@@ -134,11 +136,19 @@ def _tiny(lines: Sequence[Line]) -> dict[Line, Way]:
     found = {line: each for line in lines if (each := way(line, WHOLE)) is not None}
     if not _are_mixed([line for line in found if _size(line) > 1]):
         return {line: each for line, each in found.items() if _size(line) == 1}
-    most = TINY
+    most = _WIDE if _are_calls([line for line in found if _size(line) > _WIDE], found) else TINY
     while most > 1 and sum(each.work for line, each in found.items()
                            if _size(line) <= most) > _MOST:
         most //= 4
     return {line: each for line, each in found.items() if _size(line) <= most}
+
+
+def _are_calls(lines: Sequence[Line], ways: dict[Line, Way]) -> bool:
+    """Whether most of the work is elementary functions, of which a straight line calls one for
+    each element. A loop does vectors of them, and is compiled sooner."""
+    calls = [ways[line].work for line in lines if (name := operation(line)) is not None
+             and COSTS.get(name, ELEMENTARY) == ELEMENTARY]
+    return sum(calls) * ELEMENTARY > sum(ways[line].work for line in lines)
 
 
 def _size(line: Line) -> int:
