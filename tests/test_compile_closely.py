@@ -648,8 +648,8 @@ def test_faults_of_native_code_cost_no_more_than_time(monkeypatch: pytest.Monkey
     assert len(said) == 1 and "its native code fails: no such register" in said[0]
 
 
-STAGES = ["case.schedule", "case.Executable", "traces.Traces.add", "ending.Ending.__init__",
-          "outer.Pullback.__init__"]
+STAGES = ["calling.case.schedule", "calling.case.Executable", "recording.traces.Traces.add",
+          "calling.ending.Ending.__init__", "calling.outer.Pullback.__init__"]
 
 
 def trip(monkeypatch: pytest.MonkeyPatch, stage: str) -> None:

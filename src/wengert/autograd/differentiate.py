@@ -231,14 +231,8 @@ def _input_node(x: Any) -> Any:
     return x.node
 
 
-<<<<<<< ours
-def _result(x: Any, i: int, g: Any, unused: bool, materialize: bool) -> Any:
-    if isinstance(g, Handle) and (here.recorder is None or g.node is not None):
-        return g
-=======
 def _result(x: Any, i: int, g: Any, linked: bool, unused: bool, materialize: bool) -> Any:
     """A gradient as a tensor: in memory of its own, unless more than its numbers matter."""
->>>>>>> theirs
     if g is not None:
         if here.recorder is not None and not linked:
             return clone(recorded(g))

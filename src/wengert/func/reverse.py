@@ -219,11 +219,7 @@ def _as_result(g: Any, aval: Any) -> Any:
     if g is None:
         return made(wrap(aval.zeros(), aval))
     if here.recorder is not None:
-<<<<<<< ours
-        return clone(recorded(g))
-=======
         return _of_its_own(recorded(g))
->>>>>>> theirs
     if isinstance(g, Handle):
         return g
     return wrap(g if engine.is_own(sys.getrefcount(g), g) else np.array(g))
