@@ -692,7 +692,7 @@ def test_a_fault_in_compiling_the_way_back_costs_no_more_than_time(
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     run = torch.compile(lambda x: (x ** 3, x * 2))
     run(x)
-    trip(monkeypatch, "runner.schedule")
+    trip(monkeypatch, "calling.runner.schedule")
     with pytest.raises(AssertionError, match="without a place"):
         run(x)[0].sum().backward()
     monkeypatch.delenv("WENGERT_STRICT")
