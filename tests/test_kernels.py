@@ -104,11 +104,23 @@ def test_a_kernel_is_as_exact_as_promised(name: str, used: list[Any]) -> None:
 
 @pytest.mark.parametrize("name", UNARY)
 def test_doubles_agree_with_numpy(name: str, used: list[Any]) -> None:
+    """With its long doubles, where it has them; its doubles are off by some ulps themselves."""
     primitive, x = TABLE[name], numbers(2, np.float64)
     found = blocks.evaluate(primitive, [x], aval_of(x), {})
     assert used == [primitive]
+<<<<<<< ours
     assert_near(found, quietly(primitive.evaluate, x),
                 8 if name in _ROUGH else 4 * conditioned(name, x))
+=======
+    try:
+        expected = quietly(primitive.evaluate, x.astype(np.longdouble))
+    except TypeError:
+        expected = quietly(primitive.evaluate, x)
+    if expected.dtype.itemsize > 8:
+        assert_near(found, expected, 3 if name == "rsqrt" else 2 * conditioned(name, x))
+    else:
+        assert_near(found, expected, 8 if name == "erfc" else 4 * conditioned(name, x))
+>>>>>>> theirs
 
 
 @pytest.mark.parametrize("shape", [(SIZE,), (1024, 1025)])

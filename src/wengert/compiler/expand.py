@@ -1,9 +1,9 @@
 """Expansion: a program in the primitives that loops are made of.
 
-What remains are elementwise primitives that are a ufunc's (or one of `where`, `erf`, `erfc`,
-`sigmoid`, `sech2`, `gauss`, `ndtr`, `npdf`), `cast`, reductions, matrix products, indexing by
-arrays, and `strided`, `put_strided`, `contiguous` and `iota` for all that moves elements; besides,
-what has no lowering, and lines on complex numbers that do more than move them: these are called.
+What remains are elementwise primitives that are a ufunc's (or `scalar`, as `where`, `erf` and
+`sigmoid` are), `cast`, reductions, matrix products, indexing by arrays, and `strided`,
+`put_strided`, `contiguous` and `iota` for all that moves elements; besides, what has no lowering,
+and lines on complex numbers that do more than move them: these are called.
 
 A line is expanded by recording its primitive's `lower` (or `decompose`) symbolically. What comes
 of it depends on the operands' avals and the parameters alone, so each such case is recorded once,

@@ -114,6 +114,8 @@ class Primitive:
         multiple: whether it has several results.
         conjugate: whether a VJP is handed conjugates (see above).
         ufunc: the NumPy ufunc that computes it, where one does, for `out=` and blocks.
+        scalar: whether native code has an operation of the primitive's name for an element, though
+            there is no `ufunc`.
         store: stores the result in the first operand (an array), where that is cheaper than
             computing it apart and copying.
         batch: how it applies to operands with a leading dimension more (see
@@ -138,7 +140,8 @@ class Primitive:
 
     __slots__ = ("abstract", "aligned", "batch", "conjugate", "decompose", "elementwise",
                  "evaluate", "jvp", "linear", "lower", "multilinear", "multiple", "name",
-                 "node_class", "node_name", "store", "terms", "ufunc", "uniform", "view", "vjp")
+                 "node_class", "node_name", "scalar", "store", "terms", "ufunc", "uniform", "view",
+                 "vjp")
 
     def __init__(self, name: str, evaluate: Callable[..., Any], *,
                  abstract: Callable[..., Any],
@@ -146,7 +149,7 @@ class Primitive:
                  jvp: Sequence[RuleFunction | None] | RuleFunction | None = None,
                  linear: bool | tuple[int, ...] = False, multilinear: bool = False,
                  elementwise: bool = False, view: bool = False, multiple: bool = False,
-                 conjugate: bool = True, ufunc: np.ufunc | None = None,
+                 conjugate: bool = True, ufunc: np.ufunc | None = None, scalar: bool = False,
                  store: Callable[..., None] | None = None,
                  batch: Callable[..., Any] | None = None, lower: Callable[..., Any] | None = None,
                  decompose: Callable[..., Any] | None = None, node: str = "",
@@ -159,6 +162,7 @@ class Primitive:
         self.linear, self.multilinear = linear, multilinear
         self.elementwise, self.view = elementwise, view
         self.multiple, self.conjugate, self.ufunc, self.store = multiple, conjugate, ufunc, store
+        self.scalar = scalar
         self.batch, self.lower, self.decompose = batch, lower, decompose
         self.aligned, self.uniform, self.terms = aligned, uniform, terms
         self.node_name = node or f"{_camel(name)}Backward0"

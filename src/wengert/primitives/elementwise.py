@@ -246,7 +246,8 @@ atan2 = elementwise("atan2", np.arctan2, lambda g, x, y: g * _over_square(y, hyp
 sinh = elementwise("sinh", np.sinh, lambda g, x: g * cosh(x))
 cosh = elementwise("cosh", np.cosh, lambda g, x: g * sinh(x))
 tanh = elementwise("tanh", np.tanh, lambda g, x: g * sech2(x))
-sech2 = elementwise("sech2", _sech2, lambda g, x, out: -2 * g * (out * tanh(x)))
+sech2 = elementwise("sech2", _sech2, lambda g, x, out: -2 * g * (out * tanh(x)),
+                    scalar=True)
 asinh = elementwise("asinh", np.arcsinh, lambda g, x: g / _root(x))
 acosh = elementwise("acosh", np.arccosh, lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)))
 atanh = elementwise("atanh", np.arctanh, lambda g, x: g / ((1 - x) * (1 + x)))
@@ -300,7 +301,8 @@ def _ndtr(x: np.ndarray) -> np.ndarray:
     return np.where(x < -1, tail, special("ndtr")(x))
 
 
-sigmoid = elementwise("sigmoid", _sigmoid, lambda g, x: g * (0.25 * sech2(0.5 * x)))
+sigmoid = elementwise("sigmoid", _sigmoid, lambda g, x: g * (0.25 * sech2(0.5 * x)),
+                      scalar=True)
 softplus = elementwise(
     "softplus", _softplus,
     lambda g, x, beta, threshold: where(x * beta > threshold, g, g * sigmoid(x * beta)),
@@ -309,14 +311,16 @@ softplus = elementwise(
 relu = elementwise("relu", lambda x: np.maximum(x, 0), lambda g, out: where(out <= 0, 0, g),
                    refuses=NO_COMPLEX_CLAMP, lower=lambda x: maximum(x, 0))
 erf = elementwise("erf", special("erf"), lambda g, x: g * (TWO_OVER_SQRT_PI * gauss(x)),
-                  refuses={"c": "erf_vml_cpu"})
+                  refuses={"c": "erf_vml_cpu"}, scalar=True)
 erfc = elementwise("erfc", _erfc, lambda g, x: g * (-TWO_OVER_SQRT_PI * gauss(x)),
-                   refuses={"c": "erfc_vml_cpu"})
-gauss = elementwise("gauss", _gauss, lambda g, x, out: -2 * g * where(out == 0, 0, x * out))
-ndtr = elementwise("ndtr", _ndtr, lambda g, x: g * npdf(x), refuses={"c": "ndtr"})
+                   refuses={"c": "erfc_vml_cpu"}, scalar=True)
+gauss = elementwise("gauss", _gauss, lambda g, x, out: -2 * g * where(out == 0, 0, x * out),
+                    scalar=True)
+ndtr = elementwise("ndtr", _ndtr, lambda g, x: g * npdf(x), refuses={"c": "ndtr"},
+                   scalar=True)
 """The share of the normal distribution that is below x."""
 npdf = elementwise("npdf", lambda x: np.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi)),
-                   lambda g, x, out: -g * where(out == 0, 0, x * out))
+                   lambda g, x, out: -g * where(out == 0, 0, x * out), scalar=True)
 """The density of the normal distribution."""
 
 # --- gates: x times a probability -------------------------------------------------------------
@@ -449,7 +453,7 @@ clamp = elementwise("clamp", _clamp, lambda g, x, low, high: _within(g, x, low, 
                     node="ClampBackward1",
                     refuses=NO_COMPLEX_CLAMP, lower=_lower_clamp)
 where = elementwise("where", np.where, None, lambda g, x: where(x, g, 0),
-                    lambda g, x: where(x, 0, g))
+                    lambda g, x: where(x, 0, g), scalar=True)
 clamp_between = elementwise(
     "clamp_between", lambda x, y, z: np.minimum(np.maximum(x, y), z),
     lambda g, x, y, z: where((x >= y) & (x <= z), g, 0),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ..ir.program import Line
 
-_NAMED = frozenset({"where", "erf", "erfc", "sigmoid", "sech2", "gauss", "ndtr", "npdf"})
-
 
 def operation(line: Line) -> str | None:
     """The name of the operation that an elementwise line is; None if it is none."""
@@ -16,7 +14,7 @@ def operation(line: Line) -> str | None:
         return None
     if primitive.ufunc is not None:
         return primitive.ufunc.__name__
-    return primitive.name if primitive.name in _NAMED else None
+    return primitive.name if primitive.scalar else None
 
 
 def is_complex(line: Line) -> bool:
