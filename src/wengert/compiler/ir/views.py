@@ -34,6 +34,7 @@ from ...primitives.layout import (
     undiagonal,
     unindex,
 )
+from .program import Line, Value, append
 from .regions import Ints, Region, composed, dense, distinct, seen
 
 # --- the primitives ---------------------------------------------------------------------------
@@ -91,6 +92,26 @@ def region_of(params: Any) -> Region:
 def written_region(params: Any, y: Aval) -> Region:
     """The region that a `put_strided` line of y writes."""
     return Region(tuple(y.shape), params["strides"], params["offset"])
+
+
+class Regions:
+    """Regions of values in lines that are being written: each is read by one line.
+
+    Args:
+        lines: what lines are added to.
+    """
+
+    def __init__(self, lines: list[Line]) -> None:
+        self._lines = lines
+        self._known: dict[tuple[Value, Region], Value] = {}
+
+    def of(self, root: Value, region: Region) -> Value:
+        """A region of a value."""
+        found = self._known.get((root, region))
+        if found is None:
+            found = self._known[root, region] = append(
+                self._lines, strided, (root,), region.params, root.aval.with_shape(region.shape))
+        return found
 
 
 def read(x: Any, region: Region) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..ir.program import Constant, Line, Program, Value, straight
 from ..ir.regions import Region, dense
-from ..ir.views import strided
+from ..ir.views import Regions
 from .repeated import Window
 from .turns import Above, Made, Moving, Origin, Rolled, Same, Varying, Writes
 
@@ -55,7 +55,7 @@ class Body:
         self.lines: list[Line] = []
         self._made: dict[int, Value] = {}
         self._outer: dict[int, Value] = {}
-        self._regions: dict[tuple[Value, Region], Value] = {}
+        self._regions = Regions(self.lines)
         self._slot, self._width = int(self.traced.slots[loop.start]), len(loop.slots)
         self.pieces: list[tuple[Writes, Value]] = []
         writes = {piece.lines[0]: piece for piece in loop.pieces}
@@ -138,7 +138,7 @@ class Body:
             return self.roller.value(value)
         region = self.traced.place(value)[1]
         root = self._outer[source.result]
-        return root if region is None else self.roller.region(root, region)
+        return root if region is None else self.roller.regions.of(root, region)
 
     def _given(self, outer: Value) -> Value:
         """A value from outside, in the body."""
@@ -154,7 +154,7 @@ class Body:
         root, region = self.traced.place(value)
         if isinstance(source, Made):
             made = self._carried(source, slot) if source.lag else self._made[source.result]
-            return made if region is None else self._region(made, region)
+            return made if region is None else self._regions.of(made, region)
         whole = region or dense(tuple(root.aval.shape))
         if isinstance(source, Varying):
             array = np.stack([self._constant(slot, turn) for turn in range(self.loop.count)])
@@ -173,15 +173,7 @@ class Body:
         window = Window(start + low, step, high - low + 1) if region.size else Window(0, 0, 0)
         flat = self.along.setdefault((array, window),
                                      Value(array.aval.with_shape((window.size,))))
-        return self._region(flat, region._replace(offset=-low))
-
-    def _region(self, root: Value, region: Region) -> Value:
-        """A region of a value of the body's."""
-        found = self._regions.get((root, region))
-        if found is None:
-            found = self._regions[root, region] = Value(root.aval.with_shape(region.shape))
-            self.lines.append(Line(strided, (root,), region.params, (found,)))
-        return found
+        return self._regions.of(flat, region._replace(offset=-low))
 
     def _root(self, slot: int, turn: int) -> Value:
         """The root of an operand in a turn."""

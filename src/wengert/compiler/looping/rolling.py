@@ -33,7 +33,7 @@ from ...core.primitive import TABLE, Primitive
 from ...primitives.layout import reshape
 from ..ir.program import Block, Constant, Line, Program, Value, append
 from ..ir.regions import Region, dense
-from ..ir.views import put_strided, strided
+from ..ir.views import Regions, put_strided
 from ..ir.walk import downward, ends, within_params
 from .bodies import Body
 from .repeated import loop, parts, repeated
@@ -78,6 +78,7 @@ class Roller:
 
     Attributes:
         lines: the new ones.
+        regions: of values, in them.
         values: what is called otherwise in them.
     """
 
@@ -87,7 +88,7 @@ class Roller:
         self.lines: list[Line] = []
         self.stacks: dict[tuple[Rolled, int], Value] = {}
         self.finals: dict[tuple[Rolled, int], Value] = {}
-        self._regions: dict[tuple[Value, Region], Value] = {}
+        self.regions = Regions(self.lines)
 
     def written(self) -> list[Line]:
         """The new lines."""
@@ -113,7 +114,7 @@ class Roller:
         """What a value is in the new lines; it is read from where it is, if need be."""
         root, region = self.traced.place(value)
         root = self.root(root)
-        return root if region is None else self.region(root, region)
+        return root if region is None else self.regions.of(root, region)
 
     def root(self, root: Value) -> Value:
         """The same for one that is no view."""
@@ -127,15 +128,8 @@ class Roller:
             return self.finals[found, result]
         aval = root.aval
         whole = dense(tuple(aval.shape))
-        return self.region(self.stacks[found, result], whole._replace(offset=turn * aval.numel))
-
-    def region(self, root: Value, region: Region) -> Value:
-        """A region of a value."""
-        key = root, region
-        if key not in self._regions:
-            self._regions[key] = self.add(strided, (root,), region.params,
-                                          root.aval.with_shape(region.shape))
-        return self._regions[key]
+        return self.regions.of(self.stacks[found, result],
+                               whole._replace(offset=turn * aval.numel))
 
     def add(self, primitive: Primitive, operands: Sequence[Value], params: Any,
             aval: Aval) -> Value:
@@ -184,10 +178,11 @@ class Roller:
         for spot, values in self._rows(line.operands):
             if len(values) < _GATHERED:
                 each = [self.value(v) for v in values]
-                pieces += each if flat else [self.region(x, _row(
+                pieces += each if flat else [self.regions.of(x, _row(
                     dense(tuple(x.aval.shape)), dim, 1, 0)) for x in each]
                 continue
-            piece = self.region(spot.root, _row(spot.region, dim, len(values), spot.step))
+            row = _row(spot.region, dim, len(values), spot.step)
+            piece = self.regions.of(spot.root, row)
             shape = [*spot.region.shape]
             if flat:
                 shape[dim] *= len(values)
