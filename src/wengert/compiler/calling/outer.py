@@ -19,8 +19,6 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ...core.handle import wrap
 from ...interpreters import backward
 from ...interpreters.tape import FREED
@@ -28,6 +26,7 @@ from ...primitives.elementwise import add
 from ...primitives.layout import stack, unbind
 from ..expand import canonical
 from ..ir.program import Constant, Line, Value, straight
+from ..ir.uniform import zeros
 from ..ir.walk import has_effects
 from ..passes import common_subexpressions, dead_code
 from ..recording.record import Recorder, Source
@@ -314,17 +313,13 @@ def without(lines: Iterable[Line], cotangents: Iterable[Value], missing: Iterabl
         elif len(there) < len(carried) and _is_sum_of(line, there):
             found[line.result] = found.get(there[0], there[0])
         else:
-            kept.append(line.on({v: _zeros(v) if w is None else w for v in carried
+            kept.append(line.on({v: zeros(v.aval) if w is None else w for v in carried
                                  if (w := found.get(v, v)) is not v}))
     return kept, found
 
 
 def _is_sum_of(line: Line, there: Sequence[Value]) -> bool:
     return canonical(line.primitive) is add and there[0].aval is line.result.aval
-
-
-def _zeros(value: Value) -> Constant:
-    return Constant(np.broadcast_to(value.aval.zero, value.aval.shape))
 
 
 def _homes(run: Recorder, ending: Ending, lines: Iterable[Line], read: Iterable[Value]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.aval import Aval
 from .program import Constant, Value
 
 
@@ -24,6 +25,11 @@ def is_zero(value: Value) -> bool:
     """Whether a value is a constant 0 (of positive sign), spread."""
     return isinstance(value, Constant) and is_uniform(value.array) and not any(
         element(value.array).tobytes())
+
+
+def zeros(aval: Aval) -> Constant:
+    """Zeros of a shape and dtype."""
+    return Constant(np.broadcast_to(aval.zero, aval.shape))
 
 
 def spread(array: np.ndarray, shape: tuple[int, ...]) -> Constant:

@@ -20,8 +20,9 @@ from ...core.levels import concrete
 from ...core.primitive import Primitive
 from ...interpreters.tape import node_class
 from ..ir.program import Line, Program, Value, evaluate
+from ..ir.uniform import zeros
 from .repeated import outputs_of
-from .steps import interned, pulled, pushed, run, tensor, zeros
+from .steps import interned, pulled, pushed, run, tensor
 
 
 def _abstract(which: Aval, *avals: Aval, yes: Program, no: Program) -> tuple[Aval, ...]:

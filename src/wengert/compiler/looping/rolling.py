@@ -31,8 +31,9 @@ import numpy as np
 from ...core.aval import Aval
 from ...core.primitive import TABLE, Primitive
 from ...primitives.layout import reshape
-from ..ir.program import Block, Constant, Line, Program, Value, append
+from ..ir.program import Block, Line, Program, Value, append
 from ..ir.regions import Region, dense
+from ..ir.uniform import zeros
 from ..ir.views import Regions, put_strided
 from ..ir.walk import downward, ends, within_params
 from .bodies import Body
@@ -167,8 +168,7 @@ class Roller:
         params = {"strides": region.strides, "offset": region.offset}
         if len(piece.lines) == 1:
             return self.add(put_strided, (first, stack), params, aval)
-        nothing = Constant(np.broadcast_to(aval.zero, aval.shape))
-        total = self.add(put_strided, (nothing, stack), params, aval)
+        total = self.add(put_strided, (zeros(aval), stack), params, aval)
         return self.add(TABLE["add"], (first, total), {}, aval)
 
     def _gathered(self, line: Line) -> None:

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...core.aval import Aval
 from ...core.handle import Handle, as_handle
 from ...core.levels import entered, here, modes
 from ...core.primitive import TABLE, Primitive
@@ -29,6 +28,7 @@ from ...interpreters.reverse import Reverse
 from ..expand import params_key
 from ..ir.program import Constant, Line, Program, Value, append, straight
 from ..ir.symbolic import record
+from ..ir.uniform import zeros
 from ..passes.dead import dead_code
 from .repeated import outputs_of
 
@@ -241,8 +241,3 @@ def pushed(step: Program, tangents: dict[int, Value]) -> tuple[list[Line], list[
             return [*(x.value for x in outs), *map(level.tangent, outs)]
 
     return record(pushforward, [*step.inputs, *tangents.values()])
-
-
-def zeros(aval: Aval) -> Constant:
-    """Zeros of a shape and dtype."""
-    return Constant(np.broadcast_to(aval.zero, aval.shape))

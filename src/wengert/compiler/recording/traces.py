@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from ...core.aval import Aval
 from ...interpreters.provenance import Line as Place
 from ..ir.program import Block, Constant, Line, Look, Program, Return, Value
+from ..ir.uniform import zeros
 from .record import Recorder, Seen, Source
 
 
@@ -127,7 +126,7 @@ class Traces:
         found: list[Value | None] = [None] * len(self.slots)
         for slot, value in zip(self.placed[ending], self.endings[ending], strict=True):
             found[slot] = value
-        return tuple(_nothing(aval) if v is None else v
+        return tuple(zeros(aval) if v is None else v
                      for v, aval in zip(found, self.slots, strict=True))
 
 
@@ -211,8 +210,3 @@ def _alike(a: Any, b: Any) -> bool:
     """Whether parameters are equal; what is called for random numbers is taken to be."""
     return a.keys() == b.keys() and all(
         key == "call" or a[key] == b[key] for key in a)
-
-
-def _nothing(aval: Aval) -> Constant:
-    """What stands in an output that an end does not use."""
-    return Constant(np.broadcast_to(aval.zero, aval.shape))

@@ -14,8 +14,9 @@ import numpy as np
 
 from ...core import dtypes
 from ..ir.nest import Buffer, Call
-from ..ir.program import Constant, Line, Value
+from ..ir.program import Line, Value
 from ..ir.regions import Region
+from ..ir.uniform import zeros
 from ..ir.views import region_of, unstrided
 from . import loops, recipes
 from .access import Ints, MisfitError, broadcast_steps, dense
@@ -432,7 +433,7 @@ class Lines:
         if made is None:
             return False
         if several:
-            steps.copied(Constant(np.broadcast_to(result.aval.zero, result.aval.shape)), buffer)
+            steps.copied(zeros(result.aval), buffer)
         steps.steps.append(made)
         steps.written(result, buffer, len(steps.steps) - 1)
         self.done.update((line.result, result))
