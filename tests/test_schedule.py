@@ -268,6 +268,42 @@ def test_tiny_programs_have_no_loops() -> None:
     assert (nest.rows, nest.cols, stage.sweep) == ((), 1, False)
 
 
+def test_numbers_picked_from_an_array_and_their_gradients_are_two_runs() -> None:
+    def cells(a: Any, b: Any) -> Any:
+        far = ((a[:, None] - b) ** 2).sum(-1)
+        above = [far[0, 0] * 0] * 10
+        for i in range(9):
+            row = [above[0] + 1]
+            for j in range(9):
+                row.append(far[i, j] - torch.logsumexp(-torch.stack([above[j], row[j]]), 0))
+            above = row
+        return above[-1]
+
+    plan = plan_of(func.grad(cells, argnums=(0, 1)), numbers(9, 3), numbers(9, 3))
+    found = [nest for nest in nests(plan) if len(statements(nest, Op)) > 50]
+    assert len(found) == 2
+    assert len(nests(plan)) < 10
+
+
+@pytest.mark.parametrize("base", [torch.zeros, torch.ones])
+def test_numbers_are_put_into_an_array_at_once(base: Any) -> None:
+    def filled(x: Any) -> Any:
+        out, total = base(10, 10), x[0, 0] * 0
+        for i in range(10):
+            total = total * 0.9 + x[i, 9 - i]
+            out[i, (3 * i) % 10] = total
+        return out
+
+    compiled: Any = torch.compile(filled)
+    x = torch.as_tensor(numbers(10, 10))
+    for each in (x, x + 1):
+        assert torch.allclose(compiled(each), filled(each))
+    ((case,),) = compiled.cases.values()
+    found = nests(case.plan)
+    assert len(found) <= 3
+    assert max(len(statements(nest, Store)) for nest in found) == 10
+
+
 def test_small_arrays_of_elementary_functions_are_loops() -> None:
     def forward(a: Any, m: Any) -> Any:
         for _ in range(3):

@@ -7,12 +7,18 @@ to be seen of what they were put into, which need not be copied otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..ir.program import Constant, Line, Value
 from ..ir.uniform import spread
 from ..ir.views import written_region
 from .ahead import Ahead
 from .pieces import Pieces, permuted, separate, turned
 from .placing import Steps
+from .runs import put_together
+
+_FEW = 8
+"""Up to this many pieces are stored one by one; more are, if each has more elements than this."""
 
 
 class Assembler:
@@ -20,12 +26,13 @@ class Assembler:
 
     Attributes:
         steps: what lines become.
+        at_hand: whether a value is in memory, or will be before the next step.
         pending: by result of a `put_strided` that more is put into: what it is put into, and what
             is put.
     """
 
-    def __init__(self, steps: Steps) -> None:
-        self.steps = steps
+    def __init__(self, steps: Steps, at_hand: Callable[[Value], bool]) -> None:
+        self.steps, self.at_hand = steps, at_hand
         self.pending: dict[Value, tuple[Value, Pieces]] = {}
 
     def put(self, line: Line, ahead: Ahead) -> None:
@@ -66,6 +73,11 @@ class Assembler:
         self._assembled(line.result, spread(base.array, tuple(line.result.aval.shape)), found)
         return True
 
+    def _are_numbers(self, pieces: Pieces) -> bool:
+        """Whether pieces are several, each a few numbers at hand."""
+        return len(pieces) > _FEW and all(
+            0 < y.aval.numel <= _FEW and self.at_hand(self.steps.root(y)) for y, _ in pieces)
+
     def _assembled(self, value: Value, base: Value, pieces: Pieces) -> None:
         """Memory with pieces in it, and between them what was in another value."""
         apart = separate(pieces, tuple(value.aval.shape))
@@ -73,6 +85,9 @@ class Assembler:
             buffer, step = self.steps.new_buffer(value), -1
         else:
             buffer, step = self.steps.begin(value, base)
+        if apart and self._are_numbers(pieces):
+            self.steps.written(value, buffer, put_together(self.steps, pieces, buffer))
+            return
         last = start = step
         for y, region in pieces:
             if y.aval.numel:

@@ -17,7 +17,7 @@ from ..ir.nest import Buffer, Call
 from ..ir.program import Line, Value
 from ..ir.regions import Region
 from ..ir.uniform import zeros
-from ..ir.views import region_of, unstrided
+from ..ir.views import put_strided, region_of, unstrided
 from . import loops, recipes
 from .access import Ints, MisfitError, broadcast_steps, dense
 from .ahead import Ahead, is_alias
@@ -52,7 +52,7 @@ class Lines:
 
     def __init__(self, steps: Steps, plan: loops.Planner) -> None:
         self.steps, self.plan = steps, plan
-        self.assembler = Assembler(steps)
+        self.assembler = Assembler(steps, self._at_hand)
         self.ahead = Ahead()
         self.totals: set[Value] = set()
         self.done: set[Value] = set()
@@ -65,10 +65,19 @@ class Lines:
         for line in lines:
             if line.results[0] in self.done or runs.take(line):
                 continue
-            self._end(runs)
-            if not runs.take(line):
-                self.take(line)
+            if not self._is_noted(line):
+                self._end(runs)
+                if runs.take(line):
+                    continue
+            self.take(line)
         self._end(runs)
+
+    def _is_noted(self, line: Line) -> bool:
+        """Whether nothing is done about a line but to note a piece of what is put together later,
+        so that runs go on."""
+        result = line.results[0]
+        return line.primitive is put_strided and not is_complex(line) and (
+            result in self.ahead.chained and result not in self.ahead.rewritten)
 
     def _end(self, runs: Runs) -> None:
         for line in runs.end():

@@ -7,12 +7,14 @@ one of many examples. The latter may use what the former compute.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from ..ir.nest import Buffer
 from ..ir.program import Constant, Line, Value
 from .examples import Examples, Way, inner, moved, way
 from .group import COSTS, ELEMENTARY, Known
 from .operations import is_complex, operation
+from .pieces import Pieces
 from .placing import Steps
 from .recipes import window
 from .straight import Straight
@@ -53,6 +55,7 @@ class Runs:
         self.steps, self.at_hand, self.whole = steps, at_hand, len(lines)
         lines = [line for line in lines if not is_complex(line)]
         self.tiny = _tiny(lines)
+        self.picked = _picked(self.tiny, steps.root)
         self.examples, self.alike = _alike(lines)
         self.once: dict[Value, Line] = {}
         self.each: dict[Value, Line] = {}
@@ -65,7 +68,7 @@ class Runs:
                 not self.work or self.work + found.work <= _LONGEST):
             self.each[line.result] = line
             self.work += found.work
-        elif line in self.tiny and self._is_free(line):
+        elif line in self.tiny and (self._is_free(line) or self._is_pick(line)):
             self.once[line.result] = line
         else:
             return False
@@ -84,6 +87,12 @@ class Runs:
         return all(root in self.once or isinstance(root, Constant) or (
             root not in self.each and self.at_hand(root))
             for root in map(self.steps.root, line.operands))
+
+    def _is_pick(self, line: Line) -> bool:
+        """Whether a line takes some elements of a larger array, of which others do likewise: then
+        that has to be in memory."""
+        root = self.steps.root(line.operands[0])
+        return root in self.picked and root in self.steps.known and root not in self.each
 
     def end(self) -> Iterator[Line]:
         """Makes steps of what was gathered; gives, one by one, lines for which loops do."""
@@ -127,6 +136,16 @@ class Runs:
         steps.turned[value] = last
 
 
+def put_together(steps: Steps, pieces: Pieces, buffer: Buffer) -> int:
+    """Stores pieces that are in memory, or scalars, in their places, and gives the step."""
+    straight = Straight(steps, len(steps.steps), WHOLE)
+    for value, region in pieces:
+        straight.put(value, buffer, region)
+    straight.index = len(steps.steps)
+    steps.steps.append(straight)
+    return straight.index
+
+
 def _settle(steps: Steps, value: Value, straight: Straight) -> None:
     steps.known[value] = Known(value, straight.index, leaves=frozenset((value,)), home=straight)
 
@@ -151,9 +170,17 @@ def _are_calls(lines: Sequence[Line], ways: dict[Line, Way]) -> bool:
     return sum(calls) * ELEMENTARY > sum(ways[line].work for line in lines)
 
 
+def _picked(lines: Iterable[Line], root: Callable[[Value], Value]) -> set[Value]:
+    """Larger arrays of which several lines each take some elements."""
+    found = Counter(root(line.operands[0]) for line in lines
+                    if line.operands[0].aval.numel > TINY)
+    return {value for value, times in found.items() if times >= _LONG_RUN}
+
+
 def _size(line: Line) -> int:
-    """The size of a line's largest array."""
-    return max(v.aval.numel for v in (*line.operands, *line.results))
+    """The size of a line's largest array; of a view, what is taken counts."""
+    values = line.results if line.primitive.name == "strided" else (*line.operands, *line.results)
+    return max(v.aval.numel for v in values)
 
 
 def _are_apart(lines: Sequence[Line]) -> bool:

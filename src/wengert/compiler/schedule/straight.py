@@ -18,9 +18,10 @@ import numpy as np
 
 from ..ir.nest import Access, Buffer, Load, Nest, Number, Op, Stage, Statement, Store
 from ..ir.program import Constant, Line, Value
+from ..ir.regions import Region
 from ..ir.uniform import element, is_uniform
 from .access import Ints
-from .examples import Examples, Way
+from .examples import Examples, Way, places
 from .operations import operation
 from .reductions import HOW, neutral
 
@@ -39,8 +40,8 @@ class Straight:
     Attributes:
         values: an example's elements of each value.
         statements: all statements, in order.
-        puts: what is stored, from where on, and how far an example's lies from the next one's and
-            an element from the next one.
+        puts: what is stored, how far an example's lies from the next one's, and where the first
+            one's elements lie.
     """
 
     def __init__(self, steps: Steps, index: int, examples: Examples) -> None:
@@ -48,7 +49,7 @@ class Straight:
         self.count = examples.count
         self.values: dict[Value, list[Statement]] = {}
         self.statements: list[Statement] = []
-        self.puts: list[tuple[Buffer, list[Statement], int, int]] = []
+        self.puts: list[tuple[Buffer, list[Statement], int, Sequence[int]]] = []
         self._same: dict[Any, Statement] = {}
         self._apart: set[Value] = set()
 
@@ -80,15 +81,21 @@ class Straight:
         """Stores a value."""
         step, stride = (1, self.count) if value in self._apart else self.examples.layout(
             value.aval.numel)
-        self.puts.append((buffer, self.values[value], step, stride))
+        found = self.values[value]
+        self.puts.append((buffer, found, step, range(0, len(found) * stride, stride)))
+
+    def put(self, value: Value, buffer: Buffer, region: Region) -> None:
+        """Stores a value, of a single example, in a region of something."""
+        found = self._read(value, 0, range(value.aval.numel))
+        self.puts.append((buffer, found, 0, places(*region)))
 
     def nest(self, wanted: Callable[[Buffer], bool],
              name: Callable[[Buffer], Buffer]) -> list[Nest]:
         """The nest, without what is not wanted; none, if nothing is."""
         many = self.count > 1
-        stores = [Store(Access(name(buffer), (step,) if many else (), i * stride), statement)
-                  for buffer, found, step, stride in self.puts if wanted(buffer)
-                  for i, statement in enumerate(found)]
+        stores = [Store(Access(name(buffer), (step,) if many else (), place), statement)
+                  for buffer, found, step, where in self.puts if wanted(buffer)
+                  for place, statement in zip(where, found, strict=True)]
         needed = {id(store.operand) for store in stores}
         kept: list[Statement] = []
         for s in reversed(self.statements):
