@@ -304,6 +304,19 @@ def test_numbers_are_put_into_an_array_at_once(base: Any) -> None:
     assert max(len(statements(nest, Store)) for nest in found) == 10
 
 
+def test_what_pieces_are_put_into_may_be_of_a_run_that_is_too_short() -> None:
+    def halved(c: Any, t: Any) -> Any:
+        return func.while_loop(lambda c, t: c > 1, lambda c, t: (c / 2, t), (c + t, t * 1))[0], c
+
+    def twice(x: Any) -> Any:
+        total = torch.sin(func.scan(halved, x[0], x)[1]).sum() + torch.sin(x).sum()
+        (slope,) = torch.autograd.grad(total, x, create_graph=True)
+        return torch.autograd.grad(torch.sin(slope).sum(), x)[0]
+
+    x = torch.tensor([0.2, -0.6, 1.4], requires_grad=True)
+    assert torch.allclose(torch.compile(twice)(x), twice(x))
+
+
 def test_small_arrays_of_elementary_functions_are_loops() -> None:
     def forward(a: Any, m: Any) -> Any:
         for _ in range(3):
