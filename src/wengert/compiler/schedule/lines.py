@@ -75,9 +75,10 @@ class Lines:
     def _is_noted(self, line: Line) -> bool:
         """Whether nothing is done about a line but to note a piece of what is put together later,
         so that runs go on. What it is put into must not be of the run: that may yet be noted."""
-        result, base = line.results[0], self.steps.root(line.operands[0])
-        return line.primitive is put_strided and not is_complex(line) and (
-            result in self.ahead.chained and result not in self.ahead.rewritten) and (
+        if line.primitive is not put_strided or is_complex(line):
+            return False
+        result, base = line.result, self.steps.root(line.operands[0])
+        return result in self.ahead.chained and result not in self.ahead.rewritten and (
             base in self.pending or base in self.steps.known or isinstance(base, Constant))
 
     def _end(self, runs: Runs) -> None:
