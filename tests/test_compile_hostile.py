@@ -297,3 +297,63 @@ def test_gradients_in_memory_of_their_own(gradients, within):
         return step
 
     both(make)
+
+
+# --- what requires a gradient ---------------------------------------------------------------------
+
+
+def _in_shared_memory(x):
+    return x.detach().requires_grad_(), x[1:].requires_grad_()
+
+
+def _used(x):
+    y = x.detach().requires_grad_()
+    (y * y).sum().backward()
+    return y.grad, y
+
+
+def _depending(x):
+    y = x.clone().requires_grad_()
+    return y, y * y * x
+
+
+@pytest.mark.parametrize("f", [_in_shared_memory, _used, _depending])
+def test_leaves_that_are_made(f):
+    def make(compiled):
+        run = compiled(f)
+
+        def step(i):
+            x = torch.arange(3.0) + i
+            found = run(x)
+            leaves = [y for y in found if y.is_leaf]
+            before = [y.grad for y in leaves]
+            for y in found:
+                if y.requires_grad:
+                    y.sum().backward()
+            x.add_(1)
+            return found, before, [y.grad for y in leaves], [y.requires_grad for y in found]
+
+        return step
+
+    both(make)
+
+
+def test_histories_where_derivatives_are_off():
+    def f(x, w):
+        y = x * w
+        with torch.enable_grad():
+            return y, y * w
+
+    def make(compiled):
+        run = compiled(f)
+
+        def step(i):
+            w = torch.ones(2, requires_grad=True)
+            with torch.no_grad():
+                y, z = run(torch.full((2,), i), w)
+            z.sum().backward()
+            return y, z, y.requires_grad, w.grad
+
+        return step
+
+    both(make)

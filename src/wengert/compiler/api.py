@@ -194,11 +194,15 @@ class Compiled(Generic[P, R]):
             run.fail("it changes a container that it is given")
         if run.failed:
             return None
+        way = None
         try:
             ending = Ending(run, result, inlets.leaves, state, before)
-            way = None
-            if not run.failed and here.grad and ending.differentiable:
-                way = Pullback(run, ending)
+            if not run.failed and ending.differentiable:
+                if here.grad:
+                    way = Pullback(run, ending)
+                else:
+                    run.fail("it returns what has a history though derivatives are off where it "
+                             "is called")
         except Exception as error:
             if strict():
                 raise

@@ -48,12 +48,13 @@ class View(NamedTuple):
 
 
 class Sharing(NamedTuple):
-    """A tensor without history in the memory of an input, or of another result."""
+    """A tensor without history in the memory of an input, or of another result; `leaf` as above."""
 
     of: Source | int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     offset: int
+    leaf: bool
 
 
 _ORIGINS = ("", "multiple", "no_grad")
@@ -157,11 +158,12 @@ class Ending:
         if x.aval.level is not None:
             self._run.fail("it returns a tensor of a transform that is in force outside")
         alias = x.alias
-        if alias is not None and alias.base is not None and alias.origin in _ORIGINS:
+        if (alias is not None and alias.base is not None and alias.origin in _ORIGINS
+                and not _is_leaf(x)):
             base, chain = self._origin(alias)
             if base is not None:
                 return View(self._number(base), chain, alias.origin != "no_grad")
-        return self._sharing(x.value) or self._fresh(x)
+        return self._sharing(x) or self._fresh(x)
 
     def _origin(self, alias: Alias) -> tuple[Any, tuple[Any, ...]]:
         """What a view was taken from, and how: its base, or an input that is a view of it."""
@@ -181,11 +183,12 @@ class Ending:
     def _fresh(self, x: Any) -> Fresh:
         """A tensor in memory of its own, its dimensions in the order in which they lie there."""
         value, order = self._run.laid_out(x)
-        return Fresh(self._output(value), order, isinstance(x.node, AccumulateGrad),
+        return Fresh(self._output(value), order, _is_leaf(x),
                      x.alias is not None and x.alias.storage.inference)
 
-    def _sharing(self, array: np.ndarray) -> Sharing | None:
+    def _sharing(self, x: Any) -> Sharing | None:
         """Where in the memory of an input, or of a result before it, a result lies."""
+        array = x.value
         source = self._run.shared(array)
         of: Source | int | None = None
         if source is not None:
@@ -201,7 +204,8 @@ class Ending:
         if region is None:
             self._run.fail("it returns parts of memory that has gaps")
             return None
-        return Sharing(of, array.shape, region["strides"], region["offset"])
+        return Sharing(of, array.shape, region["strides"], region["offset"],
+                       _is_leaf(x))
 
     def _output(self, value: Value) -> int:
         self.values.append(value)
@@ -212,8 +216,10 @@ class Ending:
         for x, grad in self._run.leaves.values():
             source = self._sources.get(id(x))
             if source is None:
-                if self._run.knows(x):
-                    continue  # it was made on the way
+                if self._run.knows(x):  # it was made on the way
+                    if x.extra is not None and x.extra.grad is not None and id(x) in self._numbers:
+                        self._run.fail("it returns or keeps a leaf that it makes, and its gradient")
+                    continue
                 source = self._run.source(x)
                 self._sources[id(x)] = source
             before.append((source, None if grad is None else grad.aval))
@@ -267,6 +273,10 @@ class Ending:
         """Whether one new tensor is all that is left behind."""
         return self.results == [Fresh(0, None, leaf=False, inference=False)] and not (
             self.written or self.grads or self.kept) and self.returned.leaf
+
+
+def _is_leaf(x: Any) -> bool:
+    return isinstance(x.node, AccumulateGrad)
 
 
 def _size(x: Any) -> tuple[int, bool]:

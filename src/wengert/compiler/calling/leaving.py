@@ -179,6 +179,8 @@ def _shared(result: Sharing, at: At) -> Make:
         out = wrap(np.ndarray(result.shape, x.value.dtype, x.value, result.offset * size,
                               [s * size for s in result.strides]))
         out.alias = Alias(storage_of(x))
+        if result.leaf:
+            out.node = leaf_node(out)
         return out
 
     return make

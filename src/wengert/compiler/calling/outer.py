@@ -117,6 +117,10 @@ class Pullback:
         self._lock = threading.Lock()
         if any(node.extra is not None for node in inner):
             run.fail("a tensor made in it has hooks, or retains its gradient")
+        made = {x.node for x in ending.tensors}.difference(s.node for s in self.sources)
+        if any(edge is not None and edge.leaf and edge in made
+               for node in inner for edge in node.edges):
+            run.fail("it returns a leaf that it makes, and what depends on it")
         if run.failed:
             return
         alive = [i for i in range(len(tensors)) if not self._spent(i)]
