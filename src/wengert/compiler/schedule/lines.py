@@ -14,7 +14,7 @@ import numpy as np
 
 from ...core import dtypes
 from ..ir.nest import Buffer, Call
-from ..ir.program import Line, Value
+from ..ir.program import Constant, Line, Value
 from ..ir.regions import Region
 from ..ir.uniform import zeros
 from ..ir.views import put_strided, region_of, unstrided
