@@ -79,7 +79,8 @@ class Lines:
             return False
         result, base = line.result, self.steps.root(line.operands[0])
         return result in self.ahead.chained and result not in self.ahead.rewritten and (
-            base in self.assembler.pending or base in self.steps.known or isinstance(base, Constant))
+            base in self.assembler.pending or base in self.steps.known
+            or isinstance(base, Constant))
 
     def _end(self, runs: Runs) -> None:
         for line in runs.end():
