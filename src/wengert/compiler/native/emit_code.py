@@ -141,3 +141,13 @@ class Code:
         self.label(body)
         yield
         self.label(after)
+
+    @contextmanager
+    def when(self, condition: str) -> Iterator[None]:
+        """What is done if a condition holds, before what follows."""
+        body, after = self.name(), self.name()
+        self.do(f"br i1 {condition}, label {body}, label {after}")
+        self.label(body)
+        yield
+        self.do(f"br label {after}")
+        self.label(after)

@@ -431,13 +431,8 @@ class ContractionFunction:
         if done == "0" or row == self.t.rows.step - 1:
             yield
             return
-        code = self.code
-        body, after = code.name(), code.name()
-        code.do(f"br i1 {code.let(f'icmp ugt i64 {done}, {row}')}, label {after}, label {body}")
-        code.label(body)
-        yield
-        code.do(f"br label {after}")
-        code.label(after)
+        with self.code.when(self.code.let(f"icmp ule i64 {done}, {row}")):
+            yield
 
     def _leave_total(self, value: str, place: str, more: bool) -> None:
         let, kind = self.code.let, self.kind.text

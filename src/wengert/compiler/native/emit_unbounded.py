@@ -32,7 +32,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..ir.nest import Buffer, Repeat, Unwind
-from .emit_code import Code
 from .emit_repeat import RepeatCode, nbytes
 from .emit_work import work
 
@@ -68,7 +67,7 @@ class OpenCode(RepeatCode):
                 self._copy(home, source, own)
                 continue
             source = self.code.let(f"load ptr, ptr {source}")
-            with _when(self.code, self.code.let(f"icmp ne ptr {source}, {home}")):
+            with self.code.when(self.code.let(f"icmp ne ptr {source}, {home}")):
                 _copy(self.emitter, home, source, own)
 
 
@@ -133,7 +132,7 @@ class UnwindCode:
     def _make_room(self, record: str) -> None:
         """Has room for a record."""
         room = self.code.let(f"load i64, ptr {self.room}")
-        with _when(self.code, self.code.let(f"icmp sge i64 {record}, {room}")):
+        with self.code.when(self.code.let(f"icmp sge i64 {record}, {room}")):
             self.code.do(f"store i64 {self.code.let(f'shl i64 {room}, 1')}, ptr {self.room}")
             self._get_memory()
 
@@ -193,7 +192,7 @@ def _as_long_as(emitter: Emitter, repeat: Repeat) -> Iterator[Callable[[str], No
     count = code.let(f"add i64 {code.let(f'load i64, ptr {counter}')}, 1")
     code.do(f"store i64 {count}, ptr {counter}")
     rest = code.let(f"and i64 {count}, {_between(repeat) - 1}")
-    with _when(code, code.let(f"icmp eq i64 {rest}, 0")):
+    with code.when(code.let(f"icmp eq i64 {rest}, 0")):
         emitter.look_up()
     code.do(f"br label {head}")
     code.label(after)
@@ -203,14 +202,3 @@ def _between(repeat: Repeat) -> int:
     """How many turns may go by until somebody looks up, a power of two."""
     turns = _LONG // (1 + sum(map(work, repeat.steps)))
     return 1 << min(turns.bit_length(), 16)
-
-
-@contextmanager
-def _when(code: Code, condition: str) -> Iterator[None]:
-    """What is done if a condition holds."""
-    body, after = code.name(), code.name()
-    code.do(f"br i1 {condition}, label {body}, label {after}")
-    code.label(body)
-    yield
-    code.do(f"br label {after}")
-    code.label(after)
