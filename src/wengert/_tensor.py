@@ -1,12 +1,11 @@
 """`Tensor`: the handle with PyTorch's methods.
 
-Most of the class is a table of contents: a method is a function of `ops` under PyTorch's name.
-What is written out here is a tensor's own state: its gradient, its history, conversions.
+Written out here is a tensor's own state: its memory, its gradient, its history. What can be done
+with its numbers are functions of `ops`, gathered by family in `methods`.
 """
 
 from __future__ import annotations
 
-import builtins
 import copy
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,31 +19,29 @@ from .core import dtypes
 from .core.aval import Size
 from .core.device import CPU, check_device, device
 from .core.handle import Alias, GradSlot, Handle, results_are, version_of, wrap
-from .core.levels import concrete, here, shared
+from .core.levels import concrete, here
 from .interpreters.lifted import detached, rebind
 from .interpreters.tape import AccumulateGrad, Port, RemovableHandle, _Hooks, add_hook, leaf_node
 from .interpreters.views import refresh
-from .ops import (
-    choices,
-    creation,
-    index,
-    inplace,
-    numpy_protocol,
-    pointwise,
-    products,
-    random,
-    reduce,
-    shapes,
-    updates,
-)
+from .methods.conversions import Conversions
+from .methods.creation import Creation
+from .methods.elementwise import Elementwise
+from .methods.indexing import Indexing
+from .methods.inplace import InPlace
+from .methods.operators import Operators
+from .methods.products import Products
+from .methods.random import Random
+from .methods.reductions import Reductions
+from .methods.shapes import Shapes
+from .ops import creation, products, shapes
 from .ops.arguments import LOOKS, wrapped_dim
-from .primitives import layout
 
 if TYPE_CHECKING:
     from .core.dtypes import dtype as Dtype  # noqa: N812
 
 
-class Tensor(Handle):
+class Tensor(Operators, Elementwise, InPlace, Reductions, Products, Shapes, Indexing, Random,
+             Creation, Conversions, Handle):
     """An n-dimensional array of numbers that remembers how it was computed.
 
     Tensors are made by `wengert.tensor` and its kin; operations on a tensor with `requires_grad`
@@ -83,7 +80,6 @@ class Tensor(Handle):
         out.value, out.aval, out.node = given.value, given.aval, None
         out.alias = out.extra = None
         return out
-
     # --- what it is ---------------------------------------------------------------------------
 
     @property
@@ -394,78 +390,7 @@ class Tensor(Handle):
             node.post_accumulate = _Hooks()
         return add_hook(node.post_accumulate, hook)
 
-    # --- conversions --------------------------------------------------------------------------
-
-    def item(self) -> Any:
-        """The one element, as a Python number.
-
-        Raises:
-            RuntimeError: unless there is exactly one.
-        """
-        if self.aval.numel != 1:
-            raise RuntimeError(f"a Tensor with {self.aval.numel} elements cannot be converted to "
-                               "Scalar")
-        return concrete(self, LOOKS).item()
-
-    def tolist(self) -> Any:
-        """The elements as nested lists of Python numbers; a number for a 0-d tensor."""
-        return concrete(self, LOOKS).tolist()
-
-    def numpy(self, *, force: bool = False) -> np.ndarray:
-        """An array in the same memory.
-
-        Args:
-            force: detach first, where a gradient would be lost.
-
-        Raises:
-            RuntimeError: if the tensor requires grad, unless nothing is recorded here anyway
-                (under `no_grad`, in a `Function`'s forward) or `force` is set.
-        """
-        array = concrete(self, LOOKS)  # which vmap refuses
-        if self.aval.level is not None and not force:
-            raise RuntimeError("Can't call numpy() on a Tensor inside "
-                               f"{self.aval.level.word}: its derivative would be lost. Use "
-                               "tensor.detach().numpy() instead.")
-        if self.requires_grad and here.grad and not force:
-            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor."
-                               "detach().numpy() instead.")
-        return array
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        array = self.numpy()
-        if dtype is not None and array.dtype != dtype:
-            return array.astype(dtype)
-        return np.array(array) if copy else array
-
-    __array_ufunc__ = numpy_protocol.array_ufunc
-    __array_function__ = numpy_protocol.array_function
-
-    def __bool__(self) -> bool:
-        if self.aval.numel != 1:
-            if not self.aval.numel:
-                raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
-            raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
-        plain = self.aval.level is None and not shared.special
-        return bool(self.value if plain else concrete(self, LOOKS))
-
-    def __float__(self) -> float:
-        return float(self._scalar())
-
-    def __int__(self) -> int:
-        return int(self._scalar())
-
-    def __complex__(self) -> complex:
-        return complex(self._scalar())
-
-    def _scalar(self) -> Any:
-        if self.aval.numel != 1:
-            raise ValueError("only one element tensors can be converted to Python scalars")
-        return self.item()
-
-    def __index__(self) -> int:
-        if self.aval.numel != 1 or self.aval.dtype.differentiable:
-            raise TypeError("only integer tensors of a single element can be converted to an index")
-        return int(self.item())
+    # --- as a Python object -------------------------------------------------------------------
 
     def __len__(self) -> int:
         if not self.aval.ndim:
@@ -485,11 +410,6 @@ class Tensor(Handle):
 
     def __hash__(self) -> int:
         return id(self)
-
-    def __format__(self, spec: str) -> str:
-        if self.aval.ndim == 0:
-            return format(self.item(), spec)
-        return object.__format__(self, spec)
 
     def __repr__(self) -> str:
         if self.aval.level is not None:
@@ -520,321 +440,6 @@ class Tensor(Handle):
         return _rebuilt, (type(self), np.ascontiguousarray(self.value) if self.aval.ndim else
                           self.value, self.requires_grad, dict(self.__dict__))
 
-    # --- dtypes and devices -------------------------------------------------------------------
-
-    def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False,
-           non_blocking: bool = False) -> Tensor:
-        """The tensor in another dtype (or as another tensor's); itself if nothing changes.
-
-        Raises:
-            AssertionError: for device "cuda".
-        """
-        for arg in args:
-            if isinstance(arg, Handle):
-                dtype = arg.aval.dtype
-            elif _is_device(arg):
-                device = arg
-            elif not isinstance(arg, bool):
-                dtype = arg
-        check_device(device)
-        kind = self.aval.dtype if dtype is None else dtypes.of(dtype)
-        return shapes.astype(self, kind, copy=copy)
-
-    def type(self, dtype: Any = None) -> Any:
-        """The tensor's type as PyTorch writes it, or the tensor in another dtype."""
-        if dtype is None:
-            return f"torch.{_words(self)}Tensor"
-        if isinstance(dtype, str):
-            raise ValueError(f"invalid type: '{dtype}'")
-        return shapes.astype(self, dtypes.of(dtype))
-
-    def type_as(self, other: Tensor) -> Tensor:
-        """The tensor in another's dtype."""
-        return shapes.astype(self, other.aval.dtype)
-
-    def float(self) -> Tensor:
-        """The tensor as float32."""
-        return shapes.astype(self, dtypes.float32)
-
-    def double(self) -> Tensor:
-        """The tensor as float64."""
-        return shapes.astype(self, dtypes.float64)
-
-    def half(self) -> Tensor:
-        """The tensor as float16."""
-        return shapes.astype(self, dtypes.float16)
-
-    def int(self) -> Tensor:
-        """The tensor as int32."""
-        return shapes.astype(self, dtypes.int32)
-
-    def long(self) -> Tensor:
-        """The tensor as int64."""
-        return shapes.astype(self, dtypes.int64)
-
-    def short(self) -> Tensor:
-        """The tensor as int16."""
-        return shapes.astype(self, dtypes.int16)
-
-    def char(self) -> Tensor:
-        """The tensor as int8."""
-        return shapes.astype(self, dtypes.int8)
-
-    def byte(self) -> Tensor:
-        """The tensor as uint8."""
-        return shapes.astype(self, dtypes.uint8)
-
-    def bool(self) -> Tensor:
-        """The tensor as bool."""
-        return shapes.astype(self, dtypes.bool_)
-
-    def cpu(self) -> Tensor:
-        """The tensor itself."""
-        return self
-
-    def cuda(self, device: Any = None) -> Tensor:
-        """Raises AssertionError: there is no CUDA here."""
-        check_device("cuda")
-        return self
-
-    # --- views by attribute -------------------------------------------------------------------
-
-    @property
-    def T(self) -> Tensor:  # noqa: N802 - PyTorch's name
-        """The dimensions in reverse order; a view."""
-        return shapes.reversed_dims(self)
-
-    @property
-    def mT(self) -> Tensor:  # noqa: N802 - PyTorch's name
-        """The last two dimensions swapped; a view.
-
-        Raises:
-            RuntimeError: for fewer than two dimensions.
-        """
-        return shapes.matrix_transpose(self)
-
-    @property
-    def H(self) -> Tensor:  # noqa: N802 - PyTorch's name
-        """The conjugate transpose of a matrix.
-
-        Raises:
-            RuntimeError: unless it has two dimensions (or none).
-        """
-        if self.aval.ndim not in (0, 2):
-            raise RuntimeError("tensor.H is only supported on matrices (2-D tensors). Got "
-                               f"{self.aval.ndim}-D tensor."
-                               + (" For batches of matrices, consider using tensor.mH"
-                                  if self.aval.ndim > 2 else ""))
-        return shapes.transpose(self.conj(), 0, 1)
-
-    @property
-    def mH(self) -> Tensor:  # noqa: N802 - PyTorch's name
-        """The conjugate transpose of matrices."""
-        return shapes.matrix_transpose(self.conj())
-
-    @property
-    def real(self) -> Tensor:
-        """The real part; a view."""
-        return layout.real(self) if self.aval.is_complex else self
-
-    @property
-    def imag(self) -> Tensor:
-        """The imaginary part; a view.
-
-        Raises:
-            RuntimeError: for a real tensor.
-        """
-        if not self.aval.is_complex:
-            raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-        return layout.imag(self)
-
-    def conj(self) -> Tensor:
-        """The complex conjugate; the tensor itself, if it is real."""
-        return layout.conj(self) if self.aval.is_complex else self
-
-    # --- operators ----------------------------------------------------------------------------
-
-    __add__ = __radd__ = pointwise._add
-    __sub__, __rsub__ = pointwise.sub_operator, pointwise.rsub_operator
-    __mul__ = __rmul__ = pointwise._mul
-    __truediv__, __rtruediv__ = pointwise._true_divide, pointwise.rdiv_operator
-    __floordiv__ = pointwise.floor_divide_operator
-    __rfloordiv__ = pointwise.rfloor_divide_operator
-    __mod__, __rmod__ = pointwise.remainder_operator, pointwise.rremainder_operator
-    __pow__, __rpow__ = pointwise.pow_operator, pointwise.rpow_operator
-
-    def __matmul__(self, other: Any) -> Tensor:
-        if isinstance(other, np.ndarray):
-            other = creation.as_tensor(other)
-        return products.matmul(self, other) if isinstance(other, Tensor) else NotImplemented
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        if isinstance(other, np.ndarray):
-            return products.matmul(creation.as_tensor(other), self)
-        return NotImplemented
-
-    __and__ = __rand__ = pointwise.and_operator
-    __or__ = __ror__ = pointwise.or_operator
-    __xor__ = __rxor__ = pointwise.xor_operator
-    __lshift__, __rshift__ = pointwise.lshift_operator, pointwise.rshift_operator
-    __rlshift__, __rrshift__ = pointwise.rlshift_operator, pointwise.rrshift_operator
-    __ilshift__, __irshift__ = inplace.ilshift_operator, inplace.irshift_operator
-    __neg__, __pos__, __abs__ = pointwise.neg, pointwise.positive, pointwise.abs
-    __invert__ = pointwise.invert_operator
-    __eq__, __ne__ = pointwise.eq_operator, pointwise.ne_operator  # type: ignore[assignment]
-    __lt__, __le__ = pointwise.lt_operator, pointwise.le_operator
-    __gt__, __ge__ = pointwise.gt_operator, pointwise.ge_operator
-    __iadd__, __isub__ = inplace.iadd_operator, inplace.isub_operator
-    __imul__, __itruediv__ = inplace.imul_operator, inplace.idiv_operator
-    __ifloordiv__, __imod__ = inplace.ifloor_divide_operator, inplace.iremainder_operator
-    __ipow__ = inplace.ipow_operator
-    __iand__, __ior__ = inplace.iand_operator, inplace.ior_operator
-    __ixor__ = inplace.ixor_operator
-    __getitem__, __setitem__ = index.getitem, index.setitem
-
-    # --- elementwise --------------------------------------------------------------------------
-
-    add, sub, mul, div = pointwise.add, pointwise.sub, pointwise.mul, pointwise.div
-    subtract, multiply, divide, true_divide = sub, mul, div, div
-    remainder, fmod, floor_divide = pointwise.remainder, pointwise.fmod, pointwise.floor_divide
-    pow, neg, negative, positive = pointwise.pow, pointwise.neg, pointwise.neg, pointwise.positive
-    exp, exp2, expm1 = pointwise.exp, pointwise.exp2, pointwise.expm1
-    log, log2, log10, log1p = pointwise.log, pointwise.log2, pointwise.log10, pointwise.log1p
-    sqrt, rsqrt, square = pointwise.sqrt, pointwise.rsqrt, pointwise.square
-    sin, cos, tan = pointwise.sin, pointwise.cos, pointwise.tan
-    asin, acos, atan, atan2 = pointwise.asin, pointwise.acos, pointwise.atan, pointwise.atan2
-    arcsin, arccos, arctan, arctan2 = asin, acos, atan, atan2
-    sinh, cosh, tanh = pointwise.sinh, pointwise.cosh, pointwise.tanh
-    asinh, acosh, atanh = pointwise.asinh, pointwise.acosh, pointwise.atanh
-    arcsinh, arccosh, arctanh = asinh, acosh, atanh
-    sigmoid, relu = pointwise.sigmoid, pointwise.relu
-    erf, erfc = pointwise.erf, pointwise.erfc
-    abs = absolute = pointwise.abs
-    reciprocal, sign, sgn = pointwise.reciprocal, pointwise.sign, pointwise.sgn
-    floor, ceil, trunc, round = (pointwise.floor, pointwise.ceil, pointwise.trunc,
-                                 pointwise.round)
-    fix = trunc
-    maximum, minimum, hypot = pointwise.maximum, pointwise.minimum, pointwise.hypot
-    logaddexp, lerp = pointwise.logaddexp, choices.lerp
-    addcmul, addcdiv = updates.addcmul, updates.addcdiv
-    clamp = clip = choices.clamp
-    masked_fill = choices.masked_fill
-    isnan, isinf, isfinite = pointwise.isnan, pointwise.isinf, pointwise.isfinite
-    eq, ne, lt, le, gt, ge = (pointwise.eq, pointwise.ne, pointwise.lt, pointwise.le,
-                              pointwise.gt, pointwise.ge)
-    not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
-    logical_and, logical_or = pointwise.logical_and, pointwise.logical_or
-    logical_xor, logical_not = pointwise.logical_xor, pointwise.logical_not
-    bitwise_and, bitwise_or = pointwise.bitwise_and, pointwise.bitwise_or
-    bitwise_xor, bitwise_not = pointwise.bitwise_xor, pointwise.bitwise_not
-    bitwise_left_shift, bitwise_right_shift = (pointwise.bitwise_left_shift,
-                                               pointwise.bitwise_right_shift)
-    allclose, isclose, equal = pointwise.allclose, pointwise.isclose, pointwise.equal
-
-    def where(self, condition: Tensor, other: Any) -> Tensor:
-        """The tensor where the condition holds, `other` elsewhere."""
-        return choices.where(condition, self, other)
-
-    # --- in place -----------------------------------------------------------------------------
-
-    add_, sub_, mul_, div_ = inplace.add_, inplace.sub_, inplace.mul_, inplace.div_
-    addcmul_, addcdiv_, lerp_ = updates.addcmul_, updates.addcdiv_, choices.lerp_
-    pow_, remainder_ = inplace.pow_, inplace.remainder_
-    floor_divide_ = inplace.floor_divide_
-    exp_, exp2_, expm1_ = inplace.exp_, inplace.exp2_, inplace.expm1_
-    log_, log2_, log10_, log1p_ = inplace.log_, inplace.log2_, inplace.log10_, inplace.log1p_
-    sqrt_, rsqrt_, square_ = inplace.sqrt_, inplace.rsqrt_, inplace.square_
-    sin_, cos_, tan_ = inplace.sin_, inplace.cos_, inplace.tan_
-    asin_, acos_, atan_, atan2_ = inplace.asin_, inplace.acos_, inplace.atan_, inplace.atan2_
-    arcsin_, arccos_, arctan_, arctan2_ = asin_, acos_, atan_, atan2_
-    sinh_, cosh_, tanh_ = inplace.sinh_, inplace.cosh_, inplace.tanh_
-    asinh_, acosh_, atanh_ = inplace.asinh_, inplace.acosh_, inplace.atanh_
-    arcsinh_, arccosh_, arctanh_ = asinh_, acosh_, atanh_
-    sigmoid_, relu_, erf_, erfc_ = inplace.sigmoid_, inplace.relu_, inplace.erf_, inplace.erfc_
-    neg_ = negative_ = inplace.neg_
-    abs_ = absolute_ = inplace.abs_
-    floor_, ceil_, round_ = inplace.floor_, inplace.ceil_, inplace.round_
-    trunc_ = fix_ = inplace.trunc_
-    reciprocal_, sign_, sgn_ = inplace.reciprocal_, inplace.sign_, inplace.sgn_
-    hypot_, fmod_ = inplace.hypot_, inplace.fmod_
-    eq_, ne_, lt_, le_, gt_, ge_ = (inplace.eq_, inplace.ne_, inplace.lt_, inplace.le_,
-                                    inplace.gt_, inplace.ge_)
-    logical_and_, logical_or_ = inplace.logical_and_, inplace.logical_or_
-    logical_xor_, logical_not_ = inplace.logical_xor_, inplace.logical_not_
-    bitwise_and_, bitwise_or_ = inplace.bitwise_and_, inplace.bitwise_or_
-    bitwise_xor_, bitwise_not_ = inplace.bitwise_xor_, inplace.bitwise_not_
-    subtract_, multiply_, divide_, true_divide_ = sub_, mul_, div_, div_
-    clamp_ = clip_ = inplace.clamp_
-    zero_, copy_ = inplace.zero_, shapes.copy_
-    index_put_ = index.index_put_
-    uniform_, normal_ = random.uniform_, random.normal_
-
-    def fill_(self, value: Any) -> Tensor:
-        """Fills the tensor with a number (or 0-d tensor), in place."""
-        if isinstance(value, Handle) and value.aval.ndim:
-            raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor with "
-                               f"{value.aval.ndim} dimensions.")
-        return shapes.fill_(self, value)
-
-    masked_fill_ = choices.masked_fill_
-
-    # --- reductions ---------------------------------------------------------------------------
-
-    sum, mean, prod = reduce.sum, reduce.mean, reduce.prod
-    max, min, amax, amin = reduce.max, reduce.min, reduce.amax, reduce.amin
-    argmax, argmin, sort, argsort = reduce.argmax, reduce.argmin, reduce.sort, reduce.argsort
-    all, any = reduce.all, reduce.any
-    var, std, norm = reduce.var, reduce.std, reduce.norm
-    logsumexp, softmax, log_softmax = reduce.logsumexp, reduce.softmax, reduce.log_softmax
-    cumsum = reduce.cumsum
-
-    # --- products -----------------------------------------------------------------------------
-
-    dot, mv, mm, bmm, matmul = (products.dot, products.mv, products.mm, products.bmm,
-                                products.matmul)
-    outer, addmm = products.outer, products.addmm
-
-    # --- shapes and indexing ------------------------------------------------------------------
-
-    reshape, view, view_as, reshape_as = (shapes.reshape, shapes.view, shapes.view_as,
-                                          shapes.reshape_as)
-    flatten, unflatten, ravel = shapes.flatten, shapes.unflatten, shapes.ravel
-    squeeze, unsqueeze = shapes.squeeze, shapes.unsqueeze
-    transpose = swapaxes = swapdims = shapes.transpose
-    t, permute = shapes.t, shapes.permute
-    movedim = moveaxis = shapes.movedim
-    expand, expand_as, broadcast_to = shapes.expand, shapes.expand_as, shapes.broadcast_to
-    contiguous, clone = shapes.contiguous, shapes.clone
-    flip, roll, repeat, tile = shapes.flip, shapes.roll, shapes.repeat, shapes.tile
-    diag, diagonal, tril, triu = shapes.diag, shapes.diagonal, shapes.tril, shapes.triu
-    split, chunk, unbind = shapes.split, shapes.chunk, shapes.unbind
-    select, narrow, nonzero = index.select, index.narrow, index.nonzero
-    index_select, gather, scatter_add = index.index_select, index.gather, index.scatter_add
-
-    # --- new tensors like this one ------------------------------------------------------------
-
-    def new_tensor(self, data: Any, *, dtype: Any = None,
-                   requires_grad: builtins.bool = False) -> Tensor:
-        """A tensor of data, with this tensor's dtype unless another is given."""
-        return creation.new_leaf(
-            creation.array_from(data, dtype or self.aval.dtype, copy=True), requires_grad)
-
-    def new_zeros(self, *size: Any, dtype: Any = None,
-                   requires_grad: builtins.bool = False) -> Tensor:
-        """A tensor of zeros, with this tensor's dtype unless another is given."""
-        return creation.zeros(*size, dtype=dtype or self.aval.dtype, requires_grad=requires_grad)
-
-    def new_ones(self, *size: Any, dtype: Any = None,
-                  requires_grad: builtins.bool = False) -> Tensor:
-        """A tensor of ones, with this tensor's dtype unless another is given."""
-        return creation.ones(*size, dtype=dtype or self.aval.dtype, requires_grad=requires_grad)
-
-    def new_full(self, size: Any, fill_value: Any, *, dtype: Any = None,
-                 requires_grad: builtins.bool = False) -> Tensor:
-        """A tensor of one value, with this tensor's dtype unless another is given."""
-        return creation.full(size, fill_value, dtype=dtype or self.aval.dtype,
-                             requires_grad=requires_grad)
-
 
 def _rebuilt(cls: Any, array: np.ndarray, requires_grad: bool, attributes: dict[str, Any]) -> Any:
     """A tensor from what a pickle keeps of it."""
@@ -853,10 +458,6 @@ def _address(array: np.ndarray) -> int:
 
 def _words(x: Any) -> str:
     return str(x.aval.dtype.words)
-
-
-def _is_device(value: Any) -> bool:
-    return isinstance(value, (str, device))
 
 
 results_are(Tensor)

@@ -19,6 +19,10 @@ from .operators import is_number, promoted
 if TYPE_CHECKING:
     from .._tensor import Tensor
 
+__all__ = [
+    "clamp", "clip", "lerp", "masked_fill", "where",
+]
+
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Each element limited to [min, max]; the gradient passes at the bounds.
@@ -160,3 +164,7 @@ def _c_name(x: Any) -> str:
 
 _masked_by_number = e.masked_fill.named("MaskedFillBackward0")
 _masked_by_tensor = e.masked_fill.named("MaskedFillBackward1")
+
+
+# PyTorch's other names for the same things.
+clip = clamp

@@ -22,6 +22,11 @@ from .operators import is_number
 if TYPE_CHECKING:
     from .._tensor import Tensor
 
+__all__ = [
+    "arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_numpy", "full",
+    "full_like", "linspace", "logspace", "ones", "ones_like", "tensor", "zeros", "zeros_like",
+]
+
 
 def _plain(value: Any) -> Any:
     """A number, or the one in a tensor."""

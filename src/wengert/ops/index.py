@@ -19,6 +19,10 @@ from .operators import is_number, number_array
 if TYPE_CHECKING:
     from .._tensor import Tensor
 
+__all__ = [
+    "gather", "index_select", "narrow", "nonzero", "scatter_add", "select",
+]
+
 _INTEGERS = (int, np.integer)
 _WHOLE = (None, None, None)
 

@@ -14,6 +14,10 @@ from .arguments import need_tensor
 if TYPE_CHECKING:
     from .._tensor import Tensor
 
+__all__ = [
+    "addmm", "bmm", "dot", "einsum", "ger", "matmul", "mm", "mv", "outer",
+]
+
 
 def _pair(name: str, x: Any, y: Any, words: str = "tensor") -> None:
     """Checks that both are tensors of one dtype: products do not promote."""
@@ -267,3 +271,5 @@ def _without_repeats(x: Any, term: str) -> tuple[Any, str]:
     return x, term
 
 
+# PyTorch's other names for the same things.
+ger = outer

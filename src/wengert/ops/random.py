@@ -23,6 +23,12 @@ from .creation import new_leaf
 if TYPE_CHECKING:
     from .._tensor import Tensor
 
+__all__ = [
+    "Generator", "bernoulli", "default_generator", "get_rng_state", "initial_seed",
+    "manual_seed", "normal", "rand", "rand_like", "randint", "randint_like", "randn",
+    "randn_like", "randperm", "seed", "set_rng_state",
+]
+
 
 class Generator(generator.Generator):
     """A stream of random numbers with a state of its own.

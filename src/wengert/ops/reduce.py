@@ -17,6 +17,11 @@ from .arguments import also, need_tensor, numpy_words, wrapped_dim, wrapped_dims
 if TYPE_CHECKING:
     from .._tensor import Tensor
 
+__all__ = [
+    "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "cumsum", "log_softmax",
+    "logsumexp", "max", "mean", "min", "norm", "prod", "softmax", "sort", "std", "sum", "var",
+]
+
 Dim = int | Sequence[int] | None
 
 

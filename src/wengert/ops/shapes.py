@@ -31,6 +31,13 @@ from .operators import is_number, number_array
 if TYPE_CHECKING:
     from .._tensor import Tensor
 
+__all__ = [
+    "broadcast_tensors", "broadcast_to", "cat", "chunk", "clone", "concat", "concatenate",
+    "diag", "diagonal", "flatten", "flip", "moveaxis", "movedim", "permute", "ravel", "reshape",
+    "roll", "split", "squeeze", "stack", "swapaxes", "swapdims", "t", "tile", "transpose",
+    "tril", "triu", "unbind", "unflatten", "unsqueeze",
+]
+
 
 def inferred(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
     """A shape with its -1 worked out.
@@ -614,3 +621,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
         raise RuntimeError(f"output with shape {list(self.aval.shape)} doesn't match the broadcast "
                            f"shape {list(broadcast_shapes([self.aval.shape, src.aval.shape]))}")
     return write(copy, self, src)
+
+
+# PyTorch's other names for the same things.
+concat = concatenate = cat
+moveaxis, swapaxes, swapdims = movedim, transpose, transpose

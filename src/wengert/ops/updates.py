@@ -12,6 +12,10 @@ from .operators import promoted, scalar, write_promoted
 if TYPE_CHECKING:
     from .._tensor import Tensor
 
+__all__ = [
+    "addcdiv", "addcmul",
+]
+
 
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """input + value * tensor1 * tensor2, element by element.
