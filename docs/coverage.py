@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+import wengert.fft
 import wengert.nn.functional  # noqa: F401 - fills the table
 from wengert.core import dtypes
 from wengert.core.aval import Aval, aval

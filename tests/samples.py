@@ -4,19 +4,24 @@ Elementwise primitives are sampled generically: from the domain that `DOMAINS` g
 values away from every integer and half, where kinks like to sit), in several shapes, in complex
 numbers too unless `REAL_ONLY` says otherwise. A new one needs a line here only if its domain is
 special. Every other primitive has its applications in `OTHERS`, with what NumPy says of them.
+A family may have a file of its own, `samples_<family>.py`, with a list `SAMPLES`; and with
+`DOMAINS`, `PARAMS`, `FLAT` and `REAL_ONLY` as here.
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.special
 
+import wengert.fft
 import wengert.nn.functional  # noqa: F401 - so that its primitives are in the table
 from wengert.core import dtypes
 from wengert.core.aval import aval_of
@@ -492,8 +497,21 @@ NETWORK = [
 ]
 
 OTHERS: dict[str, list[Sample]] = {}
-for _sample in (*LAYOUT, *INDEXING, *PRODUCTS, *REDUCTIONS, *NETWORK):
-    OTHERS.setdefault(_sample.name, []).append(_sample)
+
+
+def _enter(samples: Iterable[Sample]) -> None:
+    for sample in samples:
+        OTHERS.setdefault(sample.name, []).append(sample)
+
+
+_enter((*LAYOUT, *INDEXING, *PRODUCTS, *REDUCTIONS, *NETWORK))
+for _path in sorted(Path(__file__).parent.glob("samples_*.py")):
+    _family = importlib.import_module(_path.stem)
+    _enter(_family.SAMPLES)
+    DOMAINS.update(getattr(_family, "DOMAINS", {}))
+    PARAMS.update(getattr(_family, "PARAMS", {}))
+    FLAT.update(getattr(_family, "FLAT", {}))
+    REAL_ONLY |= getattr(_family, "REAL_ONLY", set())
 
 
 def samples_of(name: str) -> list[Sample]:

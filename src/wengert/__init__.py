@@ -81,9 +81,12 @@ inf, nan, pi, e, newaxis = _math.inf, _math.nan, _math.pi, _math.e, None
 
 
 if _TYPE_CHECKING:
+    from . import fft as fft
     from .compiler.api import compile as compile
 
-_LATER = {"compile": ".compiler.api", "nn": ".nn", "show": ".show", "solvers": ".solvers"}
+_LATER = {
+    "compile": ".compiler.api", "fft": ".fft", "nn": ".nn", "show": ".show", "solvers": ".solvers",
+}
 """What is imported when it is first used: a name, and the module that is it or has it."""
 
 

@@ -37,7 +37,7 @@ SHIFTS: dict[str, _Shift | None] = {
     "shape": lambda shape, size: (size, *shape),
     "index": lambda index, size: ((None, None, None), *index),
     **dict.fromkeys(("keepdim", "correction", "p", "diagonal", "offset", "dtype", "sizes",
-                     "descending", "stable", "shifts")),
+                     "descending", "stable", "shifts", "power", "forward", "points")),
 }
 """How each parameter changes when a leading dimension is added; None: not at all."""
 
