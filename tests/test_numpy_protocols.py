@@ -34,6 +34,7 @@ FLOATS = {
 CONSTANTS = {
     "i": np.array([2, 0, 3, -1]), "j": np.array([[1, 0, -1, 2], [0, 0, 2, 1]]),
     "b": RNG.uniform(0, 1, (3, 4)) > 0.5, "k": np.arange(12).reshape(3, 4) - 5,
+    "g": np.array([[4, 1, 0], [1, 5, 2], [0, 2, 6]]),
 }
 
 # A program a line. Their results carry gradients to every operand of floats.
@@ -134,7 +135,19 @@ np.astype(x, np.float64); np.linspace(s, 3); np.linspace(r, a, 5); np.linspace(0
 np.linspace(s, s + 1, num=1); np.meshgrid(r, a); np.meshgrid(r, c[:, 0], indexing="ij")
 np.meshgrid(r, a, sparse=True, copy=False); np.nansum(np.where(b, x, np.nan)); np.nansum(x, axis=1)
 np.nanmean(np.where(b, x, np.nan), axis=1); np.nanmean(x, keepdims=True)
-scipy.special.erf(x); scipy.special.erfc(x); scipy.special.expit(x)
+scipy.special.erf(x); scipy.special.erfc(x); scipy.special.expit(x); np.nextafter(x, y)
+np.linalg.inv(m); np.linalg.det(m); np.linalg.slogdet(m); np.linalg.solve(m, r)
+np.linalg.solve(m, n); np.linalg.cholesky(m @ m.T); np.linalg.cholesky(m @ m.T, upper=True)
+np.linalg.eigh(m + m.T)[0]; np.linalg.eigvalsh(m + m.T, "U"); np.linalg.svd(x)[1]
+np.linalg.svd(x, compute_uv=False); np.linalg.svdvals(x); np.linalg.pinv(x)
+np.linalg.pinv(x, rcond=1e-12); np.linalg.matrix_power(m, -2); np.linalg.qr(x[:, :3], "r") ** 2
+np.abs(np.linalg.qr(x[:, :3])[1]); np.abs(np.linalg.eigvals(m + m.T)).sum()
+np.abs(np.linalg.eig(m + m.T)[0]).sum()
+np.abs(np.fft.fft(x)); np.abs(np.fft.ifft(x, 3, axis=0)); np.abs(np.fft.rfft(x, norm="ortho"))
+np.fft.irfft(x); np.fft.irfft(x, n=5); np.fft.hfft(x); np.abs(np.fft.ihfft(r))
+np.abs(np.fft.fftn(t)); np.abs(np.fft.ifftn(t, axes=(0, 1))); np.abs(np.fft.rfftn(x))
+np.fft.irfftn(x); np.abs(np.fft.fft2(t)); np.abs(np.fft.ifft2(x)); np.abs(np.fft.rfft2(x))
+np.fft.irfft2(x); np.fft.fftshift(x); np.fft.ifftshift(x, axes=1)
 """
 
 # Results that are flat by their nature.
@@ -169,7 +182,7 @@ np.bitwise_and(k, 3); np.bitwise_or(k, i); np.bitwise_xor(k, 1); np.invert(k); n
 np.left_shift(k, 2); np.right_shift(k, 1); np.floor_divide(k, 3); np.remainder(k, 3); np.fmod(k, 3)
 np.diff(b); np.sign(k); np.absolute(k); np.where(b, k, 0); np.ptp(k); np.add(k, b); np.dot(k, i)
 np.bitwise_and.reduce(k, axis=1); np.bitwise_or.accumulate(k, axis=1); np.argmax(b); np.diff(k)
-np.matmul(k, i); np.trace(k); np.add(k, [1, 2, 3, 4])
+np.matmul(k, i); np.trace(k); np.add(k, [1, 2, 3, 4]); np.gcd(k, 6); np.lcm(k, 4)
 """
 
 # Of integers: floats, of the default dtype.
@@ -178,12 +191,15 @@ np.mean(k); np.std(k); np.var(k, axis=0); np.sqrt(k + 6); np.exp(k); np.divide(k
 np.hypot(k, i); np.logaddexp(k, 1); np.arctan2(k, 2); np.linalg.norm(k); np.average(k, weights=k)
 np.heaviside(k, 1); np.trapezoid(k); np.cbrt(k); np.copysign(k, -1); np.linspace(k[0], k[1], 3)
 np.deg2rad(k); np.fabs(k); np.angle(k); np.nanmean(k); np.vander(i)
+np.linalg.cholesky(g); np.linalg.eigvalsh(g); np.linalg.eigh(g)[0]; np.linalg.inv(g)
+np.linalg.solve(g, g[0]); np.fft.irfft(g)
 """
 
 COMPLEX = """
 np.real(w); np.imag(w); np.angle(w); np.angle(w, deg=True); np.conjugate(w); np.absolute(w)
 np.sign(w); np.vdot(w, w * 2); np.vecdot(w, w); np.vecmat(w, np.eye(2)); np.iscomplexobj(w)
 np.isrealobj(w); np.float_power(w, 2); np.array_equal(w, w); np.exp(w); np.linalg.vecdot(w, w + 1)
+np.linalg.eig(w[:1, None])[0]; np.linalg.eigvals(w[:1, None]); np.fft.fft(w); np.fft.hfft(w)
 """
 W = np.array([1.0 + 2.0j, -0.5 - 1.5j])
 
@@ -288,11 +304,12 @@ def test_flat(program: str) -> None:
 
 
 def assert_flat_or_refused(result: Any, tensors: dict[str, Any]) -> None:
-    if "NotImplemented" in type(result.grad_fn).__name__:
-        with pytest.raises(RuntimeError, match="is not implemented"):
-            result.sum().backward()
+    try:
+        grads = torch.autograd.grad(result.sum(), list(tensors.values()), allow_unused=True)
+    except RuntimeError as error:
+        if "is not implemented" not in str(error):
+            raise
         return
-    grads = torch.autograd.grad(result.sum(), list(tensors.values()), allow_unused=True)
     assert all(g is None or not g.numpy().any() for g in grads)
 
 
@@ -467,8 +484,9 @@ def test_copyto() -> None:
 
 # What the error calls it: `numpy.` and the program's words, where nothing is said.
 UNSUPPORTED = {
-    "np.fft.fft(x)": "", "np.median(x)": "", "np.linalg.svd(x)": "", "np.interp(r, a, v)": "",
-    "np.spacing(x)": "", "np.nextafter(x, y)": "", "np.add.reduceat(x, [0, 1])": "",
+    "np.median(x)": "", "np.linalg.lstsq(x, x)": "", "np.interp(r, a, v)": "",
+    "np.linalg.svd(m, hermitian=True)": "with hermitian=",
+    "np.spacing(x)": "", "np.add.reduceat(x, [0, 1])": "",
     "np.add.at(x, 0, 1)": "", "np.add.at(m, 0, r)": "", "np.save('/nowhere', x)": "",
     "np.put(x, 0, 1)": "", "np.apply_along_axis(sum, 0, x)": "", "scipy.special.gamma(x)": "",
     "np.asarray(np.ones(2), like=x)": "", "np.linalg.norm(x, 'nuc')": "with ord='nuc'",
@@ -480,7 +498,6 @@ UNSUPPORTED = {
     "np.concatenate([x, y], casting='unsafe')": "with casting=",
     "np.diff(x, prepend=0)": "with prepend", "np.einsum(x, [0, 1], [0])": "with lists of axes",
     "np.pad(x, 1, mode='edge')": "but with one constant",
-    "np.linalg.matrix_power(m, -1)": "with an exponent below 1",
     "np.subtract.reduce(x, axis=(0, 1))": "over several axes",
 }
 
@@ -495,7 +512,7 @@ def test_unsupported_raises_by_name(program: str) -> None:
     assert says in str(caught.value) and "x.detach().numpy()" in str(caught.value)
 
 
-REFUSED_BY_NUMPY = ("save", ".at(", "np.put", "power(m, -1", "np.add(x, y, where", "subtract")
+REFUSED_BY_NUMPY = ("save", ".at(", "np.put", "np.add(x, y, where", "subtract")
 NO_LOSS = [p for p in UNSUPPORTED if not any(word in p for word in REFUSED_BY_NUMPY)]
 
 
@@ -512,7 +529,7 @@ def test_unsupported_of_plain_tensors_is_numpys(program: str) -> None:
     lambda x: np.add.at(x[0], [0], 1),  # NumPy writes into read-only vectors here
     lambda x: np.fill_diagonal(x, 7),
     lambda x: np.place(x, np.ones((2, 2), bool), 5), lambda x: np.copyto(x, 1.0, where=False),
-    lambda x: np.fft.fft(np.ones(2), out=x)])
+    lambda x: np.median(np.ones((2, 2, 2)), axis=0, out=x)])
 def test_numpy_may_not_write_into_tensors(write: Any) -> None:
     """Such a write would not be counted, and backward not notice it."""
     x = torch.zeros(2, 2)
@@ -563,9 +580,9 @@ def test_arrays_of_tensors_that_require_grad_still_raise() -> None:
         with pytest.raises(RuntimeError, match="Can't call numpy"):
             call(x)
     with pytest.raises(TypeError):
-        np.fft.fft(x)
+        np.median(x)
     with torch.no_grad():
-        assert type(np.asarray(x)) is type(np.fft.fft(x)) is np.ndarray
+        assert type(np.asarray(x)) is type(np.sinc(x)) is np.ndarray
 
 
 def test_strangers_have_their_turn() -> None:
@@ -630,7 +647,7 @@ def test_inside_a_transform_nothing_leaves_it() -> None:
                        np.linalg.norm(x, axis=1), np.hypot(x, 1), np.where(x > 0, x, 0),
                        np.std(x), np.maximum(0, x)):
             assert result.aval.level is level
-        for refused in (np.fft.fft, np.median, np.spacing, np.sinc):
+        for refused in (np.median, np.spacing, np.sinc):
             with pytest.raises(TypeError, match="transform"):
                 refused(x)
         with pytest.raises(TypeError, match="transform"):

@@ -158,8 +158,8 @@ def tensor_text(
     """Write a whole tensor, with the facts that its numbers do not tell.
 
     Args:
-        array: the values. A type that NumPy lacks, such as ``bfloat16``, comes as
-            an array of a wider type.
+        array: the values. A type that NumPy lacks, such as ``bfloat16``, may come
+            as an array of a wider type.
         dtype_name: the tensor's type without the module, such as ``"float64"``.
         default_float: the floating type that goes without saying.
         requires_grad: whether to mark the tensor as one that gets a gradient.
@@ -226,7 +226,7 @@ def _write(array: npt.NDArray[Any]) -> tuple[list[str], int]:
     if array.dtype.kind == "c":
         return _write_complex(array)
     values = array.ravel().tolist()
-    if array.dtype.kind == "f":
+    if isinstance(values[0], float):
         texts, width = _write_floats(values)
     else:
         texts = [str(value) for value in values]

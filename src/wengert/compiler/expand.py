@@ -20,7 +20,9 @@ from typing import Any, NamedTuple
 from ..core.aval import Aval
 from ..core.primitive import TABLE, Primitive
 from ..interpreters.views import Step
+from ..primitives.indexing import index
 from ..primitives.layout import contiguous
+from .halves import rounded_once
 from .ir.program import Block, Constant, Line, Program, Value
 from .ir.regions import Region, composed, dense
 from .ir.symbolic import record
@@ -118,7 +120,7 @@ def _expansion(primitive: Primitive, avals: tuple[Aval, ...],
     if lower is None:
         return None
     given = [Value(aval) for aval in avals]
-    lines, results = record(functools.partial(lower, **params), given)
+    lines, results = record(_on_halves(lower, primitive, avals, params), given)
     writer = Writer()
     for line in lines:
         if canonical(line.primitive) is canonical(primitive):
@@ -126,6 +128,17 @@ def _expansion(primitive: Primitive, avals: tuple[Aval, ...],
         else:
             writer.expand(line)
     return template_of(given, writer.lines, [writer.values.get(v, v) for v in results])
+
+
+def _on_halves(lower: Callable[..., Any], primitive: Primitive, avals: Sequence[Aval],
+               params: Mapping[str, Any]) -> Callable[..., Any]:
+    """How an application comes apart, where halves are rounded once, unless they only move."""
+    base, apart = canonical(primitive), functools.partial(lower, **params)
+    if (not any(aval.dtype.is_half for aval in avals) or isinstance(lower, Primitive)
+            or base in VIEWS or base in PLACING or base.name in _COPIES or base is index):
+        return apart
+    found: Any = base.abstract(*avals, **params)
+    return rounded_once(apart, found if base.multiple else (found,))
 
 
 def lowering(primitive: Primitive, avals: Sequence[Aval],
@@ -138,7 +151,7 @@ def lowering(primitive: Primitive, avals: Sequence[Aval],
         return PLACING[base]
     found: Any = base.abstract(*avals, **params)
     results = found if base.multiple else (found,)
-    if any(aval.is_complex for aval in (*avals, *results)):
+    if any(aval.foreign for aval in (*avals, *results)):
         return base.lower if base.name in _COPIES else None
     return base.lower or base.decompose or (
         None if base is primitive else base)

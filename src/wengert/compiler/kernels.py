@@ -26,6 +26,7 @@ from ..core.aval import Aval, aval
 from ..core.blocks import Kernel, Native, get_num_threads, is_array, is_uniform
 from ..core.dtypes import of
 from ..primitives.layout import expand as repeated
+from .halves import rounded_once
 from .strict import strict
 
 if TYPE_CHECKING:
@@ -38,9 +39,13 @@ _MOST = 1024
 _ROOM = 1 << 20
 """The bytes that a kernel of arrays may need beside them."""
 
-_KINDS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+_WIDE = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+_KINDS = _WIDE | {np.dtype(np.float16)}
 _READ = _KINDS | {np.dtype(np.bool_), np.dtype(np.int64)}
 _PARAMETERS = frozenset({bool, int, float, str, type(None)})
+SCANS = frozenset({"cumsum", "cumsum_back", "cumprod", "cummax_values", "cummax_places",
+                   "cummin_values", "cummin_places"})
+"""The primitives that have a kernel of their own, for each shape."""
 _kernels: dict[Any, Kernel | None] = {}
 _hopeless: set[Any] = set()
 """Functions of arrays, and about which sizes, for which there was no kernel."""
@@ -69,6 +74,8 @@ def of_arrays(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str
     """The kernel of a function of whole arrays; None if there is none. Arguments are as above."""
     kinds = [_kind(a) for a in (*arguments, *params.values())]
     arrays = list(filter(is_array, arguments))
+    if getattr(fn, "name", None) in SCANS:
+        return _scan(fn, arrays[0], params["dim"])
     if None in kinds or not all(result.numpy in _KINDS for result in results) or not all(
             a.flags.c_contiguous or is_uniform(a) for a in arrays):
         return None
@@ -135,8 +142,10 @@ def _sweep(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, A
 
     avals = [aval(() if is_uniform(a) else (LENGTH,), of(a.dtype))
              for a in arguments if is_array(a)]
-    nests = _nests(recorded, avals, [result.with_shape((LENGTH,)) for result in results])
-    if len(nests) != 1 or not _pays(nests, getattr(fn, "ufunc", None)):
+    nests = _nests(rounded_once(recorded, results), avals,
+                   [result.with_shape((LENGTH,)) for result in results])
+    slow = any(a.dtype.is_half for a in (*avals, *results))  # NumPy takes them one by one
+    if len(nests) != 1 or not _pays(nests, None if slow else getattr(fn, "ufunc", None)):
         return None
     code = _Code(nests[0], "cols")
     is_length = code.words == LENGTH
@@ -160,7 +169,7 @@ def _rows(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, An
         return fn(*_placed(arguments, whole), **params)
 
     avals = [aval(() if is_uniform(a) else a.shape, of(a.dtype)) for a in arrays]
-    nests = _nests(recorded, avals, results)
+    nests = _nests(rounded_once(recorded, results), avals, results)
     if not _pays(nests, None):
         return None
     shares = [Share(nest, get_num_threads(), _ROOM) for nest in nests]
@@ -173,6 +182,18 @@ def _rows(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, An
                    for code, pieces in parts)
 
     return kernel
+
+
+def _scan(fn: Any, x: np.ndarray, dim: int) -> Kernel | None:
+    if x.dtype not in _WIDE or not x.flags.c_contiguous:
+        return None
+
+    def make() -> Kernel:
+        from .native.scans import of_scan
+
+        return of_scan(fn.name, x, dim)
+
+    return _known((fn, x.dtype, x.shape, dim), make)
 
 
 def _placed(arguments: Sequence[Any], tensors: Sequence[Any]) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import dtypes
+from . import dtypes, halves
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,16 +59,17 @@ class Aval:
         dtype: a `dtypes.dtype`.
         level: the transform level that tensors of this kind live at; None for plain tensors.
         numpy: the NumPy dtype.
-        fast: whether operators may take their fast path: floats, and not so large that the
-            work is worth cutting into blocks.
-        simple: whether rules may be called directly on arrays: small and not complex.
+        fast: whether operators may take their fast path: floats, no halves, and not so large
+            that the work is worth cutting into blocks.
+        simple: whether rules may be called directly on arrays: small, not complex, no halves.
         scalars: Python number -> 0-d array, for numbers that operators met beside this aval.
+        foreign: whether native code has no such numbers: complex ones, and bfloat16.
         zero: the 0-d array of 0; not among `scalars`, where 0.0 and -0.0 would be one key.
         plain: the aval of the same shape and dtype at no level.
     """
 
-    __slots__ = ("__weakref__", "_boolean", "dtype", "fast", "is_complex", "level", "ndim",
-                 "numel", "numpy", "plain", "scalars", "shape", "simple", "zero")
+    __slots__ = ("__weakref__", "_boolean", "dtype", "fast", "foreign", "is_complex", "level",
+                 "ndim", "numel", "numpy", "plain", "scalars", "shape", "simple", "zero")
 
     def __init__(self, shape: Iterable[int], dtype: dtypes.dtype,
                  level: Level | None = None) -> None:
@@ -78,13 +79,16 @@ class Aval:
         self.numpy = dtype.numpy
         self.ndim = len(self.shape)
         self.numel = self.shape.numel()
-        self.fast = dtype.is_floating_point and self.numel < LARGE and level is None
+        self.simple = self.numel < LARGE and not (dtype.is_complex or dtype.is_half)
+        self.fast = self.simple and dtype.is_floating_point and level is None
         self.is_complex = dtype.is_complex
-        self.simple = self.numel < LARGE and not dtype.is_complex
+        self.foreign = dtype.is_complex or dtype is dtypes.bfloat16
         self.scalars: dict[float, np.ndarray] = {}
         self.zero = np.zeros((), self.numpy)
         self._boolean: Aval | None = None
         self.plain = self
+        if dtype.is_half:
+            halves.Met.yet = True
 
     def at(self, level: Level) -> Aval:
         """The aval of the same shape and dtype at a transform's level, which keeps it."""

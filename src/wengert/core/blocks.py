@@ -10,6 +10,7 @@ Either way, results lie in memory that is used again (see `buffers.py`).
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 import warnings
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from . import buffers
+from . import buffers, halves
 from .aval import LARGE, Aval
 from .levels import here, quietly
 
@@ -122,9 +123,12 @@ def evaluate(primitive: Any, values: Sequence[Any], result: Aval, params: dict[s
         found = None
     if found is not None:
         return found
-    if primitive.ufunc is None or params:
-        return None
-    return apply(primitive.ufunc, values, result, out)
+    if primitive.ufunc is not None and not params:
+        return apply(primitive.ufunc, values, result, out)
+    if primitive.elementwise and result.dtype.is_half:
+        fn = halves.by_blocks(functools.partial(primitive.evaluate, **params))
+        return _by_blocks(fn, values, result, out)
+    return None
 
 
 def apply(ufunc: Callable[..., Any], values: Sequence[Any], result: Aval,
@@ -158,10 +162,19 @@ def map_rule(fn: Callable[..., Any], g: np.ndarray, others: Sequence[Any],
     found = _by_kernel(fn, values, result, {}, None)
     if found is not None or not others or not all(map(is_array, others)):
         return found  # what reads nothing else is one operation, or none
-    order = _order(values, result)
+    if result.dtype.is_half:
+        fn = halves.by_blocks(fn)
+    return _by_blocks(fn, values, result)
+
+
+def _by_blocks(fn: Callable[..., Any], values: Sequence[Any], result: Aval,
+               out: np.ndarray | None = None) -> np.ndarray | None:
+    """What a function of elements gives, block by block; None where arrays can't be cut."""
+    order = _order([*values, out] if out is not None else values, result)
     if order is None:
         return None
-    out = _result(values, result, order)
+    if out is None:
+        out = _result(values, result, order)
     target, operands = _flat(out, order), [_flat(value, order) for value in values]
 
     def work(part: slice) -> None:
@@ -274,23 +287,47 @@ def _flat(value: Any, order: Order) -> np.ndarray:
 
 def _spread(work: Callable[[slice], None], size: int) -> None:
     """Runs `work` over [0, size), a part per thread."""
-    count = _Threads.count
-    if count == 1 or size < LARGE or here.worker:
+    if size < LARGE:
         work(slice(0, size))
-        return
-    parts = list(_parts(size, count))
-    futures: list[Future[None]] = [_Threads.get().submit(_as_worker, work, part)
-                                   for part in parts[1:]]
+    else:
+        in_parts(work, list(_parts(size, _Threads.count)))
+
+
+def in_parts(work: Callable[[slice], Any], parts: Sequence[slice]) -> list[Any]:
+    """What `work` gives for each part; a part per thread, where there are several."""
+    if _Threads.count == 1 or len(parts) == 1 or here.worker:
+        return list(map(work, parts))
+    futures: list[Future[Any]] = [_Threads.get().submit(_as_worker, work, part)
+                                  for part in parts[1:]]
     try:
-        work(parts[0])
+        first = work(parts[0])
     finally:
-        for future in futures:
-            future.result()
+        rest = [future.result() for future in futures]
+    return [first, *rest]
 
 
-def _as_worker(work: Callable[[slice], None], part: slice) -> None:
+def in_rows(work: Callable[[slice], Any], rows: int, size: int, *, apart: bool = True) -> None:
+    """Runs `work` over parts of `rows` rows of `size` elements in all: parts that stay in cache,
+    on several threads if rows may be worked on apart from each other. Few are one part."""
+    if size < LARGE:
+        if size:
+            work(slice(0, rows))
+        return
+    each = max(1, BLOCK * rows // size)
+
+    def several(part: slice) -> None:
+        for start in range(part.start, part.stop, each):
+            work(slice(start, min(start + each, part.stop)))
+
+    count = _Threads.count if apart else 1
+    step = -(-rows // count)
+    in_parts(lambda part: quietly(several, part),
+             [slice(start, min(start + step, rows)) for start in range(0, rows, step)])
+
+
+def _as_worker(work: Callable[[slice], Any], part: slice) -> Any:
     here.worker = True  # work inside a worker is not split again: the pool could run dry
-    work(part)
+    return work(part)
 
 
 def _parts(size: int, count: int) -> Iterator[slice]:

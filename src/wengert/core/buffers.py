@@ -116,7 +116,7 @@ def empty(shape: Sequence[int], dtype: np.dtype[Any],
         True
     """
     size = math.prod(shape) * dtype.itemsize
-    if size < SMALLEST or dtype.hasobject:
+    if size < SMALLEST or dtype.hasobject or dtype.kind == "V":  # bfloat16 has no `str`
         return np.empty(shape, dtype, order)
     strides = None if order == "C" else tuple(
         dtype.itemsize * math.prod(shape[:d]) for d in range(len(shape)))

@@ -29,6 +29,9 @@ class device:  # noqa: N801 - PyTorch's name
         if isinstance(type, device):
             self.type, self.index = type.type, type.index
             return
+        if isinstance(type, int):  # an accelerator's number
+            raise RuntimeError("Device index must not be negative" if type < 0 else
+                               "Cannot access accelerator device when none is available.")
         if not isinstance(type, str):
             raise TypeError("device(): argument 'type' (position 1) must be str, not "
                             f"{type.__class__.__name__}")

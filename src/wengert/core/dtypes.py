@@ -8,12 +8,14 @@ changes the result only when its category is higher.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, TypeAlias
 
 import numpy as np
 
 BOOL, INTEGER, FLOAT, COMPLEX = range(4)
 _CATEGORY = {"b": BOOL, "i": INTEGER, "u": INTEGER, "f": FLOAT, "c": COMPLEX}
+_BFLOAT16 = "bfloat16"
 
 Dtype: TypeAlias = "dtype"
 """The class below, where one of its own names hides it."""
@@ -28,6 +30,7 @@ class dtype:  # noqa: N801 - PyTorch's name
         itemsize: bytes per element.
         category: BOOL, INTEGER, FLOAT or COMPLEX.
         differentiable: whether tensors of it can require grad.
+        is_half: whether it is a float of two bytes, computed in float32 (see `halves.py`).
 
     Example:
         >>> import wengert as torch
@@ -35,24 +38,39 @@ class dtype:  # noqa: N801 - PyTorch's name
         (8, True)
     """
 
-    __slots__ = ("category", "differentiable", "is_complex", "is_floating_point", "is_signed",
-                 "itemsize", "name", "numpy", "words")
+    __slots__ = ("category", "differentiable", "is_complex", "is_floating_point", "is_half",
+                 "is_signed", "itemsize", "name", "numpy", "words")
+
+    numpy: np.dtype[Any]
 
     def __init__(self, name: str, words: str) -> None:
         self.name, self.words = name, words
-        self.numpy: np.dtype[Any] = np.dtype(name)
-        self.itemsize: int = self.numpy.itemsize
-        self.category: int = _CATEGORY[self.numpy.kind]
+        stand_in = np.dtype("float16" if name == _BFLOAT16 else name)
+        if name != _BFLOAT16:
+            self.numpy = stand_in
+        self.itemsize: int = stand_in.itemsize
+        self.category: int = _CATEGORY[stand_in.kind]
         self.is_floating_point = self.category == FLOAT
         self.is_complex = self.category == COMPLEX
+        self.is_half = self.is_floating_point and self.itemsize == 2
         self.differentiable = self.category >= FLOAT
-        self.is_signed = self.numpy.kind in "ifc"
+        self.is_signed = stand_in.kind in "ifc"
+
+    def __getattr__(self, name: str) -> Any:
+        """What is not there yet: NumPy has no bfloat16 until `ml_dtypes` is imported."""
+        if name != "numpy":
+            raise AttributeError(f"'torch.dtype' object has no attribute {name!r}")
+        import ml_dtypes  # costs as much as a tenth of NumPy
+
+        self.numpy = np.dtype(ml_dtypes.bfloat16)
+        _OF[self.numpy] = _OF[self.numpy.type] = self
+        return self.numpy
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"  # as PyTorch prints it: `import wengert as torch` reads it back
 
     def __reduce__(self) -> str:
-        return self.name
+        return "bool_" if self.name == "bool" else self.name
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -65,22 +83,28 @@ class dtype:  # noqa: N801 - PyTorch's name
 
     def to_complex(self) -> Dtype:
         """The complex dtype whose parts have this float dtype; itself otherwise."""
-        return {"float16": complex64, "float32": complex64, "float64": complex128}.get(
-            self.name, self)
+        if self.is_half:
+            return complex64  # there is no complex32 here
+        return {"float32": complex64, "float64": complex128}.get(self.name, self)
 
 
 # `words` is how PyTorch's error messages call the type.
-float16, float32, float64 = (
-    dtype("float16", "Half"), dtype("float32", "Float"), dtype("float64", "Double"))
+float16, bfloat16, float32, float64 = (
+    dtype("float16", "Half"), dtype(_BFLOAT16, "BFloat16"), dtype("float32", "Float"),
+    dtype("float64", "Double"))
 complex64, complex128 = dtype("complex64", "ComplexFloat"), dtype("complex128", "ComplexDouble")
 int8, int16, int32, int64 = (
     dtype("int8", "Char"), dtype("int16", "Short"), dtype("int32", "Int"), dtype("int64", "Long"))
-uint8, bool_ = dtype("uint8", "Byte"), dtype("bool", "Bool")
+uint8, uint16, uint32, uint64 = (
+    dtype("uint8", "Byte"), dtype("uint16", "UInt16"), dtype("uint32", "UInt32"),
+    dtype("uint64", "UInt64"))
+bool_ = dtype("bool", "Bool")
 
-ALL = (bool_, uint8, int8, int16, int32, int64, float16, float32, float64, complex64, complex128)
+ALL = (bool_, uint8, uint16, uint32, uint64, int8, int16, int32, int64, float16, bfloat16,
+       float32, float64, complex64, complex128)
 _OF: dict[Any, dtype] = {d: d for d in ALL}
-_OF.update({d.numpy: d for d in ALL})
-_OF.update({d.numpy.type: d for d in ALL})
+_OF.update({d.numpy: d for d in ALL if d is not bfloat16})
+_OF.update({d.numpy.type: d for d in ALL if d is not bfloat16})
 _OF.update({bool: bool_, int: int64, float: float64, complex: complex128})
 
 
@@ -104,12 +128,14 @@ def of(kind: Any) -> dtype:
         return _OF[kind]
     except (KeyError, TypeError):
         pass
+    if "ml_dtypes" in sys.modules and kind == bfloat16.numpy:  # an array that others made
+        return bfloat16
     if isinstance(kind, np.dtype) and (found := _OF.get(kind.newbyteorder("="))) is not None:
         return found
     raise TypeError(f"dtype must be a torch.dtype, not {kind!r}" if not isinstance(kind, np.dtype)
                     else f"can't convert np.ndarray of type numpy.{kind.type.__name__}. The only "
                          "supported types are: float64, float32, float16, complex64, complex128, "
-                         "int64, int32, int16, int8, uint8, and bool.")
+                         "int64, int32, int16, int8, uint64, uint32, uint16, uint8, and bool.")
 
 
 def get_default_dtype() -> dtype:
@@ -124,7 +150,7 @@ def get_default_dtype() -> dtype:
 
 
 def set_default_dtype(d: Any) -> None:
-    """Sets the dtype that Python floats become (float16, float32 or float64).
+    """Sets the dtype that Python floats become: one of the floats.
 
     Raises:
         TypeError: if `d` is not a floating-point dtype.
@@ -152,24 +178,37 @@ def of_number(number: Any) -> dtype:
     return _Default.float.to_complex()
 
 
-def _promote(a: dtype, b: dtype) -> dtype:
+def _promote(a: dtype, b: dtype) -> dtype | None:
+    """The dtype that two promote to; None where no integer holds all that both hold."""
     low, high = sorted((a, b), key=lambda d: d.category)
-    if low.category < FLOAT <= high.category:
+    if a is b or low.category < FLOAT <= high.category:
         return high  # an integer never widens a float: int64 with float16 is float16
-    return _OF[np.promote_types(a.numpy, b.numpy)]
+    if high.category == INTEGER and uint64 in (a, b) and (low.is_signed or high.is_signed):
+        return None
+    # Beside any other float, bfloat16 counts as float32: neither half holds the other.
+    return _OF[np.promote_types(*[np.dtype("f4") if d is bfloat16 else d.numpy for d in (a, b)])]
 
 
-_PROMOTED = {(a, b): _promote(a, b) for a in ALL for b in ALL}
+PROMOTED = {(a, b): found for a in ALL for b in ALL if (found := _promote(a, b)) is not None}
 
 
 def promote(a: dtype, b: dtype) -> dtype:
     """The smallest dtype that both convert to (`torch.promote_types`).
 
+    PyTorch leaves uint16, uint32 and uint64 out; here they promote as the array API standard says.
+
+    Raises:
+        RuntimeError: for uint64 with a signed integer, which no dtype holds.
+
     Example:
-        >>> promote(int64, float16), promote(uint8, int8)
-        (torch.float16, torch.int16)
+        >>> promote(int64, float16), promote(uint8, int8), promote(float16, bfloat16)
+        (torch.float16, torch.int16, torch.float32)
     """
-    return _PROMOTED[a, b]
+    found = PROMOTED.get((a, b))
+    if found is None:
+        raise RuntimeError("Promotion for uint16, uint32, uint64 types is not supported, attempted "
+                           f"to promote {a.words} and {b.words}")
+    return found
 
 
 def _combine(higher: dtype | None, lower: dtype | None) -> dtype | None:
@@ -189,7 +228,7 @@ def result_type(ranked: list[tuple[int, dtype]]) -> dtype:
     at: list[dtype | None] = [None, None, None]
     for rank, kind in ranked:
         before = at[rank]
-        at[rank] = kind if before is None else _PROMOTED[before, kind]
+        at[rank] = kind if before is None else promote(before, kind)
     found = _combine(at[2], _combine(at[1], at[0]))
     assert found is not None, "result_type needs at least one operand"
     return found

@@ -38,14 +38,16 @@ class Alias:
     Attributes:
         storage: shared by every alias.
         base: the tensor that this one is a differentiable view of; None if it is none.
-        chain: the (primitive, params) applications that lead from the base to this view.
+        chain: the (primitive, params) applications that lead from the base to this view; of a
+            base, those that were done to it in place since it was made.
+        back: of a base, what leads from it as it now is to what it was made as.
         seen: the storage's version when this view's history was last derived from its base's.
         origin: "" normally; "no_grad", "inference", "multiple" or "custom" for a view that must
             not be written through while recording.
         made: the number of the node that the base came from when the view was made.
     """
 
-    __slots__ = ("base", "chain", "made", "origin", "seen", "storage")
+    __slots__ = ("back", "base", "chain", "made", "origin", "seen", "storage")
 
     def __init__(self, storage: Storage, base: Handle | None = None,
                  chain: tuple[Any, ...] = (),
@@ -53,6 +55,7 @@ class Alias:
         self.storage = storage
         self.base = base
         self.chain = chain
+        self.back: tuple[Any, ...] = ()
         self.seen = storage.version
         self.origin = origin
         self.made = None if base is None or base.node is None else base.node.order

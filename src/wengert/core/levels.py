@@ -70,8 +70,8 @@ class Here(threading.local):
         levels: the transforms in force in this thread, outermost first.
         run: calls a function where NumPy's floating-point warnings are off. It enters a context
             that this thread owns, which costs a tenth of `numpy.errstate`. A context can't be
-            entered twice, so this is for functions that run no Python code.
-        run_python: the same for others, by another context; called through `quietly`.
+            entered twice, so this is for functions that run no Python code; for others there is
+            `quietly`.
     """
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class Here(threading.local):
         self.worker = False
         self.counted: _Counted | None = None
         self.levels: list[Level] = []
-        self.run, self.run_python = _quiet_context().run, _quiet_context().run
+        self.run = _quiet_context().run
 
     def _special(self) -> bool:
         return bool(not self.grad or self.inference or self.anomaly or self.hooks
@@ -105,19 +105,22 @@ shared = Shared()
 here = Here()
 
 
+# NumPy keeps what it does about warnings in a context variable, which is all that has been set in
+# a context of which nothing else is known.
+((_warnings, _OFF),) = _quiet_context().items()
+
+
 def quietly(function: Any, *args: Any, **kwargs: Any) -> Any:
     """Calls a function where NumPy's floating-point warnings are off.
 
-    Unlike `here.run` alone it may be called within itself: Python code that runs during such a
-    call (a signal handler, a debugger, a finaliser) may use tensors.
+    Unlike `here.run` it may be called within itself: Python code that runs during such a call (a
+    hook, a signal handler, a finaliser) may use tensors.
     """
+    before = _warnings.set(_OFF)
     try:
-        return here.run_python(function, *args, **kwargs)
-    except RuntimeError as error:
-        if "already entered" not in str(error):
-            raise
-    with np.errstate(all="ignore"):
         return function(*args, **kwargs)
+    finally:
+        _warnings.reset(before)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,8 @@ tensors and symbolic arrays. A rule's first argument is the tangent or cotangent
 linear; the names of its other arguments say what it reads, and so what a tape node must save:
 
     x, y, z, w    the values of operands 0 to 3         xs       all operands' values, a list
-    out           the value of the result               from_n   those of operands n and on
+    out           the value of the result (a list,      from_n   those of operands n and on
+                  if there are several)
     x_aval ...    operand avals (nothing is saved)      avals    all operands' avals
     out_aval      the result's aval                     i        which operand the rule is for
                                                         (else)   the parameter of that name
@@ -27,9 +28,9 @@ from typing import Any
 
 import numpy as np
 
-from . import levels
-from .aval import Aval
-from .dtypes import BOOL, COMPLEX, FLOAT, INTEGER, dtype
+from . import halves, levels
+from .aval import Aval, aval_of
+from .dtypes import BOOL, COMPLEX, FLOAT, INTEGER, bool_, dtype, int32
 from .handle import Handle, plain_aval
 from .levels import ground, here, shared
 
@@ -180,7 +181,18 @@ class Primitive:
                 return ground.interpret(self, operands, params)
         if shared.special and here.recorder is not None:
             return here.recorder.apply(self, operands, params)
-        return self.evaluate(*operands, **params)
+        return (self.on_arrays(operands, params) if halves.Met.yet else
+                self.evaluate(*operands, **params))
+
+    def on_arrays(self, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
+        """The value of an application to plain arrays."""
+        if not any(map(halves.is_half, arrays)):
+            return self.evaluate(*arrays, **params)
+        result = self.abstract(*map(aval_of, map(np.asarray, arrays)), **params)
+        found = self.evaluate(*halves.operands(self, arrays), **params)
+        if self.multiple:
+            return tuple(map(functools.partial(levels.quietly, halves.rounded), found, result))
+        return levels.quietly(halves.rounded, found, result)
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -270,8 +282,8 @@ def elementwise(name: str, ufunc: Callable[..., Any], *maps: RuleFunction | None
         name: the primitive's name.
         ufunc: a NumPy ufunc, or a function of arrays like one.
         maps: one rule per operand; none at all if the operation has no derivative.
-        result: the result's dtype: "same" as the last operand's, "bool", or "real" (the real
-            dtype of a complex operand's parts).
+        result: the result's dtype: "same" as the last operand's, "bool", "int", "real" (the real
+            dtype of a complex operand's parts) or "complex" (that of parts like the operand).
         fields: as for `Primitive`; `jvp` where a tangent's map is not the cotangent's.
 
     Example:
@@ -305,10 +317,13 @@ def broadcast_shapes(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
 
 def _elementwise_aval(name: str, result: str, *avals: Aval, **params: Any) -> Aval:
     shape = broadcast_shapes([a.shape for a in avals])
-    if result == "bool":
-        return avals[-1].boolean.with_shape(shape)
-    dtype = avals[-1].dtype
-    return avals[-1].with_dtype(dtype.to_real() if result == "real" else dtype).with_shape(shape)
+    last = avals[-1]
+    return last.with_dtype(_RESULTS[result](last.dtype)).with_shape(shape)
+
+
+_RESULTS: dict[str, Callable[[dtype], dtype]] = {
+    "same": lambda kind: kind, "bool": lambda kind: bool_, "int": lambda kind: int32,
+    "real": dtype.to_real, "complex": dtype.to_complex}
 
 
 def _rules(given: Any) -> tuple[Rule | None, ...] | Rule | None:

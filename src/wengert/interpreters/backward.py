@@ -23,7 +23,7 @@ import numpy as np
 from ..core import blocks, buffers
 from ..core.aval import LARGE, Aval, aval_of
 from ..core.handle import Handle, as_handle, wrap
-from ..core.levels import here, made, modes
+from ..core.levels import here, made, modes, quietly, shared
 from ..primitives.elementwise import add
 from ..primitives.layout import clone
 from .anomaly import Watched, explain
@@ -57,8 +57,7 @@ def run(roots: Sequence[tuple[Any, Any]], *, retain: bool, create: bool,
     if watched or (create and not below):
         roots = [(node, g if isinstance(g, Handle) else made(wrap(g))) for node, g in roots]
     if below:
-        with np.errstate(all="ignore"):
-            this.carry(roots)
+        quietly(this.carry, roots)
     elif create or watched:
         with modes(grad=create):
             this.carry(roots)
@@ -67,10 +66,9 @@ def run(roots: Sequence[tuple[Any, Any]], *, retain: bool, create: bool,
             if accumulate:
                 this.deliver()
     else:
-        with np.errstate(all="ignore"):
-            this.carry(roots)
-            if accumulate:
-                this.deliver()
+        quietly(this.carry, roots)
+        if accumulate:
+            quietly(this.deliver)
     return this.captured
 
 
@@ -82,40 +80,56 @@ class _Pass:
         tensors: whether cotangents are tensors, so that someone sees what is done with them.
     """
 
-    __slots__ = ("arrived", "bare", "captured", "create", "heap", "needed", "pending", "pull",
-                 "retain", "retained", "tensors", "wanted")
+    __slots__ = ("arrived", "bare", "captured", "create", "needed", "pull", "retain", "retained",
+                 "tensors", "wanted")
 
     def __init__(self, retain: bool, create: bool, tensors: bool,
                  wanted: Iterable[Any] | None, bare: bool) -> None:
         self.retain, self.create, self.tensors, self.bare = retain, create, tensors, bare
         self.wanted = None if wanted is None else set(wanted)
-        self.heap: list[tuple[int, Any]] = []
-        self.pending: dict[Any, Any] = {}  # node -> sum of the cotangents that came so far
-        self.arrived: dict[AccumulateGrad, Any] = {}
-        self.retained: list[tuple[Any, Any]] = []
+        self.arrived: dict[Any, Any] = {}
         self.captured: dict[Any, Any] = {}
+        self.retained: list[tuple[Any, Any]] = []
         self.needed: set[Any] | None = None
-        self.pull = (Watched(here.anomaly).pull if here.anomaly else
-                     pullback if here.recorder is None or create else here.recorder.pull)
+        self.pull = _pull_in_force(create) if shared.special else pullback
 
     def carry(self, roots: Sequence[tuple[Any, Any]]) -> None:
-        if self.wanted is not None:
-            self.needed = _leading_to(self.wanted, [node for node, _ in roots])
-        for node, cotangent in roots:
-            self._hand(node, cotangent)
-        self._walk()
-        for leaf, g in self.arrived.items():
-            self.arrived[leaf] = g = self._before(leaf, g)
-            if self.wanted is not None and leaf in self.wanted:
-                self.captured[leaf] = g
+        wanted = self.wanted
+        if wanted is not None:
+            self.needed = _leading_to(wanted, roots)
+        self._walk(roots)
+        arrived = self.arrived
+        for leaf in arrived:
+            if leaf.extra is not None:
+                arrived[leaf] = self._before(leaf, arrived[leaf])
+        if wanted is not None:
+            if self.needed is None:
+                self.captured = arrived
+            else:
+                self.captured.update((leaf, g) for leaf, g in arrived.items() if leaf in wanted)
 
-    def _walk(self) -> None:
-        heap, pending, arrived = self.heap, self.pending, self.arrived
-        needed, tensors, free = self.needed, self.tensors, not self.retain
+    def _walk(self, pairs: Iterable[tuple[Any, Any]]) -> None:
+        """Hands cotangents to their nodes, pulls that of the latest node back, hands on ..."""
+        heap: list[tuple[int, Any]] = []
+        pending: dict[Any, Any] = {}  # node -> sum of the cotangents that came so far
+        arrived, needed, tensors, free = self.arrived, self.needed, self.tensors, not self.retain
         pull = self.pull
         node: Any = None
         try:
-            while heap:
+            while True:
+                for edge, g in pairs:
+                    if g is None:
+                        continue
+                    waiting = arrived if edge.leaf else pending
+                    if edge in waiting:
+                        waiting[edge] = _sum(waiting[edge], g)
+                    else:
+                        waiting[edge] = g
+                        if waiting is pending:
+                            heappush(heap, (edge.order, edge))
+                pairs, g = (), None  # let arrays go before the next ones are made
+                if not heap:
+                    break
                 node = heappop(heap)[1]
                 g = pending.pop(node)
                 if node.extra is not None:
@@ -128,30 +142,10 @@ class _Pass:
                     cotangents = self._pull(node, g)
                 if free and node.saved:
                     node.saved = FREED
-                g = None  # let arrays go before the next ones are made
-                for edge, cotangent in zip(node.edges, cotangents):  # noqa: B905 - hot
-                    if cotangent is None:
-                        continue
-                    waiting = arrived if edge.leaf else pending
-                    if edge in waiting:
-                        waiting[edge] = _sum(waiting[edge], cotangent)
-                    else:
-                        waiting[edge] = cotangent
-                        if waiting is pending:
-                            heappush(heap, (edge.order, edge))
-                cotangents = cotangent = None
+                pairs, g, cotangents = zip(node.edges, cotangents), None, None  # noqa: B905 - hot
         except Exception as error:
             explain(error, node)
             raise
-
-    def _hand(self, edge: Any, cotangent: Any) -> None:
-        waiting = self.arrived if edge.leaf else self.pending
-        if edge in waiting:
-            waiting[edge] = _sum(waiting[edge], cotangent)
-            return
-        waiting[edge] = cotangent
-        if not edge.leaf:
-            heappush(self.heap, (edge.order, edge))
 
     def _goes_on(self, node: Node, g: Any) -> bool:
         """Keeps a cotangent that was asked for; whether anything asked for lies further back."""
@@ -225,7 +219,7 @@ class _Pass:
             else:
                 slot.grad = clone(g) if self.tensors else wrap(np.array(g))
         self.retained.clear()
-        self.captured.clear()
+        self.captured = {}
         delivered: list[tuple[AccumulateGrad, Any]] = []
         while self.arrived:
             leaf, g = self.arrived.popitem()
@@ -305,16 +299,34 @@ def _own_references() -> int:
 _OWN = _own_references()
 
 
-def _leading_to(wanted: set[Any], roots: Iterable[Any]) -> set[Any]:
-    """The nodes below the roots from which a wanted node can be reached."""
-    oldest = max((node.order for node in wanted), default=1)
-    reached, todo = set(), list(roots)
+def _pull_in_force(create: bool) -> Callable[..., Any]:
+    """What pulls cotangents back through a node, given what is in force in this thread."""
+    if here.anomaly:
+        return Watched(here.anomaly).pull
+    return pullback if here.recorder is None or create else here.recorder.pull
+
+
+def _leading_to(wanted: set[Any], roots: Iterable[tuple[Any, Any]]) -> set[Any] | None:
+    """The nodes below the roots from which a wanted node can be reached.
+
+    None if everything leads to wanted leaves and to nothing else, so that no node is to be left
+    out.
+    """
+    oldest = max([node.order for node in wanted], default=1)
+    reached, leaves, beyond = set(), set(), False
+    todo = [node for node, _ in roots]
     while todo:
         node = todo.pop()
-        if node is not None and node.order <= oldest and node not in reached:
+        if node.order > oldest:
+            beyond = True
+        elif node.leaf:
+            leaves.add(node)
+        elif node not in reached:
             reached.add(node)
-            todo.extend(node.edges)
-    needed = wanted & reached
+            todo += filter(None, node.edges)
+    if leaves <= wanted and wanted.isdisjoint(reached) and not beyond:
+        return None
+    needed = wanted & (reached | leaves)
     for node in sorted(reached, key=operator.attrgetter("order"), reverse=True):
         if not needed.isdisjoint(node.edges):
             needed.add(node)

@@ -26,7 +26,7 @@ from .eager import constant
 from .inplace import check_fits, write, written
 from .lifted import detached, note_views, quietly_on_arrays, rebind, take
 from .provenance import user_line
-from .views import base_of, follow, refresh
+from .views import base_of, follow, path, refresh
 
 _Shift = Callable[[Any, int], Any]
 SHIFTS: dict[str, _Shift | None] = {
@@ -37,7 +37,8 @@ SHIFTS: dict[str, _Shift | None] = {
     "shape": lambda shape, size: (size, *shape),
     "index": lambda index, size: ((None, None, None), *index),
     **dict.fromkeys(("keepdim", "correction", "p", "diagonal", "offset", "dtype", "sizes",
-                     "descending", "stable", "shifts", "power", "forward", "points")),
+                     "descending", "stable", "shifts", "power", "forward", "points", "backward",
+                     "k", "largest", "ignore_nan", "bins", "low", "high")),
 }
 """How each parameter changes when a leading dimension is added; None: not at all."""
 
@@ -158,7 +159,7 @@ class Batch(Level):
         elif not isinstance(base.value, Handle):
             base.value = clone(wrap(base.value))
             if x is not base:
-                x.value = follow(x.alias.chain, base).value
+                x.value = follow(path(x.alias), base).value
 
     def give_back(self, failed: bool) -> None:
         """Tensors from outside can't keep what differs between examples: they are as before.

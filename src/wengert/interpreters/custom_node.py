@@ -16,7 +16,7 @@ from .custom_outputs import closed_over
 from .eager import settled
 from .packing import Packed
 from .pullback import SECOND_TIME, fit, read
-from .tape import FREED, Node, SavedOutput, new, number, port_of, versions
+from .tape import FREED, Node, SavedResult, new, number, port_of, versions
 from .views import refresh
 
 
@@ -27,13 +27,6 @@ class Saved(tuple[Any, ...]):
 
 
 NOTHING = Saved()
-
-
-class SavedResult(SavedOutput):
-    """One of several results, saved by value."""
-
-    __slots__ = ("index",)
-    index: int
 
 
 class CustomNode(Node):

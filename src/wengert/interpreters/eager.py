@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ..core import blocks
+from ..core import blocks, halves
 from ..core.aval import LARGE, Aval, aval_of
 from ..core.handle import Alias, Handle, Storage, as_handle, plain_aval, wrap
 from ..core.levels import DeeperError, bare, bind, ground, here, quietly, shared
 from ..core.primitive import Primitive, Rule
-from .tape import record
+from .tape import record, record_one
 from .views import make_view, refresh
 
 
@@ -23,7 +23,7 @@ def interpret(primitive: Primitive, operands: Sequence[Any], params: dict[str, A
     """Computes an application of a primitive to plain tensors, and records it if it must."""
     if len(operands) == 1 and not (shared.special or primitive.multiple):
         x = operands[0]
-        if (x.alias is None and x.aval.level is None
+        if ((x.alias is None or x.alias.base is None) and x.aval.level is None
                 and (x.node is None or primitive.vjp is not None)):
             return _simple(primitive, x, params)
     try:
@@ -93,12 +93,17 @@ def unpack(operands: Sequence[Any]) -> tuple[list[Any], list[Aval], list[Any], b
 
 def _simple(primitive: Primitive, x: Any, params: dict[str, Any]) -> Any:
     """`interpret` for the commonest case: one operand, whose history is as it was made."""
-    result = primitive.abstract(x.aval, **params)
-    out = wrap(evaluate(primitive, (x.value,), result, params), result)
+    aval = x.aval
+    result = primitive.abstract(aval, **params)
+    if aval.simple and result.simple:
+        value = fitting(quietly(primitive.evaluate, x.value, **params), result)
+    else:
+        value = evaluate(primitive, (x.value,), result, params)
+    out = wrap(value, result)
     if primitive.view:
         make_view(primitive, x, out, params)
     if x.node is not None and result.dtype.differentiable:
-        record(primitive, out, (x,), (x.aval,), (x.node,), params)
+        record_one(primitive, out, x, params)
     return out
 
 
@@ -125,7 +130,7 @@ def apply(primitive: Primitive, values: Sequence[Any], params: dict[str, Any]) -
     if not primitive.multiple:
         out: Any = evaluate(primitive, arrays, result, params)
     else:
-        out = tuple(map(np.asarray, quietly(primitive.evaluate, *arrays, **params)))
+        out = _each(primitive, arrays, result, params)
     if shared.special and (watch := here.anomaly):
         watch.look(primitive, arrays, params, out)
     return out
@@ -156,11 +161,17 @@ def evaluate(primitive: Primitive, values: Sequence[Any], result: Aval,
         found = blocks.evaluate(primitive, values, result, params)
         if found is not None:
             return found
+    if halves.Met.yet:
+        values = halves.operands(primitive, values)
     call = here.run if primitive.evaluate is primitive.ufunc else quietly
-    value = call(primitive.evaluate, *values, **params)
+    return fitting(call(primitive.evaluate, *values, **params), result)
+
+
+def fitting(value: Any, result: Aval) -> np.ndarray:
+    """What NumPy computed, as an array of the dtype that it should have."""
     if type(value) is np.ndarray and value.dtype is result.numpy:
         return value
-    return np.asarray(value, result.numpy)
+    return here.run(np.asarray, value, result.numpy)
 
 
 def constant(operand: Any, operands: Sequence[Any]) -> np.ndarray:
@@ -191,12 +202,18 @@ def underivable(primitive: Primitive) -> Primitive:
 _UNDERIVABLE: dict[Primitive, Primitive] = {}
 
 
+def _each(primitive: Primitive, values: Sequence[Any], results: Sequence[Aval],
+          params: dict[str, Any]) -> tuple[np.ndarray, ...]:
+    """The values of a primitive that has several."""
+    found = quietly(halves.evaluate, primitive, values, params)
+    return tuple([here.run(np.asarray, value, result.numpy)
+                  for value, result in zip(found, results, strict=True)])
+
+
 def _several(primitive: Primitive, operands: Sequence[Any], values: list[Any],
              avals: list[Aval], edges: list[Any], params: dict[str, Any],
              results: tuple[Aval, ...], recorded: bool) -> tuple[Any, ...]:
-    arrays = quietly(primitive.evaluate, *values, **params)
-    outs = tuple(wrap(np.asarray(array), result)
-                 for array, result in zip(arrays, results, strict=True))
+    outs = tuple(map(wrap, _each(primitive, values, results, params), results))
     if primitive.view:
         for i, out in enumerate(outs):
             make_view(primitive, operands[0], out, params, index=i, origin="multiple")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core import halves
 from ..core.handle import Handle, plain_aval
 from ..core.levels import ground
 from ..core.primitive import Primitive
@@ -82,7 +83,8 @@ def pushforward(primitive: Primitive, values: Sequence[Any], tangents: Sequence[
         raise underivable(primitive)
     if primitive.multiple:
         rule: Any = primitive.jvp
-        return quietly_on_arrays(rule.fn, tangents, *rule.arguments(values, out, params, 0))
+        found = _carried(rule, list(tangents), *rule.arguments(values, out, params, 0))
+        return found and tuple(map(_rounded, found, out))
     total: Any = None
     for i, tangent in enumerate(tangents):
         if tangent is None:
@@ -112,7 +114,18 @@ def _part(primitive: Primitive, i: int, values: Sequence[Any], tangent: Any, out
     rule = primitive.jvp[i] if isinstance(primitive.jvp, tuple) else primitive.jvp
     if rule is None:
         return None
-    return quietly_on_arrays(rule.fn, tangent, *rule.arguments(values, out, params, i))
+    return _carried(rule, tangent, *rule.arguments(values, out, params, i))
+
+
+def _carried(rule: Any, *arguments: Any) -> Any:
+    """What a rule gives, worked out in float32 for halves."""
+    wide = halves.widened(arguments) if halves.Met.yet else arguments
+    return quietly_on_arrays(rule.fn, *wide)
+
+
+def _rounded(tangent: Any, out: Any) -> Any:
+    return None if tangent is None else quietly_on_arrays(
+        halves.rounded, tangent, plain_aval(out))
 
 
 def _fit(tangent: Any, out: Any) -> Any:

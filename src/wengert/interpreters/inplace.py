@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ..core import blocks, dtypes
+from ..core import blocks, dtypes, halves
 from ..core.aval import LARGE, Aval
 from ..core.handle import GradSlot, Handle, storage_of, wrap
 from ..core.levels import DeeperError, deepest, here, numbers, quietly, shared
 from ..core.primitive import Primitive
 from .eager import underivable, unpack
 from .tape import AccumulateGrad, Node, record
-from .views import FUNCTIONS, base_of, output_words, rebase, refresh
+from .views import FUNCTIONS, Step, base_of, output_words, rebase, refresh
 
 
 def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
@@ -67,6 +67,40 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
         watch.look(primitive, before, params, x)
     if shared.special and here.recorder is not None:
         here.recorder.wrote(primitive, x, others, params)
+    return x
+
+
+def relaid(x: Any, step: Step, back: Step) -> Any:
+    """Has a tensor look at its memory otherwise from now on: as the view that a step gives of it.
+
+    Args:
+        x: the tensor, which is returned.
+        step: leads from what it was to what it is.
+        back: leads back, for those that are views of what it was.
+
+    Raises:
+        RuntimeError: if x is a leaf that requires grad (or a view of one) and recording is on.
+    """
+    if here.recorder is not None:
+        here.recorder.fail("it changes a tensor's shape in place")
+    if here.grad and not (x.node is None and x.alias is None):
+        check_history(x, x.node is not None)
+    new = step(x)
+    storage_of(x)
+    if x.alias.base is not None and new.alias is not None:
+        x.alias = new.alias
+    else:
+        x.alias.chain, x.alias.back = (*x.alias.chain, step), (back, *x.alias.back)
+    x.value, x.aval = new.value, new.aval
+    if x.aval.level is not None:
+        x.node, x.extra = new.node, new.extra
+    elif isinstance(x.node, AccumulateGrad):
+        x.node.follow(x)
+    elif here.grad:
+        old, x.node = x.node, new.node
+        move_retain(x, old)
+    written(x)
+    x.alias.seen = x.alias.storage.version
     return x
 
 
@@ -138,6 +172,10 @@ _ORIGINS = {
 
 def check_memory(x: Any) -> None:
     """Refuses to write where several elements share one place, as in an expanded tensor."""
+    if not x.value.flags.writeable and 0 not in x.value.strides:
+        raise RuntimeError(
+            "unsupported operation: the written-to tensor lies in memory that is read-only. "
+            "Please clone() the tensor before performing the operation.")
     if overlaps_itself(x.value):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a "
@@ -204,10 +242,10 @@ def _store(primitive: Primitive, target: np.ndarray, values: list[Any], result: 
     elif _store_blocks(primitive, target, values, result, params):
         pass
     elif primitive.ufunc is None or params or result.numpy != target.dtype:
-        value = quietly(primitive.evaluate, *values, **params)
+        value = quietly(halves.evaluate, primitive, values, params)
         here.run(np.copyto, target, value, "unsafe")
     else:
-        here.run(primitive.ufunc, *values, target)
+        here.run(primitive.ufunc, *values, out=target)
 
 
 def _store_blocks(primitive: Primitive, target: np.ndarray, values: list[Any], result: Aval,

@@ -25,7 +25,7 @@ from .custom import bind
 from .custom_lifted import lowered
 from .eager import constant
 from .inplace import check_fits, check_leaf, write, written
-from .views import Step, base_of, refresh, shares, write_view
+from .views import Step, base_of, path, refresh, shares, write_view
 
 
 class Lifted(Level):
@@ -128,7 +128,7 @@ class Lifted(Level):
         self._rebind(x, new)
         base = base_of(x)
         if base is not x:
-            self._rebind(base, write_view(base, x, chain=x.alias.chain))
+            self._rebind(base, write_view(base, x, chain=path(x.alias)))
             x.alias.seen = x.alias.storage.version
 
     def give_back(self, failed: bool) -> None:

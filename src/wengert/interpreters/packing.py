@@ -35,18 +35,20 @@ class Packed:
         held: what the pack hook returned.
         unpack: the hook that makes a tensor of it again.
         node: the tensor's node; None for the node's own result, whose history is the node.
-        own: whether it is the node's own result.
+        own: whether it is the node's own result, or one of several.
+        port: of one of several results, which it is and its port, known weakly; else None.
         array: whether an array was saved, not a tensor.
         shape, dtype, level: those that the tensor must have.
     """
 
-    __slots__ = ("array", "dtype", "held", "level", "node", "own", "shape", "unpack")
+    __slots__ = ("array", "dtype", "held", "level", "node", "own", "port", "shape", "unpack")
 
     def __init__(self, value: Any, hooks: Hooks, out: Any) -> None:
         self.array = type(value) is np.ndarray
         self.own = not self.array and not isinstance(value, Handle)
         self.node = None if self.own or self.array else value.node
-        tensor = _shown(value, out)
+        self.port = (value.index, value.port) if self.own and hasattr(value, "port") else None
+        tensor = _shown(value, out if self.port is None else out[value.index])
         self.shape, self.dtype, self.level = tensor.aval.shape, tensor.aval.dtype, tensor.aval.level
         self.unpack = hooks.unpack
         before = version_of(tensor)
@@ -78,7 +80,8 @@ class Packed:
                 "than its numbers: hooks must give it back as it was.")
         if self.array:
             return found.value
-        out = bare(found, node if self.own else self.node)
+        own = node if self.port is None else node.port(*self.port)
+        out = bare(found, own if self.own else self.node)
         if create:  # it may be saved again: writes to it must be noticed
             out.alias = Alias(storage_of(found))
         return out

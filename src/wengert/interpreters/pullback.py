@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ..core import blocks, dtypes
+from ..core import blocks, dtypes, halves
 from ..core.aval import LARGE, Aval
 from ..core.handle import Handle, Storage, wrap
 from ..core.levels import bare, here
 from ..core.primitive import AVALS, LISTS, Rule
 from ..primitives.layout import cast, conj, real, sum_to
 from .packing import PackedValues, unpacked
-from .tape import FREED, Node, Port, SavedOutput, new, versions
+from .tape import FREED, Node, Port, SavedOutput, SavedResult, new, versions
 
 
 class Several(dict[int, Any]):
@@ -61,18 +61,21 @@ def pullback(node: Any, g: Any, create: bool, needed: set[Any] | None) -> list[A
         if edge is None or rule is None or (needed is not None and edge not in needed):
             found.append(None)
             continue
-        only = rule.only
-        if i in joint:
+        if simple:
+            if (only := rule.only) is not None:
+                value = saved[only]
+                if type(value) is not np.ndarray:
+                    value = (_read_below(node, only) if create else
+                             value.value if value.alias is None else read(node, only))
+                cotangent = rule.fn(g, value)
+            elif rule.reads:
+                cotangent = _general(node, rule, i, g, create)
+            else:
+                cotangent = rule.fn(g)
+        elif joint and i in joint:
             cotangent = joint[i]
-        elif only is None:
-            cotangent = (rule.fn(g) if not rule.reads and (simple or create) else
-                         _general(node, rule, i, g, create))
-        elif simple:
-            value = saved[only]
-            if type(value) is not np.ndarray:
-                value = (_read_below(node, only) if create else
-                         value.value if value.alias is None else read(node, only))
-            cotangent = rule.fn(g, value)
+        elif create and not rule.reads:
+            cotangent = rule.fn(g)
         else:
             cotangent = _general(node, rule, i, g, create)
         if ins is not None and cotangent is not None:
@@ -158,7 +161,8 @@ def read_tensor(node: Node, place: int) -> Any:
     kept = node.saved[place]
     if not isinstance(kept, SavedOutput):
         return kept  # the operand itself, or a constant array
-    out = wrap(value, kept.aval, node)
+    out = wrap(value, kept.aval, node if type(kept) is not SavedResult else
+               node.port(kept.index, kept.port))
     out.alias = kept.alias
     return out
 
@@ -170,9 +174,12 @@ def _at_once(node: Node, rule: Rule, g: list[Any], create: bool,
                     for edge in node.edges])
     get = read_tensor if create and any(isinstance(each, Handle) for each in g) else (
         _getter(None, create))
-    found: list[Any] = rule.fn(g, *(wanted if name == "wanted" else
-                                    _argument(node, name, 0, get, False) for name in rule.reads))
-    return found
+    arguments = [wanted if name == "wanted" else _argument(node, name, 0, get, False)
+                 for name in rule.reads]
+    if not halves.Met.yet:
+        return rule.fn(g, *arguments)
+    avals = node.ins if node.ins is not None else (node.out,) * len(node.edges)
+    return list(map(halves.rounded, rule.fn(*halves.widened([g, *arguments])), avals))
 
 
 def _getter(g: Any, create: bool) -> Callable[[Node, int], Any]:
@@ -230,13 +237,17 @@ def _general(node: Node, rule: Rule, i: int, g: Any, create: bool) -> Any:
     """Calls a rule that reads several things, or on complex, large or recorded values."""
     get = _getter(g, create)
     primitive = node.primitive
+    params: Any = node.params or ()
     conjugate = primitive.conjugate and not primitive.multiple and node.out.is_complex
-    arguments = [_argument(node, name, i, get, conjugate) for name in rule.reads]
+    arguments = [params[name] if name in params else _argument(node, name, i, get, conjugate)
+                 for name in rule.reads]
     if (type(g) is np.ndarray and not primitive.multiple and _is_large(node)
             and not conjugate and not any(isinstance(a, Handle) for a in arguments)):
         cotangent = _large(node, rule, i, g, arguments)
         if cotangent is not None:
             return cotangent
+    if halves.Met.yet and not primitive.view:
+        return halves.call(rule.fn, _target(node, i), g, *arguments)
     return rule.fn(g, *arguments)
 
 
@@ -264,8 +275,12 @@ def _target(node: Node, i: int) -> Aval:
 
 def _argument(node: Node, name: int | str, i: int, get: Any, conjugate: bool) -> Any:
     if isinstance(name, int):
+        if name < 0 and node.primitive.multiple:
+            return [get(node, place) for place in range(len(node.edges), len(node.saved))]
         value = get(node, name)
         return conj(value) if conjugate else value
+    if (params := node.params) is not None and name in params:
+        return params[name]
     ins = node.ins if node.ins is not None else (node.out,) * len(node.edges)
     if name in LISTS:
         places = range(LISTS[name], len(node.edges))
@@ -276,10 +291,7 @@ def _argument(node: Node, name: int | str, i: int, get: Any, conjugate: bool) ->
         return i
     if name == "out_aval":
         return node.out
-    if name in AVALS:
-        return ins[AVALS[name]]
-    assert node.params is not None
-    return node.params[name]
+    return ins[AVALS[name]]
 
 
 def fit(cotangent: Any, aval: Aval, elementwise: bool) -> Any:

@@ -47,13 +47,14 @@ class Sparsity(Lifted):
         following: the kinds of functions with rules of their own that are being followed.
     """
 
-    __slots__ = ("following", "sets", "widest")
+    __slots__ = ("following", "ruled", "sets", "widest")
     word = "sparse_jacobian"
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
         self.sets, self.widest = Sets(inputs), inputs
         self.following: list[Any] = []
+        self.ruled: set[Primitive] = set()  # those whose rules are running
 
     def input(self, value: Any, start: int) -> Any:
         """A tensor whose elements are the inputs from `start` on."""
@@ -137,6 +138,8 @@ class Sparsity(Lifted):
         found: Any = None
         if primitive.linear:
             found = self._linear(primitive, values, have, outs, params)
+        elif primitive in self.ruled:
+            pass  # a rule that applies its own primitive says nothing
         elif primitive.jvp is not None and not primitive.multiple:
             found = [self._by_rule(primitive, values, have, result, shape, params)]
         elif primitive.vjp is None and primitive.decompose is not None:
@@ -177,7 +180,11 @@ class Sparsity(Lifted):
             if numbers is None or rule is None:
                 continue
             tangent = self.carrying(np.ones(numbers.shape, plain_aval(values[i]).numpy), numbers)
-            part = self.numbers(rule.fn(tangent, *rule.arguments(values, result, params, i)))
+            self.ruled.add(primitive)
+            try:
+                part = self.numbers(rule.fn(tangent, *rule.arguments(values, result, params, i)))
+            finally:
+                self.ruled.discard(primitive)
             if part is not None:
                 total = self.sets.union(total, np.broadcast_to(part, shape))
         return total

@@ -95,10 +95,27 @@ class SavedOutput:
     alias: Alias | None
 
 
+class SavedResult(SavedOutput):
+    """One of several results of a node, saved by value: which, and its port, known weakly."""
+
+    __slots__ = ("index", "port")
+
+    index: int
+    port: Any
+
+
 def saved_output(out: Handle) -> SavedOutput:
     """The result of a node as the node saves it."""
     saved: SavedOutput = new(SavedOutput)
     saved.value, saved.aval, saved.alias = out.value, out.aval, out.alias
+    return saved
+
+
+def saved_result(out: Handle, index: int) -> SavedResult:
+    """One of several results of a node, which has its port, as the node saves it."""
+    saved: SavedResult = new(SavedResult)
+    saved.value, saved.aval, saved.alias, saved.index = out.value, out.aval, out.alias, index
+    saved.port = None if out.node is None else weakref.ref(out.node)
     return saved
 
 
@@ -107,8 +124,8 @@ class Node:
 
     Attributes:
         edges: per operand, the node that receives its cotangent; None for a constant.
-        saved: per operand, the operand if a rule reads it, and last the result likewise;
-            empty if nothing is read.
+        saved: per operand, the operand if a rule reads it, and last the result (or results)
+            likewise; empty if nothing is read.
         versions: the versions of `saved` when they were saved; None if all were 0.
         ins: operand avals; None if each is `out`.
         out: the result's aval.
@@ -142,6 +159,11 @@ class Node:
         """Hears that the result's memory may be written from now on."""
         if self.saved and isinstance(self.saved[-1], SavedOutput):
             self.saved[-1].alias = alias
+
+    def port(self, index: int, known: Any) -> Port | None:
+        """The port of one of several results, from a weak reference to it: made anew if nobody has
+        it; None (as the reference is) if the result has no derivative."""
+        return None if known is None else known() or port_of(self, index, self.out[index])
 
     def name(self) -> str:
         """The node's name, as "MulBackward0"."""
@@ -192,6 +214,11 @@ class Port(Node):
     __slots__ = ("index", "node")
     index: int
     node: Node
+
+    def share(self, alias: Alias) -> None:
+        for kept in self.node.saved:
+            if isinstance(kept, SavedResult) and kept.index == self.index:
+                kept.alias = alias
 
 
 class AccumulateGrad(Node):
@@ -248,7 +275,9 @@ def node_class(primitive: Primitive) -> type[Node]:
         fixed = several and all(r is None or r.saves_from is None for r in several)
         primitive.node_class = type(primitive.node_name, (Node,), {
             "__slots__": (), "primitive": primitive, "rules": rules,
-            "places": tuple(places_of(primitive, several)) if fixed else None})
+            "places": tuple(dict.fromkeys(places_of(primitive, several))) if fixed else None,
+            # One rule for all operands is told which gradients did not arrive.
+            "materializes": not primitive.multiple or isinstance(rules, tuple)})
     return primitive.node_class
 
 
@@ -268,21 +297,37 @@ def record(primitive: Primitive, out: Any, operands: Sequence[Any], avals: Seque
     node: Node = new(primitive.node_class or node_class(primitive))
     node.edges, node.order = tuple(edges), number()
     node.ins, node.params, node.extra = tuple(avals), params, None
+    if primitive.multiple:
+        node.out = tuple(o.aval.plain for o in out)
+        for i, o in enumerate(out):
+            if o.aval.dtype.differentiable:
+                o.node = port_of(node, i, o.aval.plain)
     _save(node, primitive, out, operands, saved)
     if shared.special:
         if here.hooks is not None and node.saved:
             node.saved, node.versions = packed(node.saved, out), None
         if watch := here.anomaly:
             watch.mark(node)
-    if primitive.multiple:
-        node.out = tuple(o.aval.plain for o in out)
-        for i, o in enumerate(out):
-            if o.aval.dtype.differentiable:
-                o.node = port_of(node, i, o.aval.plain)
-    else:
+    if not primitive.multiple:
         node.out = out.aval.plain
         out.node = node
     return node
+
+
+def record_one(primitive: Primitive, out: Any, x: Any, params: dict[str, Any]) -> None:
+    """`record` for a primitive of one operand, which is no view, and one result, with nothing out
+    of the ordinary in force."""
+    node: Node = new(primitive.node_class or node_class(primitive))
+    places = node.places
+    if places is None:
+        record(primitive, out, (x,), (x.aval,), (x.node,), params)
+        return
+    node.edges, node.order, node.out = (x.node,), number(), out.aval
+    node.ins, node.params, node.extra = (x.aval,), params, None
+    node.saved = (x if 0 in places else None, saved_output(out) if -1 in places else None
+                  ) if places else ()
+    node.versions = None if x.alias is None or not places else versions(node.saved)
+    out.node = node
 
 
 def keep(tensors: Sequence[Handle]) -> Node:
@@ -309,7 +354,7 @@ def port_of(node: Node, index: int, aval: Aval) -> Port:
 
 def _save(node: Node, primitive: Primitive, out: Any, operands: Sequence[Any],
           result: Any = None) -> None:
-    """Saves what the rules of the operands with an edge read (place -1 is the result)."""
+    """Saves what the rules of the operands with an edge read (place -1 is the result, or all)."""
     node.saved, node.versions = (), None
     places: Sequence[int] | None = node.places
     if places is None or None in node.edges:
@@ -318,6 +363,10 @@ def _save(node: Node, primitive: Primitive, out: Any, operands: Sequence[Any],
         return
     saved: list[Any] = [None] * (len(operands) + 1)
     aliased = False
+    if primitive.multiple and -1 in places:
+        saved[-1:] = map(saved_result, out, range(len(out))) if result is None else result
+        aliased = any(getattr(value, "alias", None) is not None for value in saved)
+        places = [place for place in places if place >= 0]
     for place in places:
         value = operands[place] if place >= 0 else (
             saved_output(out) if result is None else result)

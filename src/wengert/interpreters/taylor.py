@@ -269,18 +269,31 @@ class _Later:
 
     def __init__(self, level: Taylor, build: Callable[[], Any]) -> None:
         self.level, self.build = level, build
-        self.series: Series | None = None
+        self.series: Series | tuple[Series | None, ...] | None = None
 
     def __call__(self, k: int) -> Any:
         if self.series is None:
-            self.series = self.level.series(self.build())
+            self.series = self._of(self.build())
+        if isinstance(self.series, tuple):
+            return tuple(None if each is None else each[k] for each in self.series)
         return self.series[k]
+
+    def _of(self, built: Any) -> Any:
+        if isinstance(built, tuple):
+            return tuple(map(self._of, built))
+        return None if built is None else self.level.series(built)
 
 
 def _solution(level: Taylor, slope: Callable[[], Any]) -> Term:
     """The coefficients of y from an expression of y'."""
     later = _Later(level, slope)
-    return lambda k: scaled(div, later(k - 1), k)
+
+    def term(k: int) -> Any:
+        found = later(k - 1)
+        return tuple(scaled(div, each, k) for each in found) if isinstance(found, tuple) else (
+            scaled(div, found, k))
+
+    return term
 
 
 def _product(x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:

@@ -8,7 +8,6 @@ used, that the storage's version has moved on, and derive their history from the
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from ..core.handle import Alias, Handle, plain_aval, storage_of
 from ..core.levels import ground, here
 from ..core.primitive import Primitive, primitive
 from ..primitives.elementwise import where
-from ..primitives.layout import sum_to
+from ..primitives.strides import OVERLAPPING
 from .tape import Node, new, node_class, number, record
 
 
@@ -75,6 +74,13 @@ def _owner(x: Any) -> Any:
     return x
 
 
+def path(alias: Alias) -> Chain:
+    """The steps from a view's base, as it now is, to the view: the base may have been given
+    another shape in place since the view was made."""
+    assert alias.base is not None and alias.base.alias is not None
+    return (*alias.base.alias.back, *alias.chain)
+
+
 def base_of(x: Any) -> Any:
     """The tensor that x is a view of; x itself if it is no view."""
     return x if x.alias is None or x.alias.base is None else x.alias.base
@@ -124,7 +130,7 @@ def refresh(x: Handle) -> None:
     node: Node = new(node_class(take_view))
     node.edges, node.order, node.saved, node.versions = (base.node,), number(), (), None
     node.ins, node.out, node.extra = (base.aval,), x.aval, None
-    node.params = {"chain": alias.chain}
+    node.params = {"chain": path(alias)}
     x.node = node
 
 
@@ -132,7 +138,7 @@ def _take_anew(x: Handle, base: Handle) -> None:
     """Takes a view's value from its base, whose handle was rebound inside a transform."""
     alias = x.alias
     assert alias is not None
-    new = follow(alias.chain, base)
+    new = follow(path(alias), base)
     x.value, x.aval, x.node, x.extra = new.value, new.aval, new.node, new.extra
     alias.seen = alias.storage.version
 
@@ -171,7 +177,7 @@ def rebase(view: Handle) -> None:
     assert alias is not None and alias.base is not None
     base = alias.base
     record(write_view, base, (base, view), (base.aval, view.aval), (base.node, view.node),
-           {"chain": alias.chain})
+           {"chain": path(alias)})
 
 
 def follow(chain: Chain, x: Any) -> Any:
@@ -182,8 +188,22 @@ def follow(chain: Chain, x: Any) -> Any:
 
 
 def _write(x: np.ndarray, y: np.ndarray, chain: Chain) -> np.ndarray:
-    out = np.array(x)
-    follow(chain, out)[...] = y
+    # What is a view of the tensor's own memory need not be one of a gradient's, whose elements
+    # may lie in another order: there the chain copies.
+    for order in ("K", "C"):
+        out = np.array(x, order=order)
+        view = follow(chain, out)
+        if not view.size or np.may_share_memory(view, out):
+            view[...] = y
+            return out
+    return _write_at_places(out, y, chain)
+
+
+def _write_at_places(out: np.ndarray, y: np.ndarray, chain: Chain) -> np.ndarray:
+    """The same for a contiguous array, by where the chain leads; 0 is outside."""
+    places = follow(chain, np.arange(1, out.size + 1).reshape(out.shape))
+    inside = places > 0
+    out.reshape(-1)[places[inside] - 1] = np.broadcast_to(y, places.shape)[inside]
     return out
 
 
@@ -208,12 +228,11 @@ def _untake(g: Any, x: Aval, chain: Chain) -> Any:
     avals = [x]
     for step in chain:
         avals.append(step.aval(avals[-1]))
-    expanded = [after.numel > before.numel for before, after in itertools.pairwise(avals)]
-    if not any(expanded):
+    crowded = [step.primitive.name in OVERLAPPING for step in chain]
+    if not any(crowded):
         return write_view(x.zeros(), g, chain=chain)
-    for step, before, grew in reversed(list(zip(chain, avals, expanded, strict=False))):
-        g = (sum_to(g, shape=before.shape) if grew else
-             write_view(before.zeros(), g, chain=(step,)))
+    for step, before, adds in reversed(list(zip(chain, avals, crowded, strict=False))):
+        g = step.transpose(g, before) if adds else write_view(before.zeros(), g, chain=(step,))
     return g
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from ..core import dtypes
-from ..core.device import check_device, device
+from ..core.device import check_device, device as _Device  # noqa: N812
+from ..core.formats import memory_format, preserve_format
 from ..core.handle import Handle
 from ..core.levels import concrete, here, shared
 from ..ops import numpy_protocol, shapes
-from ..ops.arguments import LOOKS
+from ..ops.arguments import LOOKS, need_tensor
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
+
+Bool: TypeAlias = bool
+"""What the class below calls otherwise."""
 
 
 class Conversions:
@@ -58,10 +63,7 @@ class Conversions:
         return array
 
     def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        array = self.numpy()
-        if dtype is not None and array.dtype != dtype:
-            return array.astype(dtype)
-        return np.array(array) if copy else array
+        return np.array(self.numpy(), dtype, copy=copy)
 
     __array_ufunc__ = numpy_protocol.array_ufunc
     __array_function__ = numpy_protocol.array_function
@@ -100,81 +102,134 @@ class Conversions:
 
     # --- dtypes and devices -------------------------------------------------------------------
 
-    def to(self: Any, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False,
-           non_blocking: bool = False) -> Tensor:
-        """The tensor in another dtype (or as another tensor's); itself if nothing changes.
+    def to(self: Any, *args: Any, device: Any = None, dtype: Any = None,
+           non_blocking: Bool = False, copy: Bool = False,
+           memory_format: memory_format = preserve_format) -> Tensor:
+        """The tensor in another dtype; itself if nothing changes.
+
+        Args:
+            args: a dtype, or a device (and perhaps a dtype), or a tensor whose dtype is meant;
+                then perhaps `non_blocking` and `copy`.
+            device: "cpu" or None.
+            dtype: the dtype; None for the tensor's own.
+            non_blocking: ignored.
+            copy: whether to copy even if nothing changes.
+            memory_format: in which order the result lies in memory.
 
         Raises:
             AssertionError: for device "cuda".
+            TypeError: for arguments that are none of these.
         """
-        for arg in args:
-            if isinstance(arg, Handle):
-                dtype = arg.aval.dtype
-            elif _is_device(arg):
-                device = arg
-            elif not isinstance(arg, bool):
-                dtype = arg
+        if args:
+            device, dtype, copy = _meant(args, device, dtype, copy)
         check_device(device)
         kind = self.aval.dtype if dtype is None else dtypes.of(dtype)
-        return shapes.astype(self, kind, copy=copy)
+        return _lying(shapes.astype(self, kind, copy=copy), memory_format)
 
-    def type(self: Any, dtype: Any = None) -> Any:
-        """The tensor's type as PyTorch writes it, or the tensor in another dtype."""
+    def type(self: Any, dtype: Any = None, non_blocking: Bool = False) -> Any:
+        """The tensor's type as PyTorch writes it ("torch.FloatTensor"), or the tensor in another.
+
+        Raises:
+            ValueError: for a string that names no such type.
+        """
         if dtype is None:
             return f"torch.{self.aval.dtype.words}Tensor"
         if isinstance(dtype, str):
-            raise ValueError(f"invalid type: '{dtype}'")
+            if dtype not in _TYPES:
+                raise ValueError(f"invalid type: '{dtype}'")
+            return shapes.astype(self, _TYPES[dtype])
         return shapes.astype(self, dtypes.of(dtype))
 
     def type_as(self: Any, other: Tensor) -> Tensor:
         """The tensor in another's dtype."""
-        return shapes.astype(self, other.aval.dtype)
+        return shapes.astype(self, need_tensor("type_as", other, "other").aval.dtype)
 
-    def float(self: Any) -> Tensor:
+    def float(self: Any, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor as float32."""
-        return shapes.astype(self, dtypes.float32)
+        return _lying(shapes.astype(self, dtypes.float32), memory_format)
 
-    def double(self: Any) -> Tensor:
+    def double(self: Any, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor as float64."""
-        return shapes.astype(self, dtypes.float64)
+        return _lying(shapes.astype(self, dtypes.float64), memory_format)
 
-    def half(self: Any) -> Tensor:
+    def half(self: Any, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor as float16."""
-        return shapes.astype(self, dtypes.float16)
+        return _lying(shapes.astype(self, dtypes.float16), memory_format)
 
-    def int(self: Any) -> Tensor:
+    def bfloat16(self: Any, memory_format: memory_format = preserve_format) -> Tensor:
+        """The tensor as bfloat16."""
+        return _lying(shapes.astype(self, dtypes.bfloat16), memory_format)
+
+    def cfloat(self: Any, memory_format: memory_format = preserve_format) -> Tensor:
+        """The tensor as complex64."""
+        return _lying(shapes.astype(self, dtypes.complex64), memory_format)
+
+    def cdouble(self: Any, memory_format: memory_format = preserve_format) -> Tensor:
+        """The tensor as complex128."""
+        return _lying(shapes.astype(self, dtypes.complex128), memory_format)
+
+    def int(self: Any, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor as int32."""
-        return shapes.astype(self, dtypes.int32)
+        return _lying(shapes.astype(self, dtypes.int32), memory_format)
 
-    def long(self: Any) -> Tensor:
+    def long(self: Any, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor as int64."""
-        return shapes.astype(self, dtypes.int64)
+        return _lying(shapes.astype(self, dtypes.int64), memory_format)
 
-    def short(self: Any) -> Tensor:
+    def short(self: Any, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor as int16."""
-        return shapes.astype(self, dtypes.int16)
+        return _lying(shapes.astype(self, dtypes.int16), memory_format)
 
-    def char(self: Any) -> Tensor:
+    def char(self: Any, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor as int8."""
-        return shapes.astype(self, dtypes.int8)
+        return _lying(shapes.astype(self, dtypes.int8), memory_format)
 
-    def byte(self: Any) -> Tensor:
+    def byte(self: Any, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor as uint8."""
-        return shapes.astype(self, dtypes.uint8)
+        return _lying(shapes.astype(self, dtypes.uint8), memory_format)
 
-    def bool(self: Any) -> Tensor:
+    def bool(self: Any, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor as bool."""
-        return shapes.astype(self, dtypes.bool_)
+        return _lying(shapes.astype(self, dtypes.bool_), memory_format)
 
-    def cpu(self: Any) -> Tensor:
+    def cpu(self: Any, memory_format: memory_format = preserve_format) -> Tensor:
         """The tensor itself."""
-        return self
+        return _lying(self, memory_format)
 
-    def cuda(self: Any, device: Any = None) -> Tensor:
+    def cuda(self: Any, device: Any = None, non_blocking: Bool = False) -> Tensor:
         """Raises AssertionError: there is no CUDA here."""
         check_device("cuda")
         return self
 
 
+_TYPES = {f"torch.{kind.words}Tensor": kind for kind in dtypes.ALL}
+
+
+def _meant(args: Sequence[Any], device: Any, dtype: Any, copy: bool) -> tuple[Any, Any, bool]:
+    """The device, dtype and `copy` that positional arguments of `to` stand for."""
+    first, *rest = args
+    if isinstance(first, Handle):
+        dtype = first.aval.dtype
+    elif not (first is None or _is_device(first)):
+        dtype = first
+    else:
+        device = first
+        if rest and not isinstance(rest[0], bool):
+            dtype, *rest = rest
+    if len(rest) > 2 or not all(isinstance(flag, bool) for flag in rest):
+        words = ", ".join(type(arg).__name__ for arg in args)
+        raise TypeError(f"to() received an invalid combination of arguments - got ({words}), but "
+                        "expected a device and a dtype, a dtype, or a Tensor, and then bool "
+                        "non_blocking and bool copy")
+    return device, dtype, rest[1] if len(rest) > 1 else copy
+
+
+def _lying(x: Any, memory_format: memory_format) -> Any:
+    """A tensor in the order in memory that a format asks for."""
+    if memory_format is preserve_format or memory_format is None:
+        return x
+    return shapes.contiguous(x, memory_format=memory_format)
+
+
 def _is_device(value: Any) -> bool:
-    return isinstance(value, (str, device))
+    return isinstance(value, (str, int, _Device))

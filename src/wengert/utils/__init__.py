@@ -1,3 +1,3 @@
 """What stands beside the system proper, under PyTorch's names."""
 
-from . import checkpoint as checkpoint
+from . import checkpoint as checkpoint, dlpack as dlpack

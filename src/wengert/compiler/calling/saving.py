@@ -23,7 +23,7 @@ from ..expand import template
 from ..ir.program import Constant, Line, Value
 from ..ir.walk import has_effects
 from ..schedule.group import COSTS, ELEMENTARY
-from ..schedule.operations import is_complex, operation
+from ..schedule.operations import is_foreign, operation
 
 EACH = 256
 """What a saved value costs besides its bytes: memory is asked for, and handed over."""
@@ -75,7 +75,7 @@ def cost(value: Value) -> int:
 
 def work(line: Line) -> int | None:
     """What it costs to work a line out again, in bytes saved in that time; None if it never is."""
-    if has_effects(line) or is_complex(line):
+    if has_effects(line) or is_foreign(line):
         return None
     found = template(line.primitive, tuple([v.aval for v in line.operands]), line.params)
     if found is None:

@@ -220,12 +220,17 @@ class Contraction:
 
 @record
 class Call:
-    """A primitive that has no loops, evaluated by Python: operands are dense, so are results."""
+    """A primitive that has no loops, evaluated by Python: operands are dense, so are results.
+
+    `shapes` are those of the operands, if not their buffers': memory may be shared with another
+    value, which sees it otherwise.
+    """
 
     primitive: Primitive
     operands: tuple[Buffer, ...]
     params: Mapping[str, Any]
     results: tuple[Buffer, ...]
+    shapes: tuple[tuple[int, ...], ...] = ()
 
 
 @record

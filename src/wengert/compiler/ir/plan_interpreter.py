@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core import halves
 from ...core.levels import quietly
 from ...core.primitive import TABLE
 from .nest import (
@@ -208,8 +209,10 @@ class _Run:
         return run
 
     def _call(self, call: Call) -> None:
-        operands = [self.at(b).reshape(b.shape) for b in call.operands]
-        found = call.primitive.evaluate(*operands, **call.params)
+        shapes = call.shapes or [b.shape for b in call.operands]
+        operands = [self.at(b).reshape(shape)
+                    for b, shape in zip(call.operands, shapes, strict=True)]
+        found = halves.evaluate(call.primitive, operands, call.params)
         for buffer, array in zip(call.results, found if call.primitive.multiple else (found,),
                                  strict=True):
             self.at(buffer)[...] = np.asarray(array, buffer.dtype).reshape(-1)

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core import halves
 from ...core.aval import Aval, aval_of
 from ...core.levels import quietly
 from ...core.primitive import Primitive
@@ -171,7 +172,8 @@ def evaluate(program: Program, arrays: Sequence[np.ndarray]) -> list[np.ndarray]
     block = program.body
     while True:
         for line in block.lines:
-            found = quietly(line.primitive.evaluate, *map(read, line.operands), **line.params)
+            operands = list(map(read, line.operands))
+            found = quietly(halves.evaluate, line.primitive, operands, line.params)
             results = found if line.primitive.multiple else (found,)
             for value, array in zip(line.results, results, strict=True):
                 known[value] = np.asarray(array, value.aval.numpy)
@@ -237,9 +239,9 @@ def _verify_line(line: Line, known: set[Value]) -> None:
 
 # --- printing ---------------------------------------------------------------------------------
 
-SHORT = {"float32": "f32", "float64": "f64", "float16": "f16", "int64": "i64", "int32": "i32",
-          "int16": "i16", "int8": "i8", "uint8": "u8", "bool": "bool", "complex64": "c64",
-          "complex128": "c128"}
+SHORT = {"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16",
+          "int64": "i64", "int32": "i32", "int16": "i16", "int8": "i8", "uint8": "u8",
+          "bool": "bool", "complex64": "c64", "complex128": "c128"}
 _FEW = 6
 
 

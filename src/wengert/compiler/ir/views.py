@@ -10,6 +10,7 @@ records, because it is said in these.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -34,6 +35,8 @@ from ...primitives.layout import (
     undiagonal,
     unindex,
 )
+from ...primitives.strides import as_strided, reach
+from ...primitives.windows import unwindow, windows
 from .program import Line, Value, append
 from .regions import Ints, Region, composed, dense, distinct, seen
 
@@ -132,6 +135,9 @@ def index_along(shape: Ints, dim: int) -> Any:
         iota, (), {"shape": shape, "dim": dim, "dtype": dtypes.int64})
 
 
+_PARTS = frozenset({"real", "imag", "view_as_real", "view_as_complex"})
+"""Views that see numbers of another dtype, which are no regions."""
+
 # --- views ------------------------------------------------------------------------------------
 
 
@@ -156,8 +162,16 @@ def _row(shape: Ints, index: Ints) -> Region:
     return Region(shape[count:], whole.strides[count:], offset)
 
 
+def sees_beyond(primitive: Primitive, shape: Ints, params: Mapping[str, Any]) -> bool:
+    """Whether a view sees memory round its operand, and so is no region of that."""
+    return primitive is as_strided and (params["layout"] is not None or reach(
+        params["shape"], params["strides"], params["offset"]) > math.prod(shape))
+
+
 def lower_view(primitive: Primitive, x: Any, **params: Any) -> Any:
-    """A view primitive as `strided`."""
+    """A view primitive as `strided`, or as it is."""
+    if sees_beyond(primitive, tuple(x.shape), params):
+        return primitive(x, **params)
     found = tuple(read(x, region) for region in views_of(primitive, x.shape, params))
     return found if primitive.multiple else found[0]
 
@@ -166,7 +180,8 @@ def chain_region(chain: Sequence[Step], shape: Ints) -> Region | None:
     """The region that a chain of views leads to; None if it is none."""
     region: Region | None = dense(tuple(shape))
     for step in chain:
-        if region is None or step.primitive.name in ("real", "imag"):
+        if (region is None or step.primitive.name in _PARTS
+                or sees_beyond(step.primitive, region.shape, step.params)):
             return None
         found = views_of(step.primitive, region.shape, step.params)
         region = composed(found[step.index or 0], region)
@@ -189,6 +204,12 @@ def _lower_unindex(x: Any, shape: Ints, index: Any) -> Any:
 def _lower_undiagonal(x: Any, shape: Ints, **params: Any) -> Any:
     (region,) = views_of(diagonal, shape, params)
     return put(_nothing(shape, x), x, region)
+
+
+def _lower_unwindow(x: Any, sizes: Ints, **how: Any) -> Any:
+    shape = (*x.shape[:len(x.shape) - 2 * len(sizes)], *sizes)
+    (region,) = views_of(windows, shape, how)
+    return unstrided(x, shape=shape, strides=region.strides, offset=region.offset)
 
 
 def _lower_cat(*xs: Any, dim: int) -> Any:
@@ -244,10 +265,11 @@ def _lower_index_put(x: Any, y: Any, *indices: Any, pattern: Any, accumulate: bo
 
 
 PLACING: dict[Primitive, Callable[..., Any]] = {
-    unindex: _lower_unindex, undiagonal: _lower_undiagonal, cat: _lower_cat, stack: _lower_stack,
+    unindex: _lower_unindex, unwindow: _lower_unwindow, undiagonal: _lower_undiagonal,
+    cat: _lower_cat, stack: _lower_stack,
     tril: _lower_tril, triu: _lower_triu, take_view: _lower_take_view,
     write_view: _lower_write_view, index_put: _lower_index_put}
 """How what places elements comes apart, by the table's primitive."""
 
-VIEWS = frozenset(p for p in TABLE.values() if p.view and p.name not in ("real", "imag"))
+VIEWS = frozenset(p for p in TABLE.values() if p.view and p.name not in _PARTS)
 """The primitives whose results are regions of their operand, whatever the dtype."""

@@ -13,7 +13,7 @@ from ..ir.program import Constant, Line, Program, Value, straight
 from ..ir.views import strided
 from ..ir.walk import has_effects
 from ..native.emit_scalar import DIVISIONS
-from ..schedule.operations import operation
+from ..schedule.operations import is_foreign, operation
 from ..schedule.reductions import HOW
 from .repeated import outputs_of
 from .unbounded import unbounded, unwound
@@ -85,7 +85,7 @@ def _parted(body: Program, start: int, same: Sequence[Value]) -> _Parted:
 
 def _may_go(line: Line) -> bool:
     """Whether a line can't fail, and costs something or looks at what does."""
-    if has_effects(line) or any(v.aval.is_complex for v in (*line.operands, *line.results)):
+    if has_effects(line) or is_foreign(line):
         return False
     name = operation(line)
     if name is not None:

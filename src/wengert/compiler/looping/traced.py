@@ -34,6 +34,7 @@ from ..ir.views import (
     chain_region,
     put_strided,
     region_of,
+    sees_beyond,
     strided,
     views_of,
     written_region,
@@ -234,4 +235,6 @@ def _regions(line: Line) -> tuple[Any, ...] | None:
     if primitive is take_view:
         region = chain_region(line.params["chain"], shape)
         return None if region is None else (region,)
+    if sees_beyond(canonical(primitive), shape, line.params):
+        return None
     return views_of(canonical(primitive), shape, line.params)

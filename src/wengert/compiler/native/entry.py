@@ -18,10 +18,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ...core import dtypes
 
 if TYPE_CHECKING:
     from llvmlite import ir
@@ -104,14 +107,20 @@ _FUNCTIONS = ("PyLong_FromLongLong", "PyEval_SaveThread", "PyEval_RestoreThread"
 _KINDS = "?bhilqBHILQefdFD"
 
 
-@functools.cache
 def symbols() -> dict[str, int]:
     """Addresses of what entries refer to: CPython's functions, the array type and the dtypes."""
+    return _symbols("ml_dtypes" in sys.modules)
+
+
+@functools.cache
+def _symbols(bfloat16: bool) -> dict[str, int]:
     found = {name: ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
              for name in _FUNCTIONS}
     found["ndarray"] = id(np.ndarray)
     for kind in _KINDS:
         found[f"dtype_{kind}"] = id(np.dtype(kind))  # NumPy has one object for each, for ever
+    if bfloat16:
+        found["dtype_E"] = id(dtypes.bfloat16.numpy)
     return found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...core import halves
 from ...core.levels import quietly
 from ..ir.program import Block, Constant, Line, Program, Value
 from ..ir.uniform import compact, element, is_uniform
@@ -44,12 +45,12 @@ def _folded(line: Line) -> Sequence[Value] | None:
         return None
     arrays = [v.array for v in line.operands if isinstance(v, Constant)]
     if line.primitive.elementwise and all(map(is_uniform, arrays)):
-        found = quietly(line.primitive.evaluate, *map(element, arrays), **line.params)
+        found = quietly(halves.evaluate, line.primitive, list(map(element, arrays)), line.params)
         aval = line.result.aval
         return [Constant(np.broadcast_to(np.asarray(found, aval.numpy), aval.shape))]
     if any(v.aval.numel > MOST for v in (*line.operands, *line.results)):
         return None
-    found = quietly(line.primitive.evaluate, *arrays, **line.params)
+    found = quietly(halves.evaluate, line.primitive, arrays, line.params)
     results = found if line.primitive.multiple else (found,)
     return [compact(Constant(np.asarray(array, v.aval.numpy)))
             for v, array in zip(line.results, results, strict=True)]

@@ -70,7 +70,7 @@ def _number(value: Value) -> Any:
 def _is(value: Value, number: float) -> bool:
     """Whether a value is a number everywhere; the sign of a zero counts."""
     found = _number(value)
-    if found is None or found.dtype.kind == "c" or found != number:
+    if found is None or found.dtype.kind not in "biuf" or found != number:
         return False
     return number != 0 or found.dtype.kind != "f" or bool(
         np.signbit(found) == np.signbit(number))

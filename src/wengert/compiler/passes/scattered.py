@@ -92,7 +92,7 @@ class _Adder:
         """The operands of an addition as anything and a piece among zeros, if it is worth it."""
         aval = line.result.aval
         x, y = line.operands
-        if aval.is_complex or any(v.aval.shape != aval.shape for v in (x, y)):
+        if aval.foreign or any(v.aval.shape != aval.shape for v in (x, y)):
             return None
         for rest, other in ((x, y), (y, x)):
             part = self.fresh.get(other)

@@ -148,7 +148,7 @@ def _put(line: Line) -> _Put | None:
         return None
     zeros, _, *indices = line.operands
     pattern, count = line.params["pattern"], len(indices)
-    if not is_zero(zeros) or zeros.aval.is_complex or any(
+    if not is_zero(zeros) or zeros.aval.foreign or any(
             i.aval.numpy.kind != "i" or i.aval.shape != indices[0].aval.shape for i in indices):
         return None
     first = pattern.index(0)

@@ -244,7 +244,7 @@ class Recorder:
 
     def apply(self, primitive: Primitive, operands: Sequence[Any], params: dict[str, Any]) -> Any:
         """The value of a primitive on arrays, noted; a constant if none of them is known."""
-        out = primitive.evaluate(*operands, **params)
+        out = primitive.on_arrays(operands, params)
         out = tuple(map(np.asarray, out)) if primitive.multiple else np.asarray(out)
         if any(type(o) is np.ndarray and self.find(o) is not None for o in operands):
             self.note(primitive, operands, params, out)

@@ -50,7 +50,7 @@ class Assembler:
     def _rewritten(self, line: Line) -> bool:
         """x with y in it, in x's own memory, which nothing else needs."""
         x, y = line.operands
-        if x in self.pending or x.aval.is_complex or not y.aval.numel:
+        if x in self.pending or x.aval.foreign or not y.aval.numel:
             return False
         known, params = self.steps.stored(x), line.params
         buffer = known.buffer

@@ -23,7 +23,7 @@ from .access import Ints, MisfitError, broadcast_steps, dense
 from .ahead import Ahead, is_alias
 from .assembling import Assembler
 from .group import COSTS, ELEMENTARY, At, Group, Known, Node, Put, Recipe, Root, loops_over
-from .operations import is_complex, operation
+from .operations import is_foreign, operation
 from .placing import MANY, Steps
 from .products import Spots, folded, product, product_spots
 from .reductions import HOW, Reduction, neutral, wider
@@ -75,7 +75,7 @@ class Lines:
     def _is_noted(self, line: Line) -> bool:
         """Whether nothing is done about a line but to note a piece of what is put together later,
         so that runs go on. What it is put into must not be of the run: that may yet be noted."""
-        if line.primitive is not put_strided or is_complex(line):
+        if line.primitive is not put_strided or is_foreign(line):
             return False
         result, base = line.result, self.steps.root(line.operands[0])
         return result in self.ahead.chained and result not in self.ahead.rewritten and (
@@ -100,13 +100,13 @@ class Lines:
         name = line.primitive.name
         if line.results[0] in self.done:
             return
-        if is_complex(line):
+        if is_foreign(line):
             self._call(line)
         elif (found := operation(line)) is not None:
             self._lazy(line.result, line.operands, recipes.elementwise(found, line),
                        COSTS.get(found, ELEMENTARY))
         else:
-            special = _TAKES.get(name)
+            special = TAKES.get(name)
             if special is None or special(self, line) is False:
                 self._call(line)
 
@@ -471,7 +471,8 @@ class Lines:
         steps = self.steps
         operands = tuple(map(self._shaped, line.operands))
         results = tuple(steps.new_buffer(v, tuple(v.aval.shape)) for v in line.results)
-        steps.steps.append(Call(line.primitive, operands, line.params, results))
+        shapes = tuple(tuple(v.aval.shape) for v in line.operands)
+        steps.steps.append(Call(line.primitive, operands, line.params, results, shapes))
         for value, buffer in zip(line.results, results, strict=True):
             steps.written(value, buffer, len(steps.steps) - 1)
 
@@ -527,7 +528,7 @@ def _indexed_dim(pattern: tuple[Any, ...], x: Value, indices: Sequence[Value]) -
     return x.aval.ndim - count - len(after) if Ellipsis in before else place
 
 
-_TAKES: dict[str, Callable[[Lines, Line], bool | None]] = {
+TAKES: dict[str, Callable[[Lines, Line], bool | None]] = {
     **dict.fromkeys(HOW, Lines._reduce), "argmax": Lines._arg, "argmin": Lines._arg,
     "strided": Lines._strided, "put_strided": Lines._put,
     "unstrided": Lines._unstrided, "iota": Lines._iota,

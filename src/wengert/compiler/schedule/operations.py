@@ -17,6 +17,6 @@ def operation(line: Line) -> str | None:
     return primitive.name if primitive.scalar else None
 
 
-def is_complex(line: Line) -> bool:
-    """Whether a line has to do with complex numbers."""
-    return any(v.aval.is_complex for v in (*line.operands, *line.results))
+def is_foreign(line: Line) -> bool:
+    """Whether a line has to do with numbers that native code doesn't know."""
+    return any(v.aval.foreign for v in (*line.operands, *line.results))

@@ -148,7 +148,7 @@ class Steps:
 
     def moved(self, value: Value, buffer: Buffer) -> None:
         """Stores a value that is in memory, or anywhere, in other memory as well."""
-        if value.aval.is_complex:
+        if value.aval.foreign:
             source = self.stored(value).buffer
             assert source is not None
             self.steps.append(Call(contiguous, (source,), {}, (buffer,)))
@@ -374,7 +374,7 @@ def _constant(value: Constant) -> Known:
 
 def uniform(array: np.ndarray) -> bool:
     """Whether an array is one number over and over."""
-    if array.size == 0 or array.dtype.kind == "c":
+    if array.size == 0 or array.dtype.kind not in "biuf":
         return False
     if array.size == 1 or not any(s for s, n in zip(array.strides, array.shape, strict=True)
                                   if n > 1):

@@ -13,7 +13,7 @@ from ..ir.nest import Buffer
 from ..ir.program import Constant, Line, Value
 from .examples import Examples, Way, inner, moved, way
 from .group import COSTS, ELEMENTARY, Known
-from .operations import is_complex, operation
+from .operations import is_foreign, operation
 from .pieces import Pieces
 from .placing import Steps
 from .recipes import window
@@ -53,7 +53,7 @@ class Runs:
     def __init__(self, steps: Steps, lines: Sequence[Line],
                  at_hand: Callable[[Value], bool]) -> None:
         self.steps, self.at_hand, self.whole = steps, at_hand, len(lines)
-        lines = [line for line in lines if not is_complex(line)]
+        lines = [line for line in lines if not is_foreign(line)]
         self.tiny = _tiny(lines)
         self.picked = _picked(self.tiny, steps.root)
         self.examples, self.alike = _alike(lines)

@@ -78,7 +78,13 @@ def array_function(self: Any, function: Any, types: Any, args: Any, kwargs: Any)
 @functools.cache
 def _functions() -> dict[Any, Callable[..., Any]]:
     """What NumPy's functions are called here; made when the first one is needed."""
-    from . import arrangement, elements, products, reductions  # noqa: F401 - they fill the table
+    from . import (  # noqa: F401 - they fill the table
+        arrangement,
+        elements,
+        products,
+        reductions,
+        transforms,
+    )
 
     return FUNCTIONS
 

@@ -10,7 +10,7 @@ import numpy as np
 from ...core import dtypes
 from ...core.handle import Handle, wrap
 from ...core.levels import made
-from .. import creation, shapes
+from .. import creation, joining, shapes
 from ..arguments import wrapped_dims
 from ..operators import is_number, promoted
 
@@ -52,7 +52,7 @@ def tensor(value: Any) -> Any:
     if isinstance(value, Handle):
         return value
     if isinstance(value, (list, tuple)) and next(tensors_in(value), None) is not None:
-        return shapes.stack([tensor(item) for item in value])
+        return joining.stack([tensor(item) for item in value])
     return creation.as_tensor(value)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...core.handle import Handle
-from .. import creation, shapes
+from .. import creation, diagonals, joining, rearranging, shapes, splitting
 from ..arguments import wrapped_dim
 from .arguments import Unsupported, all_axes, as_kind, one_axis, part, stands_for, tensor
 
@@ -108,7 +108,7 @@ for _ndim, _numpy in enumerate((np.atleast_1d, np.atleast_2d, np.atleast_3d), 1)
 @stands_for(np.flip)
 def flip(m: Any, axis: Any = None) -> Any:
     x = tensor(m)
-    return shapes.flip(x, all_axes(axis, x.aval.ndim))
+    return rearranging.flip(x, all_axes(axis, x.aval.ndim))
 
 
 @stands_for(np.flipud)
@@ -136,15 +136,15 @@ def _rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
 def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
     x = tensor(a)
     if axis is None:
-        return shapes.roll(x, int(np.sum(shift)))
+        return rearranging.roll(x, int(np.sum(shift)))
     for by, dim in np.broadcast(shift, axis):
-        x = shapes.roll(x, int(by), int(dim))
+        x = rearranging.roll(x, int(by), int(dim))
     return x
 
 
 @stands_for(np.tile)
 def _tile(A: Any, reps: Any) -> Any:  # noqa: N803 - NumPy's name
-    return shapes.tile(tensor(A), _ints(reps))
+    return rearranging.tile(tensor(A), _ints(reps))
 
 
 @stands_for(np.repeat)
@@ -166,7 +166,7 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", constant_values: An
         before, after = (creation.full(
             (*x.aval.shape[:dim], int(n), *x.aval.shape[dim + 1:]), constant_values,
             dtype=x.aval.dtype) for n in widths)
-        x = shapes.cat([before, x, after], dim)
+        x = joining.cat([before, x, after], dim)
     return x
 
 
@@ -175,27 +175,27 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", constant_values: An
 
 @stands_for(np.tril)
 def _tril(m: Any, k: int = 0) -> Any:
-    return shapes.tril(tensor(m), k)
+    return diagonals.tril(tensor(m), k)
 
 
 @stands_for(np.triu)
 def _triu(m: Any, k: int = 0) -> Any:
-    return shapes.triu(tensor(m), k)
+    return diagonals.triu(tensor(m), k)
 
 
 @stands_for(np.diag)
 def _diag(v: Any, k: int = 0) -> Any:
-    return shapes.diag(tensor(v), k)
+    return diagonals.diag(tensor(v), k)
 
 
 @stands_for(np.diagflat)
 def _diagflat(v: Any, k: int = 0) -> Any:
-    return shapes.diag(ravel(v), k)
+    return diagonals.diag(ravel(v), k)
 
 
 @stands_for(np.diagonal)
 def _diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    return shapes.diagonal(tensor(a), offset, axis1, axis2)
+    return diagonals.diagonal(tensor(a), offset, axis1, axis2)
 
 
 @stands_for(np.linalg.diagonal)
@@ -210,13 +210,13 @@ def _linalg_diagonal(x: Any, offset: int = 0) -> Any:
 def concatenate(arrays: Any, axis: Any = 0, dtype: Any = None) -> Any:
     parts = [as_kind(tensor(x), dtype) for x in arrays]
     if axis is None:
-        return shapes.cat([ravel(x) for x in parts])
-    return shapes.cat(parts, axis)
+        return joining.cat([ravel(x) for x in parts])
+    return joining.cat(parts, axis)
 
 
 @stands_for(np.stack)
 def stack(arrays: Any, axis: int = 0, dtype: Any = None) -> Any:
-    return shapes.stack([as_kind(tensor(x), dtype) for x in arrays], axis)
+    return joining.stack([as_kind(tensor(x), dtype) for x in arrays], axis)
 
 
 def _parts(arrays: Any, ndim: int) -> list[Any]:
@@ -298,4 +298,4 @@ def _dsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
 
 @stands_for(np.unstack)
 def _unstack(x: Any, axis: int = 0) -> Any:
-    return shapes.unbind(tensor(x), axis)
+    return splitting.unbind(tensor(x), axis)

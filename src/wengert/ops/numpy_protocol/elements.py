@@ -10,7 +10,7 @@ from ...core import dtypes
 from ...core.handle import Handle
 from ...core.primitive import broadcast_shapes
 from ...interpreters.inplace import check_fits
-from .. import choices, creation, index, pointwise, reduce, shapes
+from .. import choices, creation, picking, pointwise, reduce, shapes
 from ..operators import is_number
 from .arguments import (
     Unsupported,
@@ -56,7 +56,10 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: An
     x = tensor(a)
     if low is None and high is None:
         return shapes.clone(x)
-    return choices.clamp(x, *(b if b is None or is_number(b) else tensor(b) for b in (low, high)))
+    bounds = [low, high]
+    if not all(b is None or is_number(b) for b in bounds):
+        bounds = [b if b is None else tensor(b) for b in bounds]
+    return choices.clamp(x, *bounds)
 
 
 @stands_for(np.nan_to_num)
@@ -72,7 +75,7 @@ def _nan_to_num(x: Any, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) 
 
 @stands_for(np.nonzero)
 def nonzero(a: Any) -> Any:
-    return index.nonzero(tensor(a), as_tuple=True)
+    return picking.nonzero(tensor(a), as_tuple=True)
 
 
 @stands_for(np.flatnonzero)
@@ -82,7 +85,7 @@ def _flatnonzero(a: Any) -> Any:
 
 @stands_for(np.argwhere)
 def _argwhere(a: Any) -> Any:
-    return index.nonzero(tensor(a))
+    return picking.nonzero(tensor(a))
 
 
 @stands_for(np.take)
@@ -111,7 +114,7 @@ def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     n, m = x.aval.shape[dim], where_.aval.shape[dim]
     where_ = choices.where(where_ < 0, where_ + n, where_)
     common = broadcast_shapes([(*v.aval.shape[:dim], *v.aval.shape[dim + 1:]) for v in (x, where_)])
-    return index.gather(shapes.expand(x, *common[:dim], n, *common[dim:]), dim,
+    return picking.gather(shapes.expand(x, *common[:dim], n, *common[dim:]), dim,
                         shapes.expand(where_, *common[:dim], m, *common[dim:]))
 
 

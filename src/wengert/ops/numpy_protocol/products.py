@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import operator
 import string
 from typing import Any
 
 import numpy as np
 
-from .. import products, reduce, shapes
+from .. import diagonals, joining, products, rearranging, reduce, shapes
+from ..einsum import einsum
 from .arguments import Unsupported, all_axes, as_kind, floating, promote, stands_for, tensor
 
 
@@ -64,14 +64,6 @@ def _multi_dot(arrays: Any) -> Any:
     return functools.reduce(products.matmul, promote(*arrays))
 
 
-@stands_for(np.linalg.matrix_power)
-def _matrix_power(a: Any, n: Any) -> Any:
-    x = tensor(a)
-    if operator.index(n) < 1:
-        raise Unsupported("with an exponent below 1")
-    return functools.reduce(products.matmul, [x] * operator.index(n))
-
-
 @stands_for(np.tensordot)
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     """Over the last `axes` dimensions of a and the first of b, or over those named."""
@@ -88,7 +80,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
         right[j] = left[i]
     rest = [c for d, c in enumerate(left) if d not in of_x]
     rest += [c for d, c in enumerate(right) if d not in of_y]
-    return products.einsum(f"{''.join(left)},{''.join(right)}->{''.join(rest)}", x, y)
+    return einsum(f"{''.join(left)},{''.join(right)}->{''.join(rest)}", x, y)
 
 
 @stands_for(np.linalg.tensordot)
@@ -100,7 +92,7 @@ def _linalg_tensordot(x1: Any, x2: Any, axes: Any = 2) -> Any:
 def _einsum(*operands: Any, optimize: Any = False) -> Any:
     if not isinstance(operands[0], str):
         raise Unsupported("with lists of axes")
-    return products.einsum(operands[0], *promote(*operands[1:]))
+    return einsum(operands[0], *promote(*operands[1:]))
 
 
 @stands_for(np.kron)
@@ -118,8 +110,8 @@ def _cross(a: Any, b: Any, axis: Any = -1) -> Any:
     x, y = (shapes.movedim(v, axis, -1) for v in promote(a, b))
     if x.aval.shape[-1] != 3 or y.aval.shape[-1] != 3:
         raise Unsupported("of other than three components")
-    found = (shapes.roll(x, -1, -1) * shapes.roll(y, -2, -1)
-             - shapes.roll(x, -2, -1) * shapes.roll(y, -1, -1))
+    found = (rearranging.roll(x, -1, -1) * rearranging.roll(y, -2, -1)
+             - rearranging.roll(x, -2, -1) * rearranging.roll(y, -1, -1))
     return shapes.movedim(found, -1, axis)
 
 
@@ -130,7 +122,7 @@ def _linalg_cross(x1: Any, x2: Any, axis: Any = -1) -> Any:
 
 @stands_for(np.trace)
 def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
-    return reduce.sum(as_kind(shapes.diagonal(tensor(a), offset, axis1, axis2), dtype), -1)
+    return reduce.sum(as_kind(diagonals.diagonal(tensor(a), offset, axis1, axis2), dtype), -1)
 
 
 @stands_for(np.linalg.trace)
@@ -143,4 +135,4 @@ def _vander(x: Any, N: Any = None, increasing: bool = False) -> Any:  # noqa: N8
     x = floating(x)
     powers = range(x.aval.shape[0] if N is None else N)
     columns = [x ** k for k in (powers if increasing else reversed(powers))]
-    return shapes.stack(columns, -1)
+    return joining.stack(columns, -1)

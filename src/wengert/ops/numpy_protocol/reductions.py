@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...core import dtypes
-from .. import choices, pointwise, reduce, shapes
+from .. import choices, joining, norms, pointwise, reduce, scans, shapes, sorting, statistics
 from .arguments import (
     Unsupported,
     all_axes,
@@ -104,13 +104,15 @@ def _count_nonzero(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
 @stands_for(np.var)
 def _var(a: Any, axis: Any = None, dtype: Any = None, ddof: Any = 0, keepdims: Any = False,
          correction: Any = None) -> Any:
-    return _spread(reduce.var, a, axis, dtype, ddof if correction is None else correction, keepdims)
+    correction = ddof if correction is None else correction
+    return _spread(statistics.var, a, axis, dtype, correction, keepdims)
 
 
 @stands_for(np.std)
 def _std(a: Any, axis: Any = None, dtype: Any = None, ddof: Any = 0, keepdims: Any = False,
          correction: Any = None) -> Any:
-    return _spread(reduce.std, a, axis, dtype, ddof if correction is None else correction, keepdims)
+    correction = ddof if correction is None else correction
+    return _spread(statistics.std, a, axis, dtype, correction, keepdims)
 
 
 def _spread(apply: Any, a: Any, axis: Any, dtype: Any, ddof: Any, keepdims: Any) -> Any:
@@ -173,12 +175,12 @@ def _ordered(a: Any) -> Any:
 
 @stands_for(np.sort)
 def _sort(a: Any, axis: Any = -1, kind: Any = None, stable: Any = None) -> Any:
-    return reduce.sort(*one_axis(tensor(a), axis)).values
+    return sorting.sort(*one_axis(tensor(a), axis)).values
 
 
 @stands_for(np.argsort)
 def _argsort(a: Any, axis: Any = -1, kind: Any = None, stable: Any = None) -> Any:
-    return reduce.argsort(*one_axis(tensor(a), axis))
+    return sorting.argsort(*one_axis(tensor(a), axis))
 
 
 # --- scans ------------------------------------------------------------------------------------
@@ -186,7 +188,7 @@ def _argsort(a: Any, axis: Any = -1, kind: Any = None, stable: Any = None) -> An
 
 @stands_for(np.cumsum)
 def cumsum(a: Any, axis: Any = None, dtype: Any = None) -> Any:
-    return reduce.cumsum(*one_axis(as_kind(tensor(a), dtype), axis))
+    return scans.cumsum(*one_axis(as_kind(tensor(a), dtype), axis))
 
 
 @stands_for(np.cumprod)
@@ -203,7 +205,7 @@ def running(combine: Callable[[Any, Any], Any], x: Any, axis: Any) -> Any:
     n = x.aval.shape[dim] if x.aval.ndim else 0
     if not n:
         raise Unsupported("of nothing")
-    return shapes.stack(list(itertools.accumulate(
+    return joining.stack(list(itertools.accumulate(
         [part(x, dim, i) for i in range(n)], combine)), dim)
 
 
@@ -257,7 +259,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> An
     x = floating(x)
     if axis is None and (ord is None or (ord == 2 and x.aval.ndim == 1) or (
             ord in ("f", "fro") and x.aval.ndim == 2)):
-        return reduce.norm(x, 2, None, bool(keepdims))
+        return norms.norm(x, 2, None, bool(keepdims))
     dims = all_axes(axis, x.aval.ndim)
     if len(dims) == 1 and not isinstance(ord, str):
         return _vector_norm(x, 2 if ord is None else ord, dims, keepdims)
@@ -267,12 +269,12 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> An
 
 
 def _vector_norm(x: Any, order: Any, dims: Any, keepdims: Any) -> Any:
-    return reduce.norm(x, order, dims, bool(keepdims))
+    return norms.norm(x, order, dims, bool(keepdims))
 
 
 def _matrix_norm(x: Any, order: Any, dims: tuple[int, ...], keepdims: Any) -> Any:
     if order in ("f", "fro"):
-        return reduce.norm(x, 2, dims, bool(keepdims))
+        return norms.norm(x, 2, dims, bool(keepdims))
     if order not in (1, -1, math.inf, -math.inf):
         raise Unsupported(f"with ord={order!r}")
     summed, compared = dims if abs(order) == 1 else dims[::-1]

@@ -16,7 +16,6 @@ import numpy as np
 from ...core import dtypes
 from ...core.handle import Handle
 from ...core.primitive import TABLE
-from ...primitives import elementwise as e
 from .. import choices, pointwise, products, reduce, shapes
 from ..operators import is_number
 from . import reductions
@@ -66,12 +65,16 @@ def table() -> dict[Any, Apply]:
         if primitive.elementwise and primitive.ufunc is not None:
             found.setdefault(primitive.ufunc, _applied(
                 primitive.ufunc, getattr(pointwise, primitive.name, primitive)))
-    for name in ("sign", "logaddexp"):
+    for name in _BY_NAME:
         found[getattr(np, name)] = _applied(getattr(np, name), getattr(pointwise, name))
     return found | {getattr(np, name): function for name, function in _COMPOSED.items()}
 
 
-_OF_FLOATS = {np.hypot, np.logaddexp, np.arctan2, np.heaviside}
+_BY_NAME = ("copysign", "fmax", "fmin", "gcd", "heaviside", "lcm", "logaddexp", "logaddexp2",
+            "nextafter", "sign")
+"""Those whose primitives NumPy has under another name, or does otherwise."""
+_OF_FLOATS = {np.hypot, np.logaddexp, np.logaddexp2, np.arctan2, np.heaviside, np.copysign,
+              np.nextafter}
 """Those whose primitives refuse the integers that NumPy makes floats."""
 _OF_NUMBERS = {np.add, np.subtract, np.multiply, np.divide, np.remainder, np.fmod, np.floor_divide,
                np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
@@ -111,27 +114,14 @@ def _cbrt(x: Any) -> Any:
     return pointwise.sign(x) * pointwise.pow(pointwise.abs(x), 1 / 3)
 
 
+def _heaviside(x: Any, y: Any) -> Any:
+    """NaN stays NaN."""
+    x, y = promote(x, y, floats=True)
+    return choices.where(pointwise.isnan(x), x, pointwise.heaviside(x, y))
+
+
 def _scaled(factor: float) -> Apply:
     return lambda x: floating(x) * factor
-
-
-def _fmax(x: Any, y: Any) -> Any:
-    return _not_nan(pointwise.maximum, *promote(x, y))
-
-
-def _fmin(x: Any, y: Any) -> Any:
-    return _not_nan(pointwise.minimum, *promote(x, y))
-
-
-def _not_nan(better: Apply, x: Any, y: Any) -> Any:
-    """The better of two, where a NaN is worse than any number."""
-    x, y = (choices.where(pointwise.isnan(a), b, a) for a, b in ((x, y), (y, x)))
-    return better(x, y)
-
-
-def _copysign(x: Any, y: Any) -> Any:
-    x, y = promote(x, y, floats=True)
-    return choices.where(e.signbit(x) == e.signbit(y), x, -x)
 
 
 def _modf(x: Any) -> Any:
@@ -144,11 +134,6 @@ def _modf(x: Any) -> Any:
 def _divmod(x: Any, y: Any) -> Any:
     x, y = promote(x, y)
     return pointwise.floor_divide(x, y), pointwise.remainder(x, y)
-
-
-def _logaddexp2(x: Any, y: Any) -> Any:
-    x, y = promote(x, y, floats=True)
-    return pointwise.logaddexp(x * math.log(2), y * math.log(2)) / math.log(2)
 
 
 def _conj(x: Any) -> Any:
@@ -176,14 +161,14 @@ def _vecmat(x: Any, y: Any) -> Any:
 
 _COMPOSED: dict[str, Apply] = {
     "power": _power, "float_power": _float_power, "cbrt": _cbrt,
+    "heaviside": _heaviside,
     "fabs": lambda x: pointwise.abs(floating(x)),
     "conjugate": lambda x: _conj(tensor(x)),
     "positive": lambda x: shapes.clone(pointwise.positive(tensor(x))),  # NumPy's is a copy
     "sign": lambda x: (pointwise.sgn if tensor(x).aval.is_complex else pointwise.sign)(tensor(x)),
     "deg2rad": _scaled(math.pi / 180), "radians": _scaled(math.pi / 180),
     "rad2deg": _scaled(180 / math.pi), "degrees": _scaled(180 / math.pi),
-    "fmax": _fmax, "fmin": _fmin, "copysign": _copysign, "modf": _modf, "divmod": _divmod,
-    "logaddexp2": _logaddexp2, "matmul": _matmul, "vecdot": _vecdot, "matvec": _matvec,
+    "modf": _modf, "divmod": _divmod, "matmul": _matmul, "vecdot": _vecdot, "matvec": _matvec,
     "vecmat": _vecmat,
 }
 
