@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
+from ..core.guard import told
 from ..core.handle import Handle
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,8 +32,12 @@ def also(**names: str) -> Callable[[F], F]:
                         args = (*args, given.pop(name))
                     elif names[name] not in given:
                         given[names[name]] = given.pop(name)
-            return function(*args, **given)
+            try:
+                return function(*args, **given)
+            except Exception as error:  # noqa: BLE001 - it is raised again
+                raise told(function, args, given, error)  # noqa: B904 - it names its cause
 
+        called.guarded = True  # type: ignore[attr-defined]
         return called  # type: ignore[return-value]
 
     return decorate
@@ -43,6 +50,7 @@ LOOKS = ("Python looks at the numbers of a Tensor here, and what follows would d
          "use torch.where instead of `if` and `while`, and other operations on tensors.")
 """What `concrete` is told that they are wanted for."""
 
+_BEYOND = 1 << 63
 ALL_DIMS = tuple(tuple(range(n)) for n in range(8))
 
 
@@ -65,13 +73,44 @@ def wrapped_dim(dim: Any, ndim: int) -> int:
         TypeError: if it is no integer.
         IndexError: if it is out of range.
     """
-    if isinstance(dim, (bool, np.bool_)) or not hasattr(dim, "__index__"):
-        raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}")
-    d, most = dim.__index__(), max(ndim, 1)
+    d, most = dim if type(dim) is int else _dim(dim), max(ndim, 1)
     if not -most <= d < most:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-most}, "
-                         f"{most - 1}], but got {d})")
+                         f"{most - 1}], but got {long(d)})")
     return d % most
+
+
+def _dim(value: Any) -> int:
+    if not isinstance(value, (bool, np.bool_)):
+        with contextlib.suppress(TypeError):
+            return operator.index(value)
+    raise TypeError(f"argument 'dim' must be int, not {type(value).__name__}")
+
+
+def long(value: Any) -> int:
+    """An integer, as C can hold it.
+
+    Raises:
+        TypeError: if it is none.
+        ValueError: if it is beyond 64 bits.
+    """
+    found = operator.index(value)
+    if not -1 << 63 <= found < 1 << 63:
+        raise ValueError("Overflow when unpacking long long")
+    return found
+
+
+def whole(name: str, argument: str, value: Any, position: int = 0) -> int:
+    """An integer, given at a position if that is told.
+
+    Raises:
+        TypeError: for anything else.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        place = f" (position {position})" if position else ""
+        raise TypeError(f"{name}(): argument '{argument}'{place} must be int, not "
+                        f"{type(value).__name__}")
+    return long(value)
 
 
 def wrapped_dims(dim: Any, ndim: int) -> tuple[int, ...]:
@@ -102,10 +141,11 @@ def sizes(args: Sequence[Any]) -> tuple[int, ...]:
     Raises:
         TypeError: for what is no integer.
     """
-    if len(args) == 1 and isinstance(args[0], Iterable) and not isinstance(args[0], str):
-        if not isinstance(args[0], Handle) or args[0].aval.ndim:
-            args = tuple(args[0])
-    return tuple(size(a) for a in args)
+    if len(args) == 1 and type(args[0]) is not int:
+        if isinstance(args[0], Iterable) and not isinstance(args[0], str):
+            if not isinstance(args[0], Handle) or args[0].aval.ndim:
+                args = tuple(args[0])
+    return tuple([a if type(a) is int and -_BEYOND < a < _BEYOND else size(a) for a in args])
 
 
 def size(value: Any) -> int:
@@ -113,7 +153,10 @@ def size(value: Any) -> int:
     if isinstance(value, (float, str)) or not hasattr(value, "__index__"):
         raise TypeError("size(): argument 'size' must be tuple of ints, but found element of type "
                         f"{type(value).__name__} at pos 0")
-    return int(value.__index__())
+    try:
+        return long(value)
+    except ValueError as error:
+        raise TypeError(f"argument 'size' failed to unpack {value}: {error}") from None
 
 
 def nonnegative(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .._tensor import Tensor
 
 __all__ = [
-    "clamp", "clip", "lerp", "masked_fill", "where",
+    "clamp", "clamp_max", "clamp_min", "clip", "lerp", "masked_fill", "where",
 ]
 
 
@@ -30,7 +30,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     Args:
         input: a tensor.
         min: a number or tensor, or None for no lower bound.
-        max: a number or tensor, or None for no upper bound.
+        max: a number or tensor (as `min` is), or None for no upper bound.
 
     Raises:
         RuntimeError: if neither bound is given.
@@ -40,23 +40,64 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         >>> torch.clamp(torch.tensor([-2., 0.5, 2.]), -1, 1)
         tensor([-1.0000,  0.5000,  1.0000])
     """
-    need_tensor("clamp", input)
+    primitive, operands, params = limits(need_tensor("clamp", input), min, max)
+    return primitive(*operands, **params)
+
+
+def clamp_min(input: Tensor, min: Any) -> Tensor:
+    """Each element, or the bound where that is larger; the gradient passes at the bound."""
+    primitive, operands, params = lower_limit(need_tensor("clamp_min", input), min)
+    return primitive(*operands, **params)
+
+
+def clamp_max(input: Tensor, max: Any) -> Tensor:
+    """Each element, or the bound where that is smaller; the gradient passes at the bound."""
+    primitive, operands, params = upper_limit(need_tensor("clamp_max", input), max)
+    return primitive(*operands, **params)
+
+
+Limited = tuple[Primitive, tuple[Any, ...], dict[str, Any]]
+"""A primitive, its operands and its parameters."""
+
+
+def limits(x: Any, min: Any = None, max: Any = None) -> Limited:
+    """What limits x to [min, max]."""
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    if isinstance(min, Handle) or isinstance(max, Handle):
-        return _clamp_tensors(input, min, max)
     bounds = [b for b in (min, max) if b is not None]
-    x = promoted((input, *bounds))[0]
-    return e.clamp(x, low=min, high=max)
+    if isinstance(bounds[0], Handle):
+        need_tensor("clamp", bounds[-1], "max", 3)
+        apply = e.clamp_up_to if min is None else e.clamp_from if max is None else e.clamp_between
+        return apply, promoted((x, *bounds)), {}
+    return e.clamp, _within(x, *bounds), {"low": min, "high": max}
 
 
-def _clamp_tensors(x: Any, low: Any, high: Any) -> Any:
-    """Bounds that are tensors: they get a gradient where they take effect."""
-    if low is None:
-        return e.clamp_up_to(*promoted((x, high)))
-    if high is None:
-        return e.clamp_from(*promoted((x, low)))
-    return e.clamp_between(*promoted((x, low, high)))
+def lower_limit(x: Any, min: Any) -> Limited:
+    """What limits x from below."""
+    if isinstance(min, Handle):
+        return e.clamp_min_tensor, promoted((x, min)), {}
+    return e.clamp_min, _within(x, min), {"low": min, "high": None}
+
+
+def upper_limit(x: Any, max: Any) -> Limited:
+    """What limits x from above."""
+    if isinstance(max, Handle):
+        return e.clamp_max_tensor, promoted((x, max)), {}
+    return e.clamp_max, _within(x, max), {"low": None, "high": max}
+
+
+def _within(x: Any, *numbers: Any) -> tuple[Any, ...]:
+    """x as it is to be limited by numbers: in a dtype that holds such."""
+    for number in numbers:
+        if not is_number(number):
+            raise TypeError("clamp() received an invalid combination of arguments: bounds must be "
+                            "two tensors or two numbers (or one of them None), not "
+                            f"{type(number).__name__}")
+    x = promoted((x, *numbers))[0]
+    if not x.aval.dtype.differentiable:
+        for number in numbers:
+            operators.exact_array(number, x.aval.dtype)
+    return (x,)
 
 
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
@@ -80,6 +121,9 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
                            f"dtype {condition.aval.dtype.words}")
     if condition.aval.dtype is dtypes.uint8:
         condition = condition != 0
+    for position, (word, x) in enumerate((("input", input), ("other", other)), 2):
+        if not operators.acceptable(x):
+            need_tensor("where", x, word, position)
     if is_number(input) and is_number(other):
         kind = dtypes.result_type([(0, dtypes.of_number(input)), (0, dtypes.of_number(other))])
         pair = tuple(operators.number_array(v, kind) for v in (input, other))
@@ -111,29 +155,28 @@ def _lerping(x: Any, end: Any, weight: Any) -> tuple[Primitive, Any, Any]:
     need_tensor("lerp", x)
     need_tensor("lerp", end, "end", 2)
     if x.aval.dtype is not end.aval.dtype:
-        raise RuntimeError(f"expected dtype {_lower(x)} for `end` but got dtype {_lower(end)}")
-    if not isinstance(weight, Handle):
+        raise RuntimeError(f"expected dtype {_c_name(x)} for `end` but got dtype {_c_name(end)}")
+    if is_number(weight):
         return e.lerp, end, operators.scalar(weight, x.aval)
+    need_tensor("lerp", weight, "weight", 3)
     if weight.aval.dtype is not x.aval.dtype:
-        raise RuntimeError(f"expected dtype {_lower(x)} for `weight` but got dtype "
-                           f"{_lower(weight)}")
+        raise RuntimeError(f"expected dtype {_c_name(x)} for `weight` but got dtype "
+                           f"{_c_name(weight)}")
     return _lerp_tensor, end, weight
 
 
 _lerp_tensor = e.lerp.named("LerpBackward1")
 
-
-def _lower(x: Any) -> str:
-    return str(x.aval.dtype.words).lower()
+# --- writing one value ------------------------------------------------------------------------
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """The tensor with a number where the mask holds.
 
     Raises:
-        RuntimeError: if the mask is not of bools.
+        RuntimeError: if the mask is not of bools, or the dtype can't hold the number.
     """
-    apply, mask, value = _masking(input, mask, value)
+    apply, mask, value = _masking(need_tensor("masked_fill", input), mask, value)
     return apply(input, mask, value)
 
 
@@ -149,21 +192,45 @@ def _masking(x: Any, mask: Any, value: Any) -> tuple[Primitive, Any, Any]:
         raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype "
                            f"{_c_name(mask)}")
     if not isinstance(value, Handle):
-        return _masked_by_number, mask, operators.number_array(value, x.aval.dtype)
+        return _masked_by_number, mask, _number("masked_fill", value, x.aval.dtype, 3)
     if value.aval.ndim:
         raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got "
                            f"tensor with {value.aval.ndim} dimension(s).")
-    return _masked_by_tensor, mask, operators.to_kind(value, x.aval.dtype)
+    return _masked_by_tensor, mask, _converted(value, x.aval.dtype)
+
+
+def _number(name: str, value: Any, kind: dtypes.dtype, position: int) -> np.ndarray:
+    if not is_number(value):
+        need_tensor(name, value, "value", position)
+    return operators.exact_array(value, kind)
+
+
+def _converted(value: Any, kind: dtypes.dtype) -> Any:
+    """A 0-d tensor in a dtype."""
+    if value.aval.is_complex and not kind.is_complex:
+        raise RuntimeError(
+            f"value cannot be converted to type {operators.c_name(kind)} without overflow")
+    return operators.to_kind(value, kind)
 
 
 def _c_name(x: Any) -> str:
-    names = {"float32": "float", "float64": "double", "int64": "long int", "int32": "int",
-             "uint8": "unsigned char", "float16": "c10::Half"}
-    return names.get(x.aval.dtype.name, x.aval.dtype.name)
+    """What C++ calls the numbers of a tensor, by itself."""
+    names = {"int64": "long int", "uint8": "unsigned char"}
+    return names.get(x.aval.dtype.name, operators.c_name(x.aval.dtype))
 
 
 _masked_by_number = e.masked_fill.named("MaskedFillBackward0")
 _masked_by_tensor = e.masked_fill.named("MaskedFillBackward1")
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Fills the tensor with a number (or 0-d tensor), in place."""
+    if not isinstance(value, Handle):
+        return write(e.fill, self, _number("fill_", value, self.aval.dtype, 1))
+    if value.aval.ndim:
+        raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor with "
+                           f"{value.aval.ndim} dimensions.")
+    return write(e.fill_tensor, self, value)
 
 
 # PyTorch's other names for the same things.

@@ -23,6 +23,7 @@ from ..interpreters.inplace import check_fits, check_kind, write
 from ..interpreters.tape import node_class, number, saved_output
 from ..primitives.elementwise import copy
 from ..primitives.layout import cast
+from .arguments import need_tensor
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -44,11 +45,11 @@ def binary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor, A
     """The function of a primitive of two operands, for operators.
 
     Args:
-        primitive: elementwise, with a ufunc, and a result like its operands.
+        primitive: elementwise, and a result like its operands.
         floats: whether integers are first made floats, as in a division.
     """
     cls = node_class(primitive)
-    ufunc: Any = primitive.ufunc
+    ufunc, evaluate = primitive.ufunc, primitive.evaluate
     left, right = (() if r is None else r.saves for r in primitive.vjp or (None, None))  # type: ignore[union-attr]
     # What each operand's rule reads: x, y, the result.
     left_x, left_y, left_out = 0 in left, 1 in left, -1 in left
@@ -72,8 +73,12 @@ def binary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor, A
             if versions is None:
                 return general(primitive, floats, x, y)
         out = new(Results.cls)
-        out.value = (here.run(ufunc, x.value, other) if aval.ndim
-                     else here.run(ufunc, x.value, other, out=...))
+        if ufunc is None:
+            out.value = np.asarray(quietly(evaluate, x.value, other), aval.numpy)
+        elif aval.ndim:
+            out.value = here.run(ufunc, x.value, other)
+        else:
+            out.value = here.run(ufunc, x.value, other, out=...)
         out.aval = aval
         out.alias = out.extra = None
         mine = x.node
@@ -117,6 +122,21 @@ def comparison(primitive: Primitive) -> Callable[[Tensor, Any], Tensor]:
     return function
 
 
+def question(primitive: Primitive) -> Callable[[Tensor], Tensor]:
+    """The function of a primitive of one operand that answers yes or no."""
+    evaluate = primitive.evaluate
+    plain = primitive.ufunc is not None
+
+    def function(input: Any) -> Any:
+        aval = need_tensor(primitive.name, input).aval
+        if not aval.fast or shared.special:
+            return primitive(input)
+        value = (here.run if plain else quietly)(evaluate, input.value)
+        return wrap(value if type(value) is np.ndarray else np.asarray(value), aval.boolean)
+
+    return function
+
+
 def unary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor], Tensor]:
     """The function of a primitive of one operand; `floats` as for `binary`."""
     cls, evaluate = node_class(primitive), primitive.evaluate
@@ -127,10 +147,11 @@ def unary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor], T
     def function(input: Any) -> Any:
         try:
             aval = input.aval
+            fast = aval.fast
         except AttributeError:
             raise TypeError(f"{primitive.name}(): argument 'input' (position 1) must be Tensor, "
                             f"not {type(input).__name__}") from None
-        if not aval.fast or shared.special:
+        if not fast or shared.special:
             return general_unary(primitive, floats, input)
         versions = None
         if input.alias is not None:
@@ -179,7 +200,7 @@ def general(primitive: Primitive, floats: bool, x: Any, y: Any) -> Any:
         if (type(y) is float or type(y) is int) and (
                 scalar := x.aval.plain.scalars.get(y)) is not None:
             return primitive(x, scalar)
-    if not _acceptable(y):
+    if not acceptable(y):
         return NotImplemented
     check = CHECKS.get(primitive.name)
     if check is not None:
@@ -200,7 +221,8 @@ def general_unary(primitive: Primitive, floats: bool, x: Any) -> Any:
     return primitive(*promoted((x,), floats=floats))
 
 
-def _acceptable(value: Any) -> bool:
+def acceptable(value: Any) -> bool:
+    """Whether a value can be an operand beside a tensor."""
     return isinstance(value, (Handle, np.ndarray)) or is_number(value)
 
 
@@ -223,7 +245,7 @@ def promoted(operands: Sequence[Any], *, floats: bool = False) -> tuple[Any, ...
         floats: whether integers and bools become the default float dtype.
     """
     operands = [as_operand(o) for o in operands]
-    kind = dtypes.result_type([_ranked(o) for o in operands])
+    kind = dtypes.result_type([ranked(o) for o in operands])
     if floats and not kind.differentiable:
         kind = dtypes.get_default_dtype()
     return tuple(to_kind(o, kind) for o in operands)
@@ -234,7 +256,8 @@ def as_operand(operand: Any) -> Any:
     return wrap(operand, aval_of(operand)) if isinstance(operand, np.ndarray) else operand
 
 
-def _ranked(operand: Any) -> tuple[int, dtypes.dtype]:
+def ranked(operand: Any) -> tuple[int, dtypes.dtype]:
+    """An operand as `dtypes.result_type` takes it."""
     if isinstance(operand, Handle):
         return (2 if operand.aval.ndim else 1), operand.aval.dtype
     return 0, dtypes.of_number(operand)
@@ -257,9 +280,42 @@ def number_array(value: Any, kind: dtypes.dtype) -> np.ndarray:
         if kind.category == dtypes.INTEGER and not isinstance(value, float):
             return here.run(np.asarray(int(value), np.int64).astype, kind.numpy)
         return here.run(np.asarray, value, kind.numpy)
-    except OverflowError:
-        raise RuntimeError(f"value cannot be converted to type {kind.words.lower()} without "
+    except (OverflowError, TypeError, ValueError):
+        if not is_number(value):
+            raise TypeError(f"must be Number, not {type(value).__name__}") from None
+        raise RuntimeError(f"value cannot be converted to type {c_name(kind)} without "
                            "overflow") from None
+
+
+def exact_array(value: Any, kind: dtypes.dtype) -> np.ndarray:
+    """A number as a 0-d array of a dtype that can hold it; fractions are dropped for integers.
+
+    Raises:
+        RuntimeError: if it can't.
+    """
+    if not isinstance(value, complex):
+        found = here.run(np.asarray, value, kind.numpy) if kind.category != dtypes.INTEGER else (
+            _whole(value, np.iinfo(kind.numpy)))
+        if found is not None and (np.isfinite(found) or not np.isfinite(value)):
+            return found
+    elif kind.is_complex:
+        return here.run(np.asarray, value, kind.numpy)
+    raise RuntimeError(f"value cannot be converted to type {c_name(kind)} without overflow")
+
+
+def _whole(value: Any, limits: Any) -> np.ndarray | None:
+    """A number as an integer within limits; None beyond them."""
+    return np.asarray(int(value), limits.dtype) if limits.min <= value <= limits.max else None
+
+
+def c_name(kind: dtypes.dtype) -> str:
+    """What C++, and so some messages of PyTorch's, calls the numbers of a dtype."""
+    return _C_NAMES.get(kind.name, f"{kind.name}_t")
+
+
+_C_NAMES = {"float32": "float", "float64": "double", "int32": "int", "float16": "c10::Half",
+            "bfloat16": "c10::BFloat16", "bool": "bool", "complex64": "c10::complex<float>",
+            "complex128": "c10::complex<double>"}
 
 
 def scalar(number: Any, aval: Aval) -> np.ndarray:
@@ -277,7 +333,7 @@ def inplace_binary(primitive: Primitive, *,
     """The in-place operator of a primitive, as `x += y`."""
 
     def function(self: Any, other: Any) -> Any:
-        if not _acceptable(other):
+        if not acceptable(other):
             return NotImplemented
         kind = type(other)
         if (kind is float or kind is int) and (
@@ -291,11 +347,11 @@ def inplace_binary(primitive: Primitive, *,
     return function
 
 
-def write_promoted(primitive: Primitive, self: Any, x: Any, *others: Any) -> Any:
+def write_promoted(primitive: Primitive, self: Any, x: Any, *others: Any, **params: Any) -> Any:
     """Stores primitive(x, *others) in self, where x is self or that in another dtype."""
     if x is self:
-        return write(primitive, self, *others)
+        return write(primitive, self, *others, **params)
     check_kind(self.aval, x.aval)
-    result = primitive(x, *others)
+    result = primitive(x, *others, **params)
     check_fits(self.aval, result.aval)
     return write(copy, self, result)

@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 
-def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: complex = 1) -> Tensor:
     """input + value * tensor1 * tensor2, element by element.
 
     Example:
@@ -28,7 +28,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
     return e.addcmul(*_operands(e.addcmul, input, tensor1, tensor2, value))
 
 
-def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: complex = 1) -> Tensor:
     """input + value * tensor1 / tensor2, element by element.
 
     Raises:
@@ -42,12 +42,12 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
     return e.addcdiv(*_operands(e.addcdiv, input, tensor1, tensor2, value))
 
 
-def addcmul_(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+def addcmul_(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: complex = 1) -> Tensor:
     """`addcmul`, in place."""
     return write_promoted(e.addcmul, self, *_operands(e.addcmul, self, tensor1, tensor2, value))
 
 
-def addcdiv_(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+def addcdiv_(self: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: complex = 1) -> Tensor:
     """`addcdiv`, in place."""
     return write_promoted(e.addcdiv, self, *_operands(e.addcdiv, self, tensor1, tensor2, value))
 

@@ -14,15 +14,81 @@ from typing import Any
 
 import numpy as np
 
-from ..core.aval import Aval
 from ..core.dtypes import BOOL
 from ..core.levels import quietly
-from ..core.primitive import Primitive, broadcast_shapes, elementwise, primitive
-from .layout import cast, conj, expand, real, reshape, sum_to
+from ..core.primitive import elementwise
+from .layout import cast
+from .pieces import (
+    NO_COMPLEX_CLAMP as NO_COMPLEX_CLAMP,
+    abs_ as abs_,
+    ceil as ceil,
+    clamp as clamp,
+    clamp_between as clamp_between,
+    clamp_from as clamp_from,
+    clamp_max as clamp_max,
+    clamp_max_tensor as clamp_max_tensor,
+    clamp_min as clamp_min,
+    clamp_min_tensor as clamp_min_tensor,
+    clamp_up_to as clamp_up_to,
+    copy as copy,
+    copysign as copysign,
+    copysign_of_number as copysign_of_number,
+    exponent as exponent,
+    fill as fill,
+    fill_tensor as fill_tensor,
+    filled as filled,
+    floor as floor,
+    fmax as fmax,
+    fmin as fmin,
+    frac as frac,
+    heaviside as heaviside,
+    is_complex as is_complex,
+    lerp as lerp,
+    mantissa as mantissa,
+    masked_fill as masked_fill,
+    maximum as maximum,
+    minimum as minimum,
+    nan_to_num as nan_to_num,
+    nextafter as nextafter,
+    round_ as round_,
+    round_decimals as round_decimals,
+    sgn as sgn,
+    sgn_of_real as sgn_of_real,
+    sign as sign,
+    trunc as trunc,
+    where as where,
+    zero as zero,
+)
+from .questions import (
+    bitwise_and as bitwise_and,
+    bitwise_not as bitwise_not,
+    bitwise_or as bitwise_or,
+    bitwise_xor as bitwise_xor,
+    eq as eq,
+    gcd as gcd,
+    ge as ge,
+    gt as gt,
+    isfinite as isfinite,
+    isin as isin,
+    isinf as isinf,
+    isnan as isnan,
+    isreal as isreal,
+    lcm as lcm,
+    le as le,
+    left_shift as left_shift,
+    logical_and as logical_and,
+    logical_not as logical_not,
+    logical_or as logical_or,
+    logical_xor as logical_xor,
+    lt as lt,
+    ne as ne,
+    right_shift as right_shift,
+    signbit as signbit,
+)
 
-NO_COMPLEX_CLAMP = {"c": "clamp is not supported for complex types"}
 LN2, LN10, TWO_OVER_SQRT_PI = math.log(2), math.log(10), 2 / math.sqrt(math.pi)
 SQRT_HALF = math.sqrt(0.5)
+DEGREE, RADIAN = math.pi / 180, 180 / math.pi
 
 
 def special(name: str) -> Any:
@@ -36,21 +102,11 @@ def special(name: str) -> Any:
     return call
 
 
-def is_complex(x: Any) -> bool:
-    """Whether an array or tensor holds complex numbers."""
-    return np.dtype(x.dtype).kind == "c"
-
-
 def _trunc_quotient(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if x.dtype.kind == "f":
         return np.trunc(x / y)
     quotient = np.floor_divide(x, y)
     return quotient + ((quotient < 0) & (quotient * y != x))
-
-
-def filled(x: Any, number: float) -> Any:
-    """A number, as many times as x has elements."""
-    return expand(np.asarray(number, x.aval.numpy), shape=tuple(x.shape))
 
 
 def _lower_trunc_quotient(x: Any, y: Any) -> Any:
@@ -205,6 +261,20 @@ hypot = elementwise("hypot", np.hypot, lambda g, x, out: g * (x / out),
 
 # --- exponentials and logarithms --------------------------------------------------------------
 
+
+def _logaddexp(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """log(e**x + e**y); of complex numbers by way of the one with the larger real part."""
+    if x.dtype.kind != "c":
+        return np.logaddexp(x, y)
+    first = x.real >= y.real
+    high, low = np.where(first, x, y), np.where(first, y, x)
+    return np.where(x == y, x + math.log(2), high + np.log1p(np.exp(low - high)))
+
+
+def _xlogy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.where((x == 0) & (y == y), x.dtype.type(0), x * np.log(y))
+
+
 exp = elementwise("exp", np.exp, lambda g, out: g * out)
 exp2 = elementwise("exp2", np.exp2, lambda g, out: g * (out * LN2))
 expm1 = elementwise("expm1", np.expm1, lambda g, x: g * exp(x))
@@ -212,9 +282,21 @@ log = elementwise("log", np.log, lambda g, x: g / x)
 log2 = elementwise("log2", np.log2, lambda g, x: g / (x * LN2))
 log10 = elementwise("log10", np.log10, lambda g, x: g / (x * LN10))
 log1p = elementwise("log1p", np.log1p, lambda g, x: g / (x + 1), node="Log1PBackward0")
-logaddexp = elementwise("logaddexp", np.logaddexp,
-                        lambda g, x, y: g * sigmoid(x - y), lambda g, x, y: g * sigmoid(y - x),
-                        refuses={"bi": "logaddexp_cpu"})
+logaddexp = elementwise("logaddexp", _logaddexp, lambda g, x, y: g * sigmoid(x - y),
+                        lambda g, x, y: g * sigmoid(y - x), refuses={"bi": "logaddexp_cpu"})
+logaddexp.ufunc = np.logaddexp  # for real numbers, which are all that the fast path sees
+logaddexp2 = elementwise(
+    "logaddexp2", np.logaddexp2, lambda g, x, y: g * sigmoid((x - y) * LN2),
+    lambda g, x, y: g * sigmoid((y - x) * LN2), refuses={"bic": "logaddexp2_cpu"},
+    lower=lambda x, y: where(x == y, x + 1, maximum(x, y) + log1p(exp2(-abs_(x - y))) / LN2))
+xlogy = elementwise("xlogy", _xlogy, lambda g, x, y: where((x == 0) & (y <= 0), 0, g * log(y)),
+                    lambda g, x, y: g * (x / y), refuses={"c": "xlogy_cpu"},
+                    lower=lambda x, y: where((x == 0) & (y == y), 0, x * log(y)))
+"""x log(y), 0 where x is 0."""
+xlogy_by_number = xlogy.named("XlogyBackward2")
+ldexp = elementwise("ldexp", lambda x, y: x * np.exp2(y), lambda g, y: g * exp2(y),
+                    lambda g, out: g * (out * LN2), lower=lambda x, y: x * exp2(y))
+"""x 2**y."""
 
 # --- trigonometric and hyperbolic -------------------------------------------------------------
 
@@ -234,6 +316,28 @@ def _sech2(x: np.ndarray) -> np.ndarray:
     return e
 
 
+def _sinc_slope(x: Any) -> Any:
+    """(cos(pi x) - sinc(x)) / x; near 0, where that cancels, by its Taylor series."""
+    near = abs_(x) < _NEAR_SINC
+    square = (x * math.pi) * (x * math.pi)
+    series = 0.0 * square
+    for coefficient in _SINC_SERIES:
+        series = series * square + coefficient
+    apart = where(near, 1, x)
+    return where(near, x * series, (cos(apart * math.pi) - sinc(apart)) / apart)
+
+
+def _sinc_bend(x: Any) -> Any:
+    """Its second derivative, by the differential equation that it solves."""
+    part = where(x == 0, -math.pi ** 2 / 3, sinc_slope(x) / where(x == 0, 1, x))
+    return -(2 * part + math.pi ** 2 * sinc(x))
+
+
+_NEAR_SINC = 0.5
+_SINC_SERIES = [math.pi ** 2 * (-1) ** k * 2 * k / math.factorial(2 * k + 1)
+                for k in range(10, 0, -1)]
+"""Of d sinc(x) / dx = x (c1 + c2 (pi x)**2 + c3 (pi x)**4 + ...), the highest first."""
+
 sin = elementwise("sin", np.sin, lambda g, x: g * cos(x))
 cos = elementwise("cos", np.cos, lambda g, x: -g * sin(x))
 tan = elementwise("tan", np.tan, lambda g, out: g * (1 + out * out))
@@ -251,6 +355,20 @@ sech2 = elementwise("sech2", _sech2, lambda g, x, out: -2 * g * (out * tanh(x)),
 asinh = elementwise("asinh", np.arcsinh, lambda g, x: g / _root(x))
 acosh = elementwise("acosh", np.arccosh, lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)))
 atanh = elementwise("atanh", np.arctanh, lambda g, x: g / ((1 - x) * (1 + x)))
+
+
+deg2rad = elementwise("deg2rad", lambda x: x * DEGREE, lambda g: deg2rad(g),
+                      node="Deg2RadBackward0", lower=lambda x: x * DEGREE, refuses={
+                          "c": RuntimeError("deg2rad is not supported for complex tensors.")})
+rad2deg = elementwise("rad2deg", lambda x: x * RADIAN, lambda g: rad2deg(g),
+                      node="Rad2DegBackward0", lower=lambda x: x * RADIAN, refuses={
+                          "c": RuntimeError("rad2deg is not supported for complex tensors.")})
+sinc = elementwise("sinc", np.sinc, lambda g, x: g * sinc_slope(x),
+                   lower=lambda x: where(x == 0, 1, sin(x * math.pi) / (x * math.pi)))
+"""sin(pi x) / (pi x)."""
+sinc_slope = elementwise("sinc_slope", _sinc_slope, lambda g, x: g * _sinc_bend(x),
+                         lower=_sinc_slope)
+"""Its derivative, which pi times the spherical Bessel function -j1 of pi x is."""
 
 
 def _over_square(x: Any, size: Any) -> Any:
@@ -272,6 +390,25 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
         return 1 / (1 + np.exp(-x))
     e = np.exp(-np.abs(x))  # never overflows
     return np.where(x >= 0, 1, e) / (1 + e)
+
+
+def _logit(x: np.ndarray, eps: float | None) -> np.ndarray:
+    if eps is not None:
+        x = np.clip(x, x.dtype.type(eps), x.dtype.type(1 - eps))
+    return special("logit")(x)
+
+
+def _lower_logit(x: Any, eps: float | None) -> Any:
+    """log(x / (1 - x)); near 1/2, where that loses digits, 2 atanh(2 x - 1)."""
+    if eps is not None:
+        x = clamp(x, low=eps, high=1 - eps)
+    return where(abs_(x - 0.5) < 0.25, 2 * atanh(2 * x - 1), log(x / (1 - x)))
+
+
+def _logit_slope(g: Any, x: Any, eps: float | None) -> Any:
+    """g / (x (1 - x)); outside of [eps, 1 - eps] it is 0, and without eps NaN outside of [0, 1]."""
+    low, beyond = (0, math.nan) if eps is None else (eps, 0)
+    return where((x < low) | (x > 1 - low), beyond, g / (x * (1 - x)))
 
 
 def _softplus(x: np.ndarray, beta: float, threshold: float) -> np.ndarray:
@@ -303,6 +440,8 @@ def _ndtr(x: np.ndarray) -> np.ndarray:
 
 sigmoid = elementwise("sigmoid", _sigmoid, lambda g, x: g * (0.25 * sech2(0.5 * x)),
                       scalar=True)
+logit = elementwise("logit", _logit, _logit_slope, refuses={"c": "logit_cpu"},
+                    lower=_lower_logit)
 softplus = elementwise(
     "softplus", _softplus,
     lambda g, x, beta, threshold: where(x * beta > threshold, g, g * sigmoid(x * beta)),
@@ -361,174 +500,3 @@ silu = elementwise("silu", lambda x: x * sigmoid(x),
                    lambda g, x: g * (sigmoid(x) * (1 + x * sigmoid(-x))),
                    lower=lambda x: x * sigmoid(x), refuses={"bi": "silu_cpu"})
 
-# --- pieces: kinks and ties as PyTorch has them ----------------------------------------------
-
-
-def _clamp(x: np.ndarray, low: float | None, high: float | None) -> np.ndarray:
-    if low is not None:
-        x = np.maximum(x, np.asarray(low, x.dtype))
-    return x if high is None else np.minimum(x, np.asarray(high, x.dtype))
-
-
-def _lower_clamp(x: Any, low: float | None, high: float | None) -> Any:
-    if low is not None:
-        x = maximum(x, np.asarray(low, x.aval.numpy))
-    return x if high is None else minimum(x, np.asarray(high, x.aval.numpy))
-
-
-def _within(g: Any, x: Any, low: float | None, high: float | None) -> Any:
-    """The cotangent where clamp let x through, its bounds included."""
-    if low is not None:
-        g = where(x >= low, g, 0)
-    return g if high is None else where(x <= high, g, 0)
-
-
-def _sign(x: np.ndarray) -> np.ndarray:
-    """NumPy's sign, but 0 for NaN, and for bools."""
-    if x.dtype.kind == "b":
-        return x
-    return np.sign(x) if x.dtype.kind != "f" else np.where(x != x, 0, np.sign(x))
-
-
-def _lower_sign(x: Any) -> Any:
-    if x.aval.dtype.category == BOOL:
-        return x
-    kind = x.aval.dtype
-    return cast(x > 0, dtype=kind) - cast(x < 0, dtype=kind)
-
-
-def _sgn(x: np.ndarray) -> np.ndarray:
-    if x.dtype.kind != "c":
-        return _sign(x)
-    size = np.abs(x)
-    return np.where(size == 0, 0, x / np.where(size == 0, 1, size)).astype(x.dtype)
-
-
-def _lerp(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """x + z (y - x), from whichever end is nearer, so that both ends are exact."""
-    return np.where(np.abs(z) < 0.5, x + z * (y - x), y - (y - x) * (1 - z))
-
-
-def _lower_round(x: Any, decimals: int) -> Any:
-    scale = 10.0 ** abs(decimals)
-    return round_(x * scale) / scale if decimals >= 0 else round_(x / scale) * scale
-
-
-def _flat(name: str, ufunc: Any, **fields: Any) -> Primitive:
-    """A piecewise constant function: its derivative is zero wherever it has one."""
-    return elementwise(name, ufunc, lambda g: zero(g), **fields)
-
-
-zero = elementwise("zero", np.zeros_like, lambda g: zero(g), store=lambda x: x.fill(0),
-                   uniform=True, lower=lambda x: filled(x, 0))
-sign = _flat("sign", _sign, lower=_lower_sign, refuses={
-    "c": "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use "
-         "torch.sgn instead."})
-floor = _flat("floor", np.floor, refuses={
-    "b": "floor_vml_cpu", "c": "floor is not supported for complex inputs"})
-ceil = _flat("ceil", np.ceil, refuses={
-    "b": "ceil_vml_cpu", "c": "ceil is not supported for complex inputs"})
-trunc = _flat("trunc", np.trunc, refuses={
-    "b": "trunc_vml_cpu", "c": "trunc is not supported for complex inputs"})
-round_ = _flat("round", np.rint, refuses={"bc": "round_vml_cpu"})
-round_decimals = elementwise(
-    "round_decimals", lambda x, decimals: np.round(x, decimals), lambda g: zero(g),
-    node="RoundBackward1", refuses={"bic": "round_cpu"},
-    lower=lambda x, decimals: _lower_round(x, decimals))
-heaviside = elementwise("heaviside", np.heaviside)
-abs_ = elementwise("abs", np.abs, lambda g, x: g * sgn(x), result="real", conjugate=False,
-                   jvp=(lambda g, x: real(conj(sgn(x)) * g),), refuses={"b": "abs_cpu"})
-sgn = elementwise("sgn", _sgn, lambda g, x: where(x == 0, 0, (
-                      g - sgn(x) * real(conj(sgn(x)) * g)) / _size(x)),
-                  conjugate=False, lower=_lower_sign)
-maximum = elementwise("maximum", np.maximum,
-                      lambda g, x, y: where(x == y, 0.5 * g, where(x < y, 0, g)),
-                      lambda g, x, y: where(x == y, 0.5 * g, where(y < x, 0, g)),
-                      refuses={"c": RuntimeError("maximum not implemented for complex tensors.")})
-minimum = elementwise("minimum", np.minimum,
-                      lambda g, x, y: where(x == y, 0.5 * g, where(x > y, 0, g)),
-                      lambda g, x, y: where(x == y, 0.5 * g, where(y > x, 0, g)),
-                      refuses={"c": RuntimeError("minimum not implemented for complex tensors.")})
-clamp = elementwise("clamp", _clamp, lambda g, x, low, high: _within(g, x, low, high),
-                    node="ClampBackward1",
-                    refuses=NO_COMPLEX_CLAMP, lower=_lower_clamp)
-where = elementwise("where", np.where, None, lambda g, x: where(x, g, 0),
-                    lambda g, x: where(x, 0, g), scalar=True)
-clamp_between = elementwise(
-    "clamp_between", lambda x, y, z: np.minimum(np.maximum(x, y), z),
-    lambda g, x, y, z: where((x >= y) & (x <= z), g, 0),
-    lambda g, x, y, z: where((x < y) & (y < z), g, 0),
-    lambda g, x, y, z: where((x > z) | (y >= z), g, 0), node="ClampBackward0",
-    refuses=NO_COMPLEX_CLAMP, lower=lambda x, y, z: minimum(maximum(x, y), z))
-clamp_from = elementwise("clamp_from", np.maximum, lambda g, x, y: where(x >= y, g, 0),
-                         lambda g, x, y: where(x < y, g, 0), node="ClampBackward0",
-                         refuses=NO_COMPLEX_CLAMP, lower=lambda x, y: maximum(x, y))
-clamp_up_to = elementwise("clamp_up_to", np.minimum, lambda g, x, y: where(x <= y, g, 0),
-                          lambda g, x, y: where(x > y, g, 0), node="ClampBackward0",
-                          refuses=NO_COMPLEX_CLAMP, lower=lambda x, y: minimum(x, y))
-masked_fill = elementwise("masked_fill", lambda x, mask, value: np.where(mask, value, x),
-                          lambda g, y: where(y, 0, g), None, lambda g, y: where(y, g, 0),
-                          lower=lambda x, mask, value: where(mask, value, x))
-lerp = elementwise("lerp", _lerp, lambda g, z: g * (1 - z), lambda g, z: g * z,
-                   lambda g, x, y: g * (y - x), refuses={"bi": "lerp_kernel_scalar"},
-                   lower=lambda x, y, z: where(abs_(z) < 0.5, x + z * (y - x),
-                                               y - (y - x) * (1 - z)))
-
-
-def _copied(x: Aval, y: Aval) -> Aval:
-    return x.with_shape(broadcast_shapes([x.shape, y.shape]))
-
-
-def _copy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.array(np.broadcast_to(y, x.shape))
-
-
-def _copy_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any) -> Any:
-    ndim = len(x.shape) - batched[0]
-    if batched[1]:
-        y = reshape(y, shape=(size,) + (1,) * (ndim + 1 - len(y.shape)) + tuple(y.shape[1:]))
-    return copy(x if batched[0] else expand(x, shape=(size, *x.shape)), y)
-
-
-copy = primitive("copy", _copy, abstract=_copied, linear=True, batch=_copy_examples,
-                 store=lambda x, y: np.copyto(x, y, "unsafe"),
-                 vjp=(lambda g: zero(g),
-                      lambda g, y_aval: cast(sum_to(g, shape=y_aval.shape), dtype=y_aval.dtype)),
-                 node="CopyBackwards", lower=lambda x, y: expand(
-                     cast(y, dtype=x.aval.dtype), shape=tuple(x.shape)))
-"""y broadcast to x: what is left in x when y is copied into it."""
-fill = copy.named("FillBackward2", uniform=True)
-fill_tensor = copy.named("FillBackward3", uniform=True)
-
-
-def _size(x: Any) -> Any:
-    """|x|, with 1 in place of 0."""
-    return where(x == 0, 1, abs_(x))
-
-
-# --- answers that are no numbers to differentiate ---------------------------------------------
-
-
-def _question(name: str, ufunc: Any, **fields: Any) -> Primitive:
-    return elementwise(name, ufunc, result="bool", **fields)
-
-
-eq, ne = _question("eq", np.equal), _question("ne", np.not_equal)
-lt = _question("lt", np.less, refuses={"c": "lt_cpu"})
-le = _question("le", np.less_equal, refuses={"c": "le_cpu"})
-gt = _question("gt", np.greater, refuses={"c": "gt_cpu"})
-ge = _question("ge", np.greater_equal, refuses={"c": "ge_cpu"})
-logical_and, logical_or = (_question("logical_and", np.logical_and),
-                           _question("logical_or", np.logical_or))
-logical_xor, logical_not = (_question("logical_xor", np.logical_xor),
-                            _question("logical_not", np.logical_not))
-isnan, isinf, isfinite = (_question("isnan", np.isnan), _question("isinf", np.isinf),
-                          _question("isfinite", np.isfinite))
-signbit = _question("signbit", np.signbit,
-                    refuses={"c": "signbit is not implemented for complex tensors."})
-bitwise_and = elementwise("bitwise_and", np.bitwise_and, refuses={"fc": "bitwise_and_cpu"})
-bitwise_or = elementwise("bitwise_or", np.bitwise_or, refuses={"fc": "bitwise_or_cpu"})
-bitwise_xor = elementwise("bitwise_xor", np.bitwise_xor, refuses={"fc": "bitwise_xor_cpu"})
-bitwise_not = elementwise("bitwise_not", np.invert, refuses={"fc": "bitwise_not_cpu"})
-left_shift = elementwise("bitwise_left_shift", np.left_shift, refuses={"bfc": "lshift_cpu"})
-right_shift = elementwise("bitwise_right_shift", np.right_shift, refuses={"bfc": "rshift_cpu"})
