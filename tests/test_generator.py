@@ -195,6 +195,14 @@ BAD_DRAWS: list[tuple[Callable[[Generator], Any], str]] = [
     (lambda g: g.bernoulli(np.array([1.5]), (1,)), "Expected p_in"),
     (lambda g: g.exponential((3,), "float32", 0.0), "expects lambda > 0.0, but found lambda=0"),
     (lambda g: g.exponential((3,), "complex64"), "not implemented"),
+    (lambda g: g.cauchy((3,), "float32", 0, 0), "expects sigma > 0.0, but found sigma=0"),
+    (lambda g: g.cauchy((3,), "int64"), "not implemented"),
+    (lambda g: g.log_normal((3,), "float32", 0, -1), "expects std > 0.0, but found std=-1"),
+    (lambda g: g.geometric((3,), "float32", 1.0), r"p to be in \(0, 1\), but got p=1"),
+    (lambda g: g.geometric((3,), "bool", 0.5), "not implemented for 'bool'"),
+    (lambda g: g.whole((3,), "complex64"), "not implemented"),
+    (lambda g: g.poisson(np.array([1.0, -1.0])), "expected rate to be non-negative"),
+    (lambda g: g.poisson(np.array([1])), "not implemented for 'int64'"),
     (lambda g: g.set_state(np.zeros(3, np.uint8)), "of size 5056 but found .* to be 3"),
     (lambda g: g.set_state(np.zeros(5056, np.uint8)), "Invalid mt19937 state"),
     (lambda g: Generator("cuda"), "cpu only"),
@@ -212,6 +220,23 @@ def test_refused_draws_leave_the_stream(draw: Callable[[Generator], Any], messag
 def test_state_must_be_bytes() -> None:
     with pytest.raises(TypeError, match="RNG state must be a torch"):
         Generator().set_state(np.zeros(5056))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("words", [0, 1, 300, 623])
+@pytest.mark.parametrize("rate", [0.0, 0.3, 9.0, 40.0, 1e6])
+def test_poisson_numbers(rate: float, words: int) -> None:
+    """Their mean and variance; and the generator has drawn no more than was needed."""
+    g = Generator().manual_seed(words)
+    g.uniform((words,), "float32")
+    drawn = g.poisson(np.full(4000, rate))
+    error = 5 * np.sqrt(rate / 4000)
+    assert abs(drawn.mean() - rate) <= error
+    assert drawn.var() == pytest.approx(rate, rel=0.15)
+    h = Generator().manual_seed(words)
+    h.uniform((words,), "float32")
+    parts = [h.poisson(np.full(n, rate)) for n in (1, 0, 1999, 2000)]
+    assert np.array_equal(np.concatenate(parts), drawn)
+    assert np.array_equal(g.get_state(), h.get_state())
 
 
 @pytest.mark.parametrize("words", [0, 1, 5, 623, 624, 625, 1248])

@@ -5,7 +5,8 @@ The 32-bit words are those of the Mersenne Twister MT19937 (Matsumoto & Nishimur
 the float arithmetic, fused multiply-adds included, that it applies to them on an x86-64 processor
 with AVX2. Everything agrees there, within two limits:
 
-* Exponentials and 16 or more float64 normals call NumPy's ``log``, ``sin``, ``cos`` or ``log1p``.
+* Exponentials, Cauchy, geometric and log-normal numbers, and 16 or more float64 normals, call
+  NumPy's ``log``, ``sin``, ``cos``, ``tan``, ``exp`` or ``log1p``.
   Where these are the C library's the numbers are PyTorch's to the last bit; where NumPy has its own
   (float64 on AVX-512 processors) they may be an ulp away. 16 or more float32 or float16 normals are
   made with ``+ - * sqrt`` alone and are the same everywhere.
@@ -16,9 +17,10 @@ with AVX2. Everything agrees there, within two limits:
 from __future__ import annotations
 
 import math
+import operator
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -36,10 +38,15 @@ __all__ = ["DEFAULT_SEED", "Generator"]
 
 DEFAULT_SEED: Final = 67280421310721
 _F4, _F8, _U8 = np.float32, np.float64, np.uint64
-_FLOAT_NAMES: Final = {"e": "Half", "f": "Float", "d": "Double"}
+_FLOAT_NAMES: Final = {"e": "Half", "f": "Float", "d": "Double", "E": "BFloat16"}
+_BFLOAT16: Final = "E"  # the character of ml_dtypes' type, which NumPy knows little else of
 _WIDE_RANGE: Final = 1 << 28  # from this range on, an integer takes two words
 _WIDE_PERMUTATION: Final = 0xFFFFFFFF // 20  # from this length on, so does each exchange
 _CHUNK_BLOCKS: Final = 4096  # blocks of 16 handled at a time, to stay in the cache
+
+# As arrays, which NumPy takes as operands faster than scalars.
+_LOW_24, _LOW_53 = np.array((1 << 24) - 1, np.uint32), np.array((1 << 53) - 1, _U8)
+_ULP_24, _HALF_WORD = np.array(2.0**-24, _F4), np.array(32, _U8)
 
 # PyTorch's own layout, so that a saved state can be carried over in both directions.
 _STATE: Final = np.dtype(
@@ -169,25 +176,31 @@ class Generator:
         2.1221065494392475
         """
         real, count = _real_parts(dtype, shape, "check_uniform_bounds")
-        _check_interval(float(low), float(high), real)
+        plain = (low, high) == (0, 1)
+        if not plain:
+            _check_interval(float(low), float(high), real)
         wide = np.promote_types(real, _F4)
-        lo, hi = wide.type(low), wide.type(high)
         with self._lock:
             unit = self._unit(count, wide)
+        if plain and real == wide:
+            return unit.view(dtype).reshape(shape)
+        lo, hi = wide.type(low), wide.type(high)
         drawn = fma(unit, hi - lo, lo).astype(real, copy=False)
         drawn[drawn == real.type(high)] = real.type(low)  # rounding can reach the open end
         return drawn.view(dtype).reshape(shape)
 
     def normal(
-        self, shape: Sequence[int], dtype: npt.DTypeLike, mean: float = 0.0, std: float = 1.0
+        self, shape: Sequence[int], dtype: npt.DTypeLike, mean: float = 0.0, std: float = 1.0,
+        *, blocks: bool = True
     ) -> Array:
-        """Draw normal numbers: ``randn`` and ``normal_`` on contiguous tensors.
+        """Draw normal numbers: ``randn`` and ``normal_``.
 
         ``dtype`` is float16/32/64, or complex64/128, where ``std**2`` is shared by the real and
         imaginary parts. The method is Box & Muller's ("A Note on the Generation of Random Normal
         Deviates", Ann. Math. Stat. 29(2), 1958), in two forms: below 16 numbers in float64, one
         pair at a time, an unused second kept for the next such call; from 16 on in blocks of 16,
-        the last 16 numbers drawn anew if the size is no multiple of 16. Raises RuntimeError unless
+        the last 16 numbers drawn anew if the size is no multiple of 16. Without ``blocks``, as for
+        tensors that are not contiguous, the first form serves all sizes. Raises RuntimeError unless
         ``std >= 0`` and NotImplementedError for other dtypes.
 
         >>> Generator().manual_seed(0).normal((2, 8), "float32")[0, :2].tolist()
@@ -198,14 +211,18 @@ class Generator:
             raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
         std = std / math.sqrt(2) if np.dtype(dtype).kind == "c" else std
         with self._lock:
-            unit = self._single_normals(count) if count < 16 else self._block_normals(count, real)
-        drawn = _narrow(fma(unit, unit.dtype.type(std), unit.dtype.type(mean)), real)
-        return drawn.view(dtype).reshape(shape)
+            unit = (self._block_normals(count, real) if blocks and count >= 16
+                    else self._single_normals(count))
+        if (mean, std) != (0, 1):
+            unit = fma(unit, unit.dtype.type(std), unit.dtype.type(mean))
+        return _narrow(unit, real).view(dtype).reshape(shape)
 
     def integers(
-        self, shape: Sequence[int], low: int, high: int, dtype: npt.DTypeLike = np.int64
+        self, shape: Sequence[int], low: int, high: int | None, dtype: npt.DTypeLike = np.int64
     ) -> Array:
         """Draw integers from ``low`` to ``high - 1``: ``randint`` and ``random_``.
+
+        Without ``high``, they go up to the last that ``dtype`` holds (see ``whole``).
 
         ``dtype`` is bool, an integer or a float type; bounds are those of int64. A number is
         ``low + word % (high - low)``, the word of 32 bits, or of 64 for ranges from 2**28. Raises
@@ -216,7 +233,10 @@ class Generator:
         [4, 9, 3, 0]
         """
         out = np.dtype(dtype)
-        low, high = _integer_bounds(int(low), int(high), out)
+        if high is None and low == -(1 << 63):
+            return self._any64(shape, out)
+        low, high = ((low, _holds(out) + 1) if high is None
+                     else _integer_bounds(int(low), int(high), out))
         span = high - low
         count = math.prod(shape)
         with self._lock:
@@ -269,7 +289,7 @@ class Generator:
             raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
         with self._lock:
             unit = self._unit(math.prod(shape), np.promote_types(chance.dtype, _F4))
-        return (unit.reshape(shape) < chance).astype(dtype)
+        return np.asarray(unit.reshape(shape) < chance, dtype)
 
     def exponential(self, shape: Sequence[int], dtype: npt.DTypeLike, rate: float = 1.0) -> Array:
         """Draw exponential numbers of mean ``1 / rate`` as float16/32/64: ``exponential_``.
@@ -281,12 +301,88 @@ class Generator:
         >>> Generator().manual_seed(0).exponential((), "float32").tolist()
         3.508326292037964
         """
-        real, count = _real_parts(dtype, shape, "exponential_cpu", "efd")
+        real, count = _real_parts(dtype, shape, "exponential_cpu", "efdE")
         if not rate > 0:
             raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={rate:g}")
         with self._lock:
             unit = self._unit(count, np.dtype(_F8))
         return _narrow(-1.0 / rate * np.log1p(-unit), real).reshape(shape)
+
+    def cauchy(
+        self, shape: Sequence[int], dtype: npt.DTypeLike, median: float = 0.0, sigma: float = 1.0
+    ) -> Array:
+        """Draw Cauchy numbers as float16/32/64: ``cauchy_``, by the inverse of the distribution.
+
+        Raises RuntimeError unless ``sigma > 0``, and NotImplementedError for other dtypes.
+        """
+        real, count = _real_parts(dtype, shape, "cauchy_cpu", "efdE")
+        if not sigma > 0:
+            raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
+        with self._lock:
+            unit = self._unit(count, np.dtype(_F8))
+        drawn = fma(np.tan(math.pi * (unit - 0.5)), _F8(sigma), _F8(median))
+        return _narrow(drawn, real).reshape(shape)
+
+    def log_normal(
+        self, shape: Sequence[int], dtype: npt.DTypeLike, mean: float = 1.0, std: float = 2.0
+    ) -> Array:
+        """Draw numbers whose logarithms are normal, as float16/32/64: ``log_normal_``.
+
+        Raises RuntimeError unless ``std > 0``, and NotImplementedError for other dtypes.
+        """
+        real, count = _real_parts(dtype, shape, "log_normal_cpu", "efdE")
+        if not std > 0:
+            raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std:g}")
+        with self._lock:
+            unit = self._single_normals(count)
+        return _narrow(np.exp(fma(unit, _F8(std), _F8(mean))), real).reshape(shape)
+
+    def geometric(self, shape: Sequence[int], dtype: npt.DTypeLike, p: float) -> Array:
+        """Draw the number of trials up to the first success, of probability ``p``: ``geometric_``.
+
+        ``dtype`` is float16/32/64 or an integer. Raises RuntimeError unless ``0 < p < 1``, and
+        NotImplementedError for other dtypes.
+        """
+        out = np.dtype(dtype)
+        if out.char not in "efdEbBhilq":
+            raise NotImplementedError(f"\"geometric_cpu\" not implemented for '{out}'")
+        if not 0 < p < 1:
+            raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p:g}")
+        with self._lock:
+            unit = self._unit(math.prod(shape), np.dtype(_F8))
+        with np.errstate(divide="ignore"):
+            drawn = np.ceil(np.log(unit) / math.log1p(-p))
+        drawn = drawn.astype(np.int64) if out.kind in "iu" else drawn
+        return _narrow(drawn, out).reshape(shape)
+
+    def whole(self, shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+        """Draw from all integers from 0 on that ``dtype`` holds: ``random_`` without bounds.
+
+        For floats, these are the ones up to which it holds all. Raises NotImplementedError for
+        complex dtypes.
+        """
+        out = np.dtype(dtype)
+        if out.char not in "efdEbBhilq?":
+            raise NotImplementedError(f"\"random_kernel_cpu\" not implemented for '{out}'")
+        with self._lock:
+            words = (self._words64 if out.char in "dlq" else self._words32)(math.prod(shape))
+        return (words % words.dtype.type(_holds(out) + 1)).astype(out).reshape(shape)
+
+    def poisson(self, rate: Array) -> Array:
+        """Draw Poisson numbers of the means given, in their shape and dtype: ``poisson``.
+
+        Raises RuntimeError for a negative mean, and NotImplementedError for other than floats.
+        """
+        from .poisson import poisson  # which few programs draw
+
+        real, _ = _real_parts(rate.dtype, rate.shape, "poisson_cpu", "efdE")
+        if not np.all(rate >= 0):
+            raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+        with self._lock:
+            source = _Uniforms(self)
+            drawn = [poisson(one, source.next) for one in rate.astype(_F8).ravel().tolist()]
+            source.give_back()
+        return np.array(drawn, _F8).astype(real).reshape(rate.shape)
 
     def _restart(self, seed: int) -> None:
         self._seed, self._fresh = seed, True
@@ -302,7 +398,11 @@ class Generator:
 
     def _words64(self, count: int) -> Array:
         raw = self._raw(2 * count)
-        return (raw[0::2] << _U8(32)) | raw[1::2]
+        return (raw[0::2] << _HALF_WORD) | raw[1::2]
+
+    def _any64(self, shape: Sequence[int], out: np.dtype[Any]) -> Array:
+        with self._lock:
+            return self._words64(math.prod(shape)).view(np.int64).astype(out).reshape(shape)
 
     def _raw(self, count: int) -> Array:
         self._fresh &= count == 0
@@ -311,9 +411,9 @@ class Generator:
     def _unit(self, count: int, dtype: np.dtype[Any]) -> Array:
         """Draw flat uniform numbers in [0, 1); ``dtype`` is float32 or float64."""
         if dtype == _F4:
-            bits = self._words32(count) & np.uint32((1 << 24) - 1)
-            return bits.view(np.int32).astype(_F4) * _F4(2.0**-24)  # signed converts faster
-        bits = self._words64(count) & _U8((1 << 53) - 1)
+            bits = self._words32(count) & _LOW_24
+            return bits.view(np.int32).astype(_F4) * _ULP_24  # signed converts faster
+        bits = self._words64(count) & _LOW_53
         return bits.view(np.int64) * 2.0**-53
 
     def _single_normals(self, count: int) -> Array:
@@ -338,6 +438,33 @@ class Generator:
         return flat if whole == count else np.concatenate((flat[: count - 16], flat[whole:]))
 
 
+class _Uniforms:
+    """Uniform float64 numbers one by one, for who can't say how many it needs."""
+
+    _AT_ONCE = 512
+
+    def __init__(self, source: Generator) -> None:
+        self.source, self.fresh = source, source._fresh
+        self.state = source._twister().state
+        self.blocks = 0
+        self.left: Iterator[float] = iter(())
+
+    def next(self) -> float:
+        """The next number."""
+        for number in self.left:
+            return number
+        self.blocks += 1
+        self.left = iter(self.source._unit(self._AT_ONCE, np.dtype(_F8)).tolist())
+        return next(self.left)
+
+    def give_back(self) -> None:
+        """Puts the generator to where it would be had it drawn what was used alone."""
+        used = self.blocks * self._AT_ONCE - operator.length_hint(self.left)
+        self.source._twister().state = self.state
+        self.source._fresh = self.fresh
+        self.source._raw(2 * used)
+
+
 def _seeded_engine(seed: int) -> MT19937:
     from numpy.random import RandomState  # late: it would double the time to import wengert
 
@@ -354,16 +481,39 @@ def _engine(key: Array, used: int) -> MT19937:
 
 
 def _real_parts(
-    dtype: npt.DTypeLike, shape: Sequence[int], kernel: str, allowed: str = "efdFD"
+    dtype: npt.DTypeLike, shape: Sequence[int], kernel: str, allowed: str = "efdFDE"
 ) -> tuple[np.dtype[Any], int]:
     out = np.dtype(dtype)
     if out.char not in allowed or not out.isnative:
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{out}'")
-    return np.dtype(out.char.lower()), math.prod(shape) * (1 + (out.kind == "c"))
+    complex_parts = out.kind == "c"
+    return (np.dtype(out.char.lower()) if complex_parts else out,
+            math.prod(shape) * (1 + complex_parts))
+
+
+def _is_float(kind: Any) -> bool:
+    return kind.kind == "f" or kind.char == _BFLOAT16
+
+
+def _digits(kind: Any) -> int:
+    """The bits of a float's significand."""
+    return 8 if kind.char == _BFLOAT16 else int(np.finfo(kind).nmant) + 1
+
+
+def _largest(kind: Any) -> float:
+    """The largest finite number of a float dtype."""
+    return 255 * 2.0**120 if kind.char == _BFLOAT16 else float(np.finfo(kind).max)
+
+
+def _holds(kind: np.dtype[Any]) -> int:
+    """The last of the whole numbers from 0 on that a dtype holds all of."""
+    if kind.kind == "b":
+        return 1
+    return 1 << _digits(kind) if _is_float(kind) else int(np.iinfo(kind).max)
 
 
 def _check_interval(low: float, high: float, real: np.dtype[Any]) -> None:
-    limit = float(np.finfo(real).max)
+    limit = _largest(real)
     for name, bound in (("from", low), ("to", high)):
         if not abs(bound) <= limit:
             raise RuntimeError(f"{name} is out of bounds for {real}")
@@ -382,7 +532,7 @@ def _integer_bounds(low: int, high: int, out: np.dtype[Any]) -> tuple[int, int]:
     for name, bound in (("from", low), ("to - 1", high - 1)):
         if low < high and not least <= bound <= most:
             raise RuntimeError(f"{name} is out of bounds for {out}")
-    if out.kind == "f" and low < high:
+    if _is_float(out) and low < high:
         low, high = _bounds_as_floats(low, high, out)
     if low >= high:
         raise RuntimeError(
@@ -392,19 +542,20 @@ def _integer_bounds(low: int, high: int, out: np.dtype[Any]) -> tuple[int, int]:
 
 
 def _integer_limits(out: np.dtype[Any]) -> tuple[float, float]:
-    if out.kind not in "biuf":
+    if out.kind not in "biu" and not _is_float(out):
         raise RuntimeError(
             "check_random_bounds handles only integral, floating-point and boolean types"
         )
     if out.kind == "b":
         return 0, 1
-    limits: Any = np.finfo(out) if out.kind == "f" else np.iinfo(out)
-    return limits.min, limits.max
+    if _is_float(out):
+        return -_largest(out), _largest(out)
+    return np.iinfo(out).min, np.iinfo(out).max
 
 
 def _bounds_as_floats(low: int, high: int, out: np.dtype[Any]) -> tuple[int, int]:
     """Move bounds that ``out`` would round outwards to the next of its numbers inwards."""
-    digits = np.finfo(out).nmant + 1
+    digits = _digits(out)
     above, below = int(out.type(low + 1)), int(out.type(high - 1))
     if above < low:
         low = above + (1 << abs(low + 1).bit_length() - digits)
@@ -416,15 +567,16 @@ def _bounds_as_floats(low: int, high: int, out: np.dtype[Any]) -> tuple[int, int
 def _check_permutation(n: int, out: np.dtype[Any]) -> None:
     if n < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
-    if out.kind not in "iuf":
+    if out.char not in "efdEbBhilq":
         raise NotImplementedError(f"\"randperm\" not implemented for '{out}'")
-    if out.kind == "f" and n > 2 ** (digits := np.finfo(out).nmant + 1) + 1:
-        most = f"2^{digits}+1" if digits > 11 else "2049"
+    if _is_float(out) and n > 2 ** (digits := _digits(out)) + 1:
+        most = f"2^{digits}+1" if digits > 11 else f"{2**digits + 1}"
         raise RuntimeError(f"n cannot be greater than {most} for {_FLOAT_NAMES[out.char]} type.")
-    if out.kind != "f" and n - 1 > np.iinfo(out).max:
+    if not _is_float(out) and n - 1 > np.iinfo(out).max:
         raise RuntimeError(f"value cannot be converted to type {out} without overflow")
 
 
 def _narrow(values: Array, real: np.dtype[Any]) -> Array:
-    """Convert to ``real``; float16 by way of float32, as PyTorch's scalar conversion does."""
-    return values.astype(np.promote_types(real, _F4), copy=False).astype(real, copy=False)
+    """Convert to ``real``; halves by way of float32, as PyTorch's scalar conversion does."""
+    wide = _F4 if real.itemsize == 2 and _is_float(real) else real
+    return values.astype(wide, copy=False).astype(real, copy=False)
