@@ -1,11 +1,10 @@
-"""Primitives that reduce dimensions, and scans along one.
+"""Primitives that reduce dimensions.
 
 `dims` is a tuple of the dimensions to reduce, non-negative; `keepdim` leaves them with size 1.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +26,8 @@ from .elementwise import (
     where,
     zero,
 )
-from .layout import WIDER, add_up, cast, conj, expand, flip, real, reshape, stack, sum_to
+from .layout import WIDER, add_up, cast, conj, expand, flip, permute, real, reshape
+from .scans import before, cumprod
 
 Dims = tuple[int, ...]
 
@@ -38,34 +38,8 @@ def _reduced(x: Aval, dims: Dims, keepdim: bool) -> Aval:
     return x.with_shape(n for d, n in enumerate(x.shape) if d not in dims)
 
 
-def _wide(evaluate: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """The reduction, worked out in float32 for float16 operands."""
-
-    @functools.wraps(evaluate)
-    def reduce(x: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
-        if x.dtype.char != "e":
-            return evaluate(x, *args, **params)
-        return np.asarray(evaluate(x.astype(np.float32), *args, **params)).astype(np.float16)
-
-    return reduce
-
-
-def _lower_wide(lower: Callable[..., Any]) -> Callable[..., Any]:
-    """The same of a lowering."""
-
-    @functools.wraps(lower)
-    def wide(x: Any, **params: Any) -> Any:
-        if x.aval.dtype is not dtypes.float16:
-            return lower(x, **params)
-        return cast(lower(cast(x, dtype=dtypes.float32), **params), dtype=dtypes.float16)
-
-    return wide
-
-
 def _mean(x: np.ndarray, dims: Dims, keepdim: bool) -> np.ndarray:
     n = math.prod([x.shape[d] for d in dims])
-    if x.dtype.char == "e":
-        return _mean(x.astype(np.float32), dims, keepdim).astype(np.float16)
     return np.divide(add_up(x, dims, keepdim), n, dtype=x.dtype)
 
 
@@ -73,12 +47,13 @@ def kept(v: Any, x: Aval, dims: Dims, keepdim: bool) -> Any:
     """A reduced value with its reduced dimensions put back, of size 1."""
     if keepdim or not x.ndim:
         return v
-    return reshape(v, shape=tuple(1 if d in dims else n for d, n in enumerate(x.shape)))
+    return reshape(v, shape=tuple([1 if d in dims else n for d, n in enumerate(x.shape)]))
 
 
 def spread(v: Any, x: Aval, dims: Dims, keepdim: bool) -> Any:
     """A reduced value, repeated over what was reduced."""
-    return expand(kept(v, x, dims, keepdim), shape=x.shape)
+    # One number is repeated as it is.
+    return expand(v if len(dims) == x.ndim else kept(v, x, dims, keepdim), shape=x.shape)
 
 
 def count(x: Aval, dims: Dims) -> int:
@@ -87,8 +62,8 @@ def count(x: Aval, dims: Dims) -> int:
 
 
 def total(x: Any, dims: Dims, shape: tuple[int, ...]) -> Any:
-    """Sums over dims, keeping them."""
-    return sum_to(x, shape=tuple(1 if d in dims else n for d, n in enumerate(shape)))
+    """Sums over dims, keeping them; of a number, which has none, itself."""
+    return sum_(x, dims=dims, keepdim=True) if shape else x
 
 
 sum_ = linear(
@@ -99,13 +74,32 @@ mean = linear(
     "mean", _mean,
     lambda g, x_aval, dims, keepdim: spread(
         g / max(count(x_aval, dims), 1), x_aval, dims, keepdim),
-    abstract=_reduced, lower=_lower_wide(lambda x, dims, keepdim: _lower_mean(x, dims, keepdim)),
-    decompose=lambda x, dims, keepdim: _lower_mean(x, dims, keepdim))
+    abstract=_reduced, decompose=lambda x, dims, keepdim: _lower_mean(x, dims, keepdim))
 mean_dims = mean.named("MeanBackward1")
 
 
 def _lower_mean(x: Any, dims: Dims, keepdim: bool) -> Any:
     return sum_(x, dims=dims, keepdim=keepdim) / count(x.aval, dims)
+
+
+def _count_nonzero(x: np.ndarray, dims: Dims, keepdim: bool) -> np.ndarray:
+    if len(dims) == x.ndim and not keepdim:
+        return np.asarray(np.count_nonzero(x != 0))
+    return np.count_nonzero(x, axis=dims, keepdims=keepdim)
+
+
+nansum = primitive(
+    "nansum", lambda x, dims, keepdim: add_up(np.where(x == x, x, np.zeros((), x.dtype)), dims,
+                                              keepdim), abstract=_reduced,
+    vjp=(lambda g, x, x_aval, dims, keepdim: where(x == x, kept(g, x_aval, dims, keepdim), 0),),
+    jvp=(lambda t, x, dims, keepdim: sum_(where(x == x, t, 0), dims=dims, keepdim=keepdim),),
+    lower=lambda x, dims, keepdim: sum_(where(x == x, x, 0), dims=dims, keepdim=keepdim))
+"""The sum of what is not NaN."""
+count_nonzero = primitive(
+    "count_nonzero", _count_nonzero,
+    abstract=lambda x, dims, keepdim: _reduced(x, dims, keepdim).with_dtype(dtypes.int64),
+    lower=lambda x, dims, keepdim: sum_(
+        cast(x != 0, dtype=dtypes.int64), dims=dims, keepdim=keepdim))
 
 
 def _along(slope: Any, t: Any, dims: Dims, keepdim: bool) -> Any:
@@ -119,28 +113,25 @@ def _along(slope: Any, t: Any, dims: Dims, keepdim: bool) -> Any:
 
 def _others(x: np.ndarray, dim: int) -> np.ndarray:
     """Along a dimension, the product of all other elements: right where some are zero."""
-    x = np.moveaxis(x, dim, -1)
-    before, after = np.ones_like(x), np.ones_like(x)
-    np.multiply.accumulate(x[..., :-1], -1, out=before[..., 1:])
-    np.multiply.accumulate(x[..., :0:-1], -1, out=after[..., -2::-1])
-    return np.moveaxis(before * after, -1, dim)
+    lead = (slice(None),) * dim
+    but_first, but_last, turned, turned_but_last = (
+        (*lead, part) for part in (slice(1, None), slice(-1), slice(None, 0, -1),
+                                   slice(-2, None, -1)))
+    product, after = np.ones_like(x), np.ones_like(x)
+    np.multiply.accumulate(x[but_last], dim, out=product[but_first])
+    np.multiply.accumulate(x[turned], dim, out=after[turned_but_last])
+    product *= after
+    return product
 
 
-def _others_pullback(g: Any, x: Any, dim: int) -> Any:
-    """Sum over j != i of g_j times the product of all but x_i and x_j: pairwise, O(n**2)."""
-    n = x.shape[dim]
-    if n == 0:
-        return g
-    parts = []
-    for i in range(n):
-        keep = np.arange(n).reshape((n,) + (1,) * (len(x.shape) - dim - 1)) != i
-        masked = where(keep, x, 1)
-        parts.append(sum_(where(keep, g * others(masked, dim=dim), 0), dims=(dim,), keepdim=False))
-    return stack(*parts, dim=dim)
+def _others_by_scans(x: Any, dim: int) -> Any:
+    """The product of all before each element times that of all after it."""
+    turned = cumprod(flip(x, dims=(dim,)), dim=dim)
+    return before(cumprod(x, dim=dim), dim, 1) * flip(before(turned, dim, 1), dims=(dim,))
 
 
-others = primitive("product_of_others", lambda x, dim: _others(x, dim), abstract=lambda x, dim: x,
-                   vjp=(_others_pullback,), jvp=(_others_pullback,))
+others = primitive("product_of_others", _others, abstract=lambda x, dim: x,
+                   decompose=_others_by_scans)
 prod_dim = primitive(
     "prod", lambda x, dims, keepdim: np.multiply.reduce(
         x, axis=dims, keepdims=keepdim, dtype=x.dtype), abstract=_reduced,
@@ -178,19 +169,58 @@ amin = primitive(
     abstract=_reduced, vjp=(_extreme_pullback,), jvp=(_extreme_pushforward,))
 
 
-def _extreme_of_all(g: Any, x: Any, out: Any, x_aval: Aval, dims: Dims) -> Any:
-    """As for `amax`, but elements that are no extreme get 0 even of an infinite cotangent."""
+def to_ties(g: Any, x: Any, out: Any, x_aval: Aval, dims: Dims) -> Any:
+    """As for `amax`, but elements that are not the result get 0 even of an infinite cotangent."""
     mask = _extremes(x, kept(out, x_aval, dims, False))
     ties = total(cast(mask, dtype=x_aval.dtype), dims, x_aval.shape)
     return where(mask, kept(g, x_aval, dims, False) / ties, 0)
 
 
-max_all = amax.named("MaxBackward1", vjp=(Rule(_extreme_of_all),))
-min_all = amin.named("MinBackward1", vjp=(Rule(_extreme_of_all),))
+def from_ties(t: Any, x: Any, out: Any, x_aval: Aval, out_aval: Aval, dims: Dims) -> Any:
+    """The mean of the tangents of the elements that are the result."""
+    return sum_(to_ties(out_aval.ones(), x, out, x_aval, dims) * t, dims=dims, keepdim=False)
+
+
+max_all = amax.named("MaxBackward1", vjp=(Rule(to_ties),))
+min_all = amin.named("MinBackward1", vjp=(Rule(to_ties),))
+
+
+def _made_one(shape: tuple[int, ...], dims: Dims) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The order of dimensions and the shape by which some of them become one, the last."""
+    others = tuple(d for d in range(len(shape)) if d not in dims)
+    size = math.prod(shape[d] for d in dims)
+    return (*others, *dims), (*(shape[d] for d in others), size)
+
+
+def rows_of(x: np.ndarray, dims: Dims) -> np.ndarray:
+    """An array with some dimensions made one, the last."""
+    order, shape = _made_one(x.shape, dims)
+    return x.transpose(order).reshape(shape)
 
 
 def _arg(find: Callable[..., Any]) -> Callable[..., np.ndarray]:
-    return lambda x, dims, keepdim: find(x, axis=dims[0], keepdims=keepdim)
+    """Where `find` says, in the one dimension that all of `dims` are taken as."""
+
+    def places(x: np.ndarray, dims: Dims, keepdim: bool) -> np.ndarray:
+        if len(dims) == 1:
+            return find(x, dims[0], keepdims=keepdim)
+        found = find(rows_of(x, dims), -1)
+        return found.reshape(tuple(1 if d in dims else n for d, n in enumerate(x.shape))
+                             ) if keepdim else found
+
+    return places
+
+
+def _lower_arg(find: Any) -> Callable[..., Any]:
+    def lower(x: Any, dims: Dims, keepdim: bool) -> Any:
+        if len(dims) == 1:
+            return find()(x, dims=dims, keepdim=keepdim)
+        order, shape = _made_one(tuple(x.shape), dims)
+        rows = reshape(permute(x, dims=order), shape=shape)
+        found = find()(rows, dims=(len(shape) - 1,), keepdim=False)
+        return reshape(found, shape=_reduced(x.aval, dims, keepdim).shape)
+
+    return lower
 
 
 def _index_aval(x: Aval, dims: Dims, keepdim: bool) -> Aval:
@@ -201,12 +231,14 @@ def _truth_aval(x: Aval, dims: Dims, keepdim: bool) -> Aval:
     return _reduced(x, dims, keepdim).boolean
 
 
-argmax = primitive("argmax", _arg(np.argmax), abstract=_index_aval)
-argmin = primitive("argmin", _arg(np.argmin), abstract=_index_aval)
-all_ = primitive("all", lambda x, dims, keepdim: np.all(x, axis=dims, keepdims=keepdim),
-                 abstract=_truth_aval)
-any_ = primitive("any", lambda x, dims, keepdim: np.any(x, axis=dims, keepdims=keepdim),
-                 abstract=_truth_aval)
+argmax = primitive("argmax", _arg(np.ndarray.argmax), abstract=_index_aval,
+                   lower=_lower_arg(lambda: argmax))
+argmin = primitive("argmin", _arg(np.ndarray.argmin), abstract=_index_aval,
+                   lower=_lower_arg(lambda: argmin))
+all_ = primitive("all", lambda x, dims, keepdim: np.logical_and.reduce(
+    x, dims, np.bool_, None, keepdim), abstract=_truth_aval)
+any_ = primitive("any", lambda x, dims, keepdim: np.logical_or.reduce(
+    x, dims, np.bool_, None, keepdim), abstract=_truth_aval)
 
 # --- spread -----------------------------------------------------------------------------------
 
@@ -215,7 +247,6 @@ def _centred(x: Any, dims: Dims) -> Any:
     return x - mean(x, dims=dims, keepdim=True)
 
 
-@_wide
 def _var(x: np.ndarray, dims: Dims, keepdim: bool, correction: float) -> np.ndarray:
     n = math.prod(x.shape[d] for d in dims)
     centred = x - add_up(x, dims, True) / max(n, 1)
@@ -224,7 +255,14 @@ def _var(x: np.ndarray, dims: Dims, keepdim: bool, correction: float) -> np.ndar
     return add_up(squares, dims, keepdim) / divisor
 
 
-@_lower_wide
+def _std(x: np.ndarray, dims: Dims, keepdim: bool, correction: float) -> np.ndarray:
+    """The root of the variance, in doubles where squares of single floats overflow."""
+    found = np.sqrt(_var(x, dims, keepdim, correction))
+    if x.dtype.char in "fF" and np.isinf(found).any():
+        return np.sqrt(_var(x.astype(WIDER[x.dtype.char]), dims, keepdim, correction))
+    return found
+
+
 def _lower_var(x: Any, dims: Dims, keepdim: bool, correction: float) -> Any:
     n = count(x.aval, dims)
     centred = x - sum_(x, dims=dims, keepdim=True) / max(n, 1)
@@ -263,10 +301,9 @@ def _std_pushforward(t: Any, x: Any, out: Any, x_aval: Aval, out_aval: Aval, dim
 var = primitive("var", _var, abstract=_var_aval, vjp=(_var_pullback,), jvp=(_var_pushforward,),
                 conjugate=False, lower=_lower_var)
 std = primitive(
-    "std", _wide(lambda x, dims, keepdim, correction: np.sqrt(
-        _var(x, dims, keepdim, correction))),
+    "std", _std,
     abstract=_var_aval, vjp=(_std_pullback,), jvp=(_std_pushforward,), conjugate=False,
-    lower=_lower_wide(lambda x, **params: sqrt(_lower_var(x, **params))))
+    lower=lambda x, **params: sqrt(_lower_var(x, **params)))
 
 # --- norms ------------------------------------------------------------------------------------
 
@@ -274,8 +311,6 @@ std = primitive(
 def _norm(x: np.ndarray, p: float, dims: Dims, keepdim: bool) -> np.ndarray:
     if not x.ndim and p != 0:
         return np.abs(x)
-    if x.dtype.char == "e":
-        return _norm(x.astype(np.float32), p, dims, keepdim).astype(np.float16)
     if p == 2 and x.ndim == len(dims) and not keepdim and x.dtype.kind == "f" and x.size < 1 << 12:
         flat = x.reshape(-1)
         squares = np.dot(flat, flat)
@@ -293,7 +328,6 @@ def _norm(x: np.ndarray, p: float, dims: Dims, keepdim: bool) -> np.ndarray:
     return np.power(add_up(np.power(size, p), dims, keepdim), 1 / p)
 
 
-@_lower_wide
 def _lower_norm(x: Any, p: float, dims: Dims, keepdim: bool) -> Any:
     size, how = abs_(x), {"dims": dims, "keepdim": keepdim}
     if not x.shape and p != 0:
@@ -340,17 +374,15 @@ norm = primitive(
 # --- log-sum-exp, softmax ---------------------------------------------------------------------
 
 
-@_wide
 def _logsumexp(x: np.ndarray, dims: Dims, keepdim: bool) -> np.ndarray:
     if not x.size:
         return np.log(add_up(np.exp(x), dims, keepdim))
-    top = np.maximum.reduce(x, axis=dims, keepdims=True)
+    top = np.maximum.reduce(x.real, axis=dims, keepdims=True)
     top = np.where(np.isfinite(top), top, 0)
     out = np.log(add_up(np.exp(x - top), dims, True)) + top
     return out if keepdim else np.squeeze(out, dims)
 
 
-@_wide
 def _softmax(x: np.ndarray, dim: int) -> np.ndarray:
     if not x.size or not x.ndim:
         return np.array(x) if not x.size else np.where(np.isfinite(x), 1, x - x).astype(x.dtype)
@@ -359,7 +391,6 @@ def _softmax(x: np.ndarray, dim: int) -> np.ndarray:
     return e
 
 
-@_wide
 def _log_softmax(x: np.ndarray, dim: int) -> np.ndarray:
     if not x.size or not x.ndim:
         return x - x
@@ -368,7 +399,6 @@ def _log_softmax(x: np.ndarray, dim: int) -> np.ndarray:
     return shifted
 
 
-@_lower_wide
 def _lower_logsumexp(x: Any, dims: Dims, keepdim: bool) -> Any:
     if not x.aval.numel:
         return log(sum_(exp(x), dims=dims, keepdim=keepdim))
@@ -378,7 +408,6 @@ def _lower_logsumexp(x: Any, dims: Dims, keepdim: bool) -> Any:
     return out if keepdim else reshape(out, shape=tuple(_reduced(x.aval, dims, False).shape))
 
 
-@_lower_wide
 def _lower_softmax(x: Any, dim: int) -> Any:
     if not x.shape:
         return where(isfinite(x), 1, x - x)
@@ -388,7 +417,6 @@ def _lower_softmax(x: Any, dim: int) -> Any:
     return e / sum_(e, dims=(dim,), keepdim=True)
 
 
-@_lower_wide
 def _lower_log_softmax(x: Any, dim: int) -> Any:
     if not x.aval.numel or not x.shape:
         return x - x
@@ -422,22 +450,3 @@ log_softmax = primitive(
 def _finite(v: Any) -> Any:
     """v with 0 in place of minus infinity, where all weights are 0 whatever is subtracted."""
     return where(v == -math.inf, 0, v)
-
-
-# --- scans ------------------------------------------------------------------------------------
-
-
-def _reverse_cumsum(g: Any, dim: int) -> Any:
-    return flip(cumsum(flip(g, dims=(dim,)), dim=dim), dims=(dim,)) if g.shape else g
-
-
-def _cumsum(x: np.ndarray, dim: int) -> np.ndarray:
-    """Added up one by one, and so in a wider type."""
-    if not x.ndim:
-        return np.array(x)
-    kind = WIDER.get(x.dtype.char, x.dtype)
-    return np.add.accumulate(x, axis=dim, dtype=kind).astype(x.dtype, copy=False)
-
-
-cumsum = linear("cumsum", _cumsum, _reverse_cumsum, abstract=lambda x, dim: x,
-                lower=lambda x, dim: cumsum(x, dim=dim) if x.shape else x)
