@@ -1,7 +1,8 @@
-"""Tensor's methods that make new tensors like it."""
+"""Tensor's methods that make new tensors of its dtype."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..ops import creation
@@ -10,29 +11,30 @@ if TYPE_CHECKING:
     from .._tensor import Tensor
 
 
+def _new(name: str, says: str) -> Callable[..., Tensor]:
+    """A function of `creation` with this tensor's dtype, unless another is given."""
+    make = getattr(creation, name)
+
+    def method(self: Any, *args: Any, dtype: Any = None, **how: Any) -> Tensor:
+        return make(*args, dtype=self.aval.dtype if dtype is None else dtype, **how)
+
+    method.__name__, method.__qualname__ = f"new_{name}", f"Creation.new_{name}"
+    method.__doc__ = f"A tensor {says}, of this one's dtype unless another is given."
+    return method
+
+
 class Creation:
     """New tensors with this one's dtype."""
 
     __slots__ = ()
 
-    def new_tensor(self: Any, data: Any, *, dtype: Any = None,
-                   requires_grad: bool = False) -> Tensor:
+    new_zeros, new_ones = _new("zeros", "of zeros"), _new("ones", "of ones")
+    new_full, new_empty = _new("full", "of one value"), _new("empty", "that is not initialised")
+    new_empty_strided = _new("empty_strided", "that is not initialised, with given strides")
+
+    def new_tensor(self: Any, data: Any, *, dtype: Any = None, device: Any = None,
+                   requires_grad: bool = False, layout: Any = None,
+                   pin_memory: bool = False) -> Tensor:
         """A tensor of data, with this tensor's dtype unless another is given."""
         return creation.new_leaf(
             creation.array_from(data, dtype or self.aval.dtype, copy=True), requires_grad)
-
-    def new_zeros(self: Any, *size: Any, dtype: Any = None,
-                   requires_grad: bool = False) -> Tensor:
-        """A tensor of zeros, with this tensor's dtype unless another is given."""
-        return creation.zeros(*size, dtype=dtype or self.aval.dtype, requires_grad=requires_grad)
-
-    def new_ones(self: Any, *size: Any, dtype: Any = None,
-                  requires_grad: bool = False) -> Tensor:
-        """A tensor of ones, with this tensor's dtype unless another is given."""
-        return creation.ones(*size, dtype=dtype or self.aval.dtype, requires_grad=requires_grad)
-
-    def new_full(self: Any, size: Any, fill_value: Any, *, dtype: Any = None,
-                 requires_grad: bool = False) -> Tensor:
-        """A tensor of one value, with this tensor's dtype unless another is given."""
-        return creation.full(size, fill_value, dtype=dtype or self.aval.dtype,
-                             requires_grad=requires_grad)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
-from ..ops import shapes
+from ..ops import diagonals, filling, rearranging, relaid, shapes, splitting, strides
 from ..primitives import layout
 
 if TYPE_CHECKING:
@@ -21,19 +22,52 @@ class Shapes:
     flatten, unflatten, ravel = shapes.flatten, shapes.unflatten, shapes.ravel
     squeeze, unsqueeze = shapes.squeeze, shapes.unsqueeze
     transpose = swapaxes = swapdims = shapes.transpose
-    t, permute = shapes.t, shapes.permute
+    t, permute, adjoint = shapes.t, shapes.permute, shapes.adjoint
     movedim = moveaxis = shapes.movedim
     expand, expand_as, broadcast_to = shapes.expand, shapes.expand_as, shapes.broadcast_to
+    sum_to_size = shapes.sum_to_size
     contiguous, clone = shapes.contiguous, shapes.clone
-    flip, roll, repeat, tile = shapes.flip, shapes.roll, shapes.repeat, shapes.tile
-    diag, diagonal, tril, triu = shapes.diag, shapes.diagonal, shapes.tril, shapes.triu
-    split, chunk, unbind = shapes.split, shapes.chunk, shapes.unbind
+    as_strided, unfold = strides.as_strided, strides.unfold
+
+    flip, fliplr, flipud = rearranging.flip, rearranging.fliplr, rearranging.flipud
+    rot90, roll = rearranging.rot90, rearranging.roll
+    repeat, tile = rearranging.repeat, rearranging.tile
+    repeat_interleave = rearranging.repeat_interleave
+    diag, diagonal, diag_embed = diagonals.diag, diagonals.diagonal, diagonals.diag_embed
+    diagflat, tril, triu = diagonals.diagflat, diagonals.tril, diagonals.triu
+    split, split_with_sizes = splitting.split, splitting.split_with_sizes
+    chunk, tensor_split, unbind = splitting.chunk, splitting.tensor_split, splitting.unbind
+    hsplit, vsplit, dsplit = splitting.hsplit, splitting.vsplit, splitting.dsplit
+    unsafe_split, unsafe_chunk = splitting.unsafe_split, splitting.unsafe_chunk
+    unsafe_split_with_sizes = splitting.unsafe_split_with_sizes
+
+    select_scatter, slice_scatter = filling.select_scatter, filling.slice_scatter
+    diagonal_scatter = filling.diagonal_scatter
+    as_strided_scatter = filling.as_strided_scatter
+    masked_scatter, put = filling.masked_scatter, filling.put
+
+    # --- in place -----------------------------------------------------------------------------
+
+    squeeze_, unsqueeze_, t_ = relaid.squeeze_, relaid.unsqueeze_, relaid.t_
+    transpose_ = swapaxes_ = swapdims_ = relaid.transpose_
+    as_strided_, resize_, resize_as_ = relaid.as_strided_, relaid.resize_, relaid.resize_as_
+    tril_, triu_ = diagonals.tril_, diagonals.triu_
+    masked_scatter_, put_ = filling.masked_scatter_, filling.put_
+    fill_diagonal_ = filling.fill_diagonal_
 
     # --- by attribute --------------------------------------------------------------------------
 
     @property
     def T(self: Any) -> Tensor:  # noqa: N802 - PyTorch's name
         """The dimensions in reverse order; a view."""
+        if not self.aval.ndim:
+            shapes.deprecated("Tensor.T", conj=False)
+        elif self.aval.ndim != 2:
+            warnings.warn(
+                "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is "
+                "deprecated and it will throw an error in a future release. Consider `x.mT` to "
+                "transpose batches of matrices or `x.permute(*torch.arange(x.ndim - 1, -1, -1))` "
+                "to reverse the dimensions of a tensor.", UserWarning, stacklevel=2)
         return shapes.reversed_dims(self)
 
     @property
@@ -57,12 +91,18 @@ class Shapes:
                                f"{self.aval.ndim}-D tensor."
                                + (" For batches of matrices, consider using tensor.mH"
                                   if self.aval.ndim > 2 else ""))
+        if not self.aval.ndim:
+            shapes.deprecated("Tensor.H", conj=True)
+            return self.conj()
         return shapes.transpose(self.conj(), 0, 1)
 
     @property
     def mH(self: Any) -> Tensor:  # noqa: N802 - PyTorch's name
         """The conjugate transpose of matrices."""
-        return shapes.matrix_transpose(self.conj())
+        if not self.aval.ndim:
+            shapes.deprecated("Tensor.mH", conj=True)
+            return self.conj()
+        return shapes.matrix_transpose(self, "mH").conj()
 
     @property
     def real(self: Any) -> Tensor:

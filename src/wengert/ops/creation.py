@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,23 +11,27 @@ import numpy as np
 from ..core import dtypes
 from ..core.aval import aval_of
 from ..core.device import check_device
+from ..core.formats import contiguous_format, preserve_format
 from ..core.handle import Alias, Handle, Results, Storage, wrap
 from ..core.levels import concrete, here, made, numbers
 from ..interpreters.tape import leaf_node
 from ..primitives import layout
-from .arguments import LOOKS, nonnegative, sizes
-from .operators import is_number
+from ..primitives.layout import copied_order, inverse_order
+from ..primitives.strides import reach
+from .arguments import LOOKS, need_tensor, nonnegative, sizes
+from .operators import is_number, number_array
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
 
 __all__ = [
-    "arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_numpy", "full",
-    "full_like", "linspace", "logspace", "ones", "ones_like", "tensor", "zeros", "zeros_like",
+    "as_tensor", "asarray", "empty", "empty_like", "empty_permuted", "empty_strided", "eye",
+    "frombuffer", "full", "full_like", "ones", "ones_like", "scalar_tensor", "tensor", "zeros",
+    "zeros_like",
 ]
 
 
-def _plain(value: Any) -> Any:
+def number_in(value: Any) -> Any:
     """A number, or the one in a tensor."""
     return value.item() if isinstance(value, Results.cls) else value
 
@@ -100,7 +103,7 @@ def array_from(data: Any, dtype: Any = None, *, copy: bool = False) -> np.ndarra
     """Data as an array of one of our dtypes."""
     if isinstance(data, Handle):
         data = concrete(data, LOOKS)
-    if isinstance(data, (np.ndarray, np.generic)):
+    if hasattr(type(data), "__array__"):  # an array, or what can be one, as a column of a table
         return _from_array(np.asarray(data), dtype, copy)
     kind = None if dtype is None else dtypes.of(dtype)
     return _from_sequence(data, kind)
@@ -221,50 +224,136 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return out if isinstance(data, np.ndarray) else made(out)
 
 
-asarray = as_tensor
+def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
+            requires_grad: bool = False) -> Tensor:
+    """Data as a tensor, in the same memory where that can be.
 
-
-def from_numpy(ndarray: np.ndarray) -> Tensor:
-    """A tensor that shares an array's memory: writes to one are seen in the other.
+    Args:
+        obj: a tensor, an array, what has the buffer protocol, a number or sequences of numbers.
+        dtype: what the data have, if None.
+        device: "cpu" or None.
+        copy: whether memory is copied; None for only if it must be, False for never.
+        requires_grad: whether operations on it are recorded. A tensor's history is dropped if not.
 
     Raises:
-        TypeError: for what is no array, or has a dtype that tensors lack.
+        ValueError: if memory can't be shared, and is not to be copied.
+    """
+    check_device(device)
+    if isinstance(obj, Handle):
+        out = _of_tensor(obj, dtype, copy)
+        return out.detach() if not requires_grad and out.requires_grad else _asking(
+            out, requires_grad)
+    if isinstance(obj, (bytes, bytearray, memoryview)):
+        return _asking(frombuffer(obj, dtype=dtype or dtypes.get_default_dtype()), requires_grad)
+    if copy is False and not isinstance(obj, np.ndarray):
+        raise ValueError("can't alias arbitrary sequence into a tensor.")
+    array = array_from(obj, dtype, copy=bool(copy))
+    if copy is False and array.dtype != obj.dtype:
+        raise ValueError(f"can't alias tensor with dtype '{dtypes.of(obj.dtype).words}' into dtype "
+                         f"'{dtypes.of(dtype).words}'.")
+    return _asking(wrap(array), requires_grad)
+
+
+def _of_tensor(x: Any, dtype: Any, copy: bool | None) -> Any:
+    kind = x.aval.dtype if dtype is None else dtypes.of(dtype)
+    if kind is x.aval.dtype:
+        return layout.clone(x) if copy else x
+    if copy is False:
+        raise ValueError(f"can't alias tensor with dtype '{x.aval.dtype.words}' into dtype "
+                         f"'{kind.words}'.")
+    return layout.cast(x, dtype=kind)
+
+
+def _asking(x: Any, requires_grad: bool) -> Any:
+    return x.requires_grad_() if requires_grad and not x.requires_grad else x
+
+
+def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0,
+               requires_grad: bool = False) -> Tensor:
+    """The memory of an object with the buffer protocol, as a vector.
+
+    Args:
+        buffer: bytes, a bytearray, a memoryview and the like. Tensors of what may not be written
+            refuse to be written.
+        dtype: how the bytes are read.
+        count: how many elements; as many as there are, if negative.
+        offset: bytes before the first.
+        requires_grad: whether operations on it are recorded.
+
+    Raises:
+        ValueError: if the bytes do not suffice, or are no whole number of elements.
 
     Example:
-        >>> import numpy as np, wengert as torch
-        >>> a = np.zeros(2); x = torch.from_numpy(a); a[0] = 1; x
-        tensor([1., 0.], dtype=torch.float64)
+        >>> import wengert as torch
+        >>> torch.frombuffer(bytearray(b"ab"), dtype=torch.uint8)
+        tensor([97, 98], dtype=torch.uint8)
     """
-    if not isinstance(ndarray, np.ndarray):
-        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    if not ndarray.flags.writeable:
-        warnings.warn("The given NumPy array is not writable: writing to the tensor will be "
-                      "refused. Copy the array, or make it writable, if you need to.",
+    kind = dtypes.of(dtype)
+    try:
+        given = memoryview(buffer)
+    except TypeError:
+        raise ValueError("object does not implement Python buffer protocol.") from None
+    length, each = given.nbytes, kind.itemsize
+    if length == 0 or count == 0:
+        raise ValueError(f"both buffer length ({length}) and count ({count}) must not be 0")
+    if not 0 <= offset < length:
+        raise ValueError(f"offset ({offset} bytes) must be non-negative and no greater than buffer "
+                         f"length ({length} bytes) minus 1")
+    if count > 0 and offset + count * each > length:
+        raise ValueError(f"requested buffer length ({count} * {each} bytes) after offset ({offset} "
+                         "bytes) must not be greater than actual buffer length "
+                         f"({length} bytes)")
+    if count < 0 and (length - offset) % each:
+        raise ValueError(f"buffer length ({length - offset} bytes) after offset ({offset} bytes) "
+                         f"must be a multiple of element size ({each})")
+    array = np.frombuffer(buffer, kind.numpy, count, offset)
+    if given.readonly:
+        warnings.warn("The given buffer is not writable: writing to the tensor will be refused.",
                       UserWarning, stacklevel=2)
-    if any(s < 0 for s in ndarray.strides):
-        raise ValueError("At least one stride in the given numpy array is negative, and tensors "
-                         "with negative strides are not currently supported. (You can probably "
-                         "work around this by making a copy of your array  with array.copy().) ")
-    dtypes.of(ndarray.dtype)
-    return wrap(ndarray.view(np.ndarray))
+    return _asking(wrap(array), requires_grad)
+
+
+def scalar_tensor(s: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
+                  pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+    """A number as a tensor without dimensions; of the default dtype, unless another is given."""
+    check_device(device)
+    default = dtypes.get_default_dtype()
+    kind = dtypes.of(dtype) if dtype is not None else (
+        default.to_complex() if isinstance(s, complex) and not isinstance(s, float) else default)
+    return new_leaf(number_array(number_in(s), kind), requires_grad)
 
 
 # --- filled -----------------------------------------------------------------------------------
 
 
 def _maker(name: str, make: Callable[..., np.ndarray], says: str) -> Callable[..., Tensor]:
-    def function(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-                 **ignored: Any) -> Tensor:
+    def function(*size: Any, dtype: Any = None, layout: Any = None, device: Any = None,
+                 pin_memory: bool = False, requires_grad: bool = False, **others: Any) -> Tensor:
         check_device(device)
-        shape = nonnegative(sizes((ignored.pop("size"),) if "size" in ignored else size))
-        return new_leaf(make(shape, _kind(dtype)), requires_grad)
+        if "size" in others:
+            size = (others.pop("size"),)
+        order = others.pop("memory_format", None)
+        if others:
+            raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(others))}'")
+        array = make(nonnegative(sizes(size)), _kind(dtype))
+        return new_leaf(array if order is None else in_order(array, order), requires_grad)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
         f"A tensor {says}.\n\nArgs:\n    size: ints, or one sequence of them.\n    dtype: the "
-        "default dtype, if None.\n    device: \"cpu\" or None.\n    requires_grad: whether "
-        "operations on it are recorded.\n\nRaises:\n    RuntimeError: for a negative size.\n")
+        "default dtype, if None.\n    layout: ignored.\n    device: \"cpu\" or None.\n    "
+        "pin_memory: ignored.\n    requires_grad: whether operations on it are recorded.\n    "
+        "others: `memory_format`, the order in memory.\n\nRaises:\n    RuntimeError: for a "
+        "negative size.\n")
     return function
+
+
+def in_order(array: np.ndarray, order: Any) -> np.ndarray:
+    """An array of the same shape whose dimensions lie in memory in a format's order."""
+    if order in (preserve_format, contiguous_format):
+        return array
+    dims = order.order(array.ndim)
+    return np.ascontiguousarray(array.transpose(dims)).transpose(inverse_order(dims))
 
 
 zeros = _maker("zeros", np.zeros, "of zeros")
@@ -272,8 +361,8 @@ ones = _maker("ones", np.ones, "of ones")
 empty = _maker("empty", np.empty, "whose elements are whatever the memory holds")
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
-         requires_grad: bool = False) -> Tensor:
+def full(size: Any, fill_value: Any, *, dtype: Any = None, layout: Any = None,
+         device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
     """A tensor with one value throughout; its dtype is the value's, if none is given.
 
     Example:
@@ -282,43 +371,106 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
         tensor([7, 7])
     """
     check_device(device)
-    fill_value = _plain(fill_value)
-    if not is_number(fill_value):
+    if not isinstance(size, (tuple, list)):
+        raise TypeError("full(): argument 'size' (position 1) must be tuple of ints, not "
+                        f"{type(size).__name__}")
+    return new_leaf(np.full(nonnegative(sizes((size,))), _filling(fill_value, dtype)),
+                    requires_grad)
+
+
+def _filling(value: Any, dtype: Any) -> np.ndarray:
+    """A number to fill a tensor with, as an array."""
+    value = number_in(value)
+    if not is_number(value):
         raise TypeError("full(): argument 'fill_value' (position 2) must be Number, not "
-                        f"{type(fill_value).__name__}")
-    kind = dtypes.of_number(fill_value) if dtype is None else dtypes.of(dtype)
-    array = np.full(nonnegative(sizes((size,))), fill_value, kind.numpy)
-    return new_leaf(array, requires_grad)
+                        f"{type(value).__name__}")
+    return number_array(value, dtypes.of_number(value) if dtype is None else dtypes.of(dtype))
 
 
-def _like(name: str, make: Callable[..., Tensor], says: str) -> Callable[..., Tensor]:
-    def function(input: Any, *, dtype: Any = None, device: Any = None,
-                 requires_grad: bool = False, **ignored: Any) -> Tensor:
-        if not isinstance(input, Handle):
-            raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not "
-                            f"{type(input).__name__}")
-        kind = input.aval.dtype if dtype is None else dtype
-        return make(*input.aval.shape, dtype=kind, device=device, requires_grad=requires_grad)
+def _like(name: str, make: Callable[..., np.ndarray], says: str) -> Callable[..., Tensor]:
+    def function(input: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
+                 requires_grad: bool = False, memory_format: Any = preserve_format,
+                 pin_memory: bool = False) -> Tensor:
+        check_device(device)
+        found = make(*_model(name, input, dtype, memory_format))
+        return new_leaf(in_order(found, memory_format), requires_grad)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"A tensor {says}, of the shape and dtype of `input`."
+    function.__doc__ = (f"A tensor {says}, of the shape, dtype and order in memory of `input` "
+                        "unless others are given.")
     return function
 
 
-zeros_like, ones_like = _like("zeros_like", zeros, "of zeros"), _like("ones_like", ones, "of ones")
-empty_like = _like("empty_like", empty, "that is not initialised")
+def _model(name: str, x: Any, dtype: Any, memory_format: Any) -> tuple[Any, Any, Any]:
+    """An array for NumPy to make another like, a dtype, and the order to make it in."""
+    need_tensor(name, x)
+    kind = (x.aval.dtype if dtype is None else dtypes.of(dtype)).numpy
+    if x.aval.level is None and memory_format is preserve_format:
+        return x.value, kind, copied_order(x.value)
+    return np.broadcast_to(x.aval.plain.zero, x.aval.shape), kind, "C"
 
 
-def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None,
-              requires_grad: bool = False) -> Tensor:
-    """A tensor with one value throughout, of the shape and dtype of `input`."""
-    kind = input.aval.dtype if dtype is None else dtype
-    return full(input.aval.shape, fill_value, dtype=kind, device=device,
-                requires_grad=requires_grad)
+zeros_like = _like("zeros_like", np.zeros_like, "of zeros")
+ones_like = _like("ones_like", np.ones_like, "of ones")
+empty_like = _like("empty_like", np.empty_like, "that is not initialised")
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None,
-        requires_grad: bool = False) -> Tensor:
+def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, layout: Any = None,
+              device: Any = None, requires_grad: bool = False,
+              memory_format: Any = preserve_format, pin_memory: bool = False) -> Tensor:
+    """A tensor with one value throughout, of the shape, dtype and order in memory of `input`."""
+    check_device(device)
+    model, kind, order = _model("full_like", input, dtype, memory_format)
+    found = np.full_like(model, _filling(fill_value, kind), kind, order)
+    return new_leaf(in_order(found, memory_format), requires_grad)
+
+
+def empty_strided(size: Any, stride: Any, *, dtype: Any = None, layout: Any = None,
+                  device: Any = None, requires_grad: bool = False,
+                  pin_memory: bool = False) -> Tensor:
+    """A tensor that is not initialised, whose neighbours lie so many elements apart.
+
+    Raises:
+        RuntimeError: unless there is a stride for each size, and neither is negative.
+    """
+    check_device(device)
+    shape, steps = sizes((size,)), sizes((stride,))
+    if len(shape) != len(steps):
+        raise RuntimeError(f"dimensionality of sizes ({len(shape)}) must match dimensionality of "
+                           f"strides ({len(steps)})")
+    kind = _kind(dtype)
+    memory = np.empty(reach(nonnegative(shape), nonnegative(steps), 0), kind)
+    return new_leaf(np.ndarray(shape, kind, memory, 0, tuple(n * kind.itemsize for n in steps)),
+                    requires_grad)
+
+
+def empty_permuted(size: Any, physical_layout: Any, *, dtype: Any = None, layout: Any = None,
+                   device: Any = None, requires_grad: bool = False,
+                   pin_memory: bool = False) -> Tensor:
+    """A tensor that is not initialised, whose dimensions lie in memory in a given order.
+
+    Raises:
+        RuntimeError: unless the order names each dimension once.
+    """
+    check_device(device)
+    shape, order = nonnegative(sizes((size,))), sizes((physical_layout,))
+    if len(shape) != len(order):
+        raise RuntimeError("Number of dimensions in size does not match the length of the "
+                           f"physical_layout; i.e. len(size) = {len(shape)} is not equal to "
+                           f"len(physical_layout) = {len(order)}")
+    for i, d in enumerate(order):
+        if not 0 <= d < len(shape):
+            raise RuntimeError("Dimension out of range (expected to be between 0 and "
+                               f"{len(shape) - 1}, but got {d} at index {i}).  NB: negative dims "
+                               "not currently supported; file an issue if you want it.")
+    if len(set(order)) != len(order):
+        raise RuntimeError("Duplicate dim not allowed")
+    memory = np.empty(tuple(shape[d] for d in order), _kind(dtype))
+    return new_leaf(memory.transpose(inverse_order(order)), requires_grad)
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = None, layout: Any = None,
+        device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
     """A matrix with ones on the diagonal.
 
     Raises:
@@ -329,97 +481,3 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None,
         if size < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
     return new_leaf(np.eye(n, m, dtype=_kind(dtype)), requires_grad)
-
-
-# --- ranges -----------------------------------------------------------------------------------
-
-
-def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
-           requires_grad: bool = False) -> Tensor:
-    """The numbers from start (0 by default) up to, and without, end.
-
-    Args:
-        start: a number; the end, if it is the only one.
-        end: a number.
-        step: a number, not 0.
-        dtype: int64 if all are ints, else the default dtype.
-        device: "cpu" or None.
-        requires_grad: whether operations on it are recorded.
-
-    Raises:
-        RuntimeError: for a step of 0, or of the wrong sign.
-
-    Example:
-        >>> import wengert as torch
-        >>> torch.arange(4.0)
-        tensor([0., 1., 2., 3.])
-    """
-    check_device(device)
-    if end is None:
-        start, end = 0, start
-    start, end, step = (_plain(v) for v in (start, end, step))
-    for value in (start, end, step):
-        if not is_number(value) or (isinstance(value, complex) and not isinstance(value, float)):
-            raise TypeError("arange() received an invalid combination of arguments - got a "
-                            f"{type(value).__name__} where a number was expected")
-    if step == 0:
-        raise RuntimeError("step must be nonzero")
-    if not all(map(math.isfinite, (start, end))):
-        raise RuntimeError(f"unsupported range: {start} -> {end}")
-    if (end - start) * step < 0:
-        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    whole = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
-    kind = _kind(dtype, dtypes.int64 if whole else None)
-    count = -(-(end - start) // step) if whole else math.ceil((end - start) / step)
-    return new_leaf(_stepped(start, step, int(count), kind), requires_grad)
-
-
-def _stepped(start: Any, step: Any, count: int, kind: np.dtype[Any]) -> np.ndarray:
-    """start + i step, worked out in float64 (or int64) and rounded once."""
-    steps = np.arange(count, dtype=np.int64 if isinstance(step, int) and isinstance(
-        start, int) else np.float64)
-    return here.run((start + steps * step).astype, kind)
-
-
-def linspace(start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None,
-             requires_grad: bool = False) -> Tensor:
-    """`steps` numbers, evenly spaced, from start to end with both.
-
-    Raises:
-        RuntimeError: for a negative number of steps.
-
-    Example:
-        >>> import wengert as torch
-        >>> torch.linspace(0, 1, 5)
-        tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
-    """
-    check_device(device)
-    if steps < 0:
-        raise RuntimeError("number of steps must be non-negative")
-    kind = _kind(dtype)
-    start, end = (_plain(v) for v in (start, end))
-    return new_leaf(_spaced(start, end, int(steps), kind), requires_grad)
-
-
-def _spaced(start: Any, end: Any, steps: int, kind: np.dtype[Any]) -> np.ndarray:
-    """Counted from the nearer end, in the dtype itself, as PyTorch does."""
-    if steps == 1:
-        return np.asarray([start], kind)
-    if kind.kind not in "fc":
-        return here.run(np.linspace(start, end, steps).astype, kind)
-    low, high = np.asarray(start, kind), np.asarray(end, kind)
-    step = (high - low) / np.asarray(max(steps - 1, 1), kind)
-    i = np.arange(steps)
-    front = low + step * i.astype(kind)
-    back = high - step * (steps - 1 - i).astype(kind)
-    return np.where(i < steps // 2, front, back).astype(kind)
-
-
-def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None,
-             device: Any = None, requires_grad: bool = False) -> Tensor:
-    """`steps` numbers, evenly spaced on a logarithmic scale, from base**start to base**end."""
-    check_device(device)
-    powers = _spaced(start, end, int(steps), np.dtype(np.float64))
-    return new_leaf(np.power(float(base), powers).astype(_kind(dtype)), requires_grad)
-
-

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core import dtypes
 from ..core.handle import Handle, wrap
-from ..core.levels import concrete, here, in_charge, made, numbers
-from ..interpreters.inplace import check_kind, write
+from ..core.levels import concrete, here, in_charge
+from ..interpreters.inplace import write
 from ..primitives import indexing as p, layout
-from ..primitives.elementwise import where
+from ..primitives.elementwise import masked_fill, where
 from . import shapes
-from .arguments import LOOKS, need_tensor, wrapped_dim
-from .operators import is_number, number_array
+from .arguments import LOOKS, need_tensor
+from .operators import is_number, number_array, to_kind
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
 
-__all__ = [
-    "gather", "index_select", "narrow", "nonzero", "scatter_add", "select",
-]
+__all__ = ["index_put"]
 
 _INTEGERS = (int, np.integer)
 _WHOLE = (None, None, None)
@@ -38,6 +37,8 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         return _select(x, index)
     if index is Ellipsis:
         return layout.index_alias(x, index=(Ellipsis,))
+    if _is_mask(index) and index.aval.shape == x.aval.shape and shapes.is_contiguous(x):
+        x, index = (layout.reshape(a, shape=(a.aval.numel,)) for a in (x, index))
     basic, arrays = _parsed(x, index)
     viewed = _view(x, basic) if arrays is None or _does_something(basic) else x
     if arrays is None:
@@ -65,6 +66,10 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
         IndexError: as for reading.
         RuntimeError: if the value does not broadcast, or x may not be written.
     """
+    if _is_mask(index) and _fits(index, x) and (is_number(value) or (
+            isinstance(value, Handle) and not value.aval.ndim)):
+        _fill_where(x, index, value)
+        return
     basic, arrays = _parsed(x, index)
     target = _view(x, basic) if _does_something(basic) else x
     if isinstance(value, np.ndarray):
@@ -90,8 +95,27 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
     else:
         value = number_array(value, x.aval.dtype)
     pattern, indices = arrays
-    _checked(lambda: write(p.index_put, target, value, *indices, pattern=pattern,
+    in_words(lambda: write(p.index_put, target, value, *indices, pattern=pattern,
                            accumulate=False))
+
+
+def _is_mask(index: Any) -> bool:
+    return isinstance(index, Handle) and index.aval.dtype is dtypes.bool_ and index.aval.ndim > 0
+
+
+def _fits(mask: Any, x: Any) -> bool:
+    return bool(mask.aval.shape == x.aval.shape[:mask.aval.ndim])
+
+
+_filled = masked_fill.named("IndexPutBackward0")
+
+
+def _fill_where(x: Any, mask: Any, value: Any) -> None:
+    """Writes a number where a mask of leading dimensions holds: nobody need look at the mask."""
+    missing = x.aval.ndim - mask.aval.ndim
+    if missing:
+        mask = layout.reshape(mask, shape=(*mask.aval.shape, *(1,) * missing))
+    write(_filled, x, mask, to_kind(value, x.aval.dtype))
 
 
 def _masks(index: Any) -> bool:
@@ -121,7 +145,7 @@ def _parsed(x: Any, index: Any) -> tuple[list[Any], tuple[Any, Any] | None]:
     The basic part is applied first, as a view, with a whole slice where tensors index; the
     advanced part is a (pattern, index arrays) pair for what that gives.
     """
-    items = list(index) if isinstance(index, tuple) else [index]
+    items = list(index) if isinstance(index, tuple) or _stands_for_tuple(index) else [index]
     stand_ins = [_stand_in(i) for i in items]
     tensors = {id(s): i for s, i in zip(stand_ins, items, strict=True) if isinstance(i, Handle)}
     items = [_item(i) for i in stand_ins]
@@ -152,6 +176,20 @@ def _parsed(x: Any, index: Any) -> tuple[list[Any], tuple[Any, Any] | None]:
     pattern, indices = _pattern(advanced)
     # Index tensors stay tensors: overwriting one before backward must be noticed.
     return basic, (pattern, [tensors.get(id(array), array) for array in indices])
+
+
+def _stands_for_tuple(index: Any) -> bool:
+    """Whether a list is a tuple of indices, as it once was in NumPy: one of more than numbers."""
+    found = isinstance(index, list) and len(index) < 32 and any(
+        i is None or i is Ellipsis or isinstance(i, (slice, list, tuple, Handle, np.ndarray))
+        for i in index)
+    if found:
+        warnings.warn(
+            "Using a non-tuple sequence for multidimensional indexing is deprecated and will be "
+            "changed in pytorch 2.9; use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will "
+            "be interpreted as tensor index, x[torch.tensor(seq)], which will result either in an "
+            "error or a different result", UserWarning, stacklevel=4)
+    return found
 
 
 def _stand_in(item: Any) -> Any:
@@ -189,17 +227,22 @@ def _item(item: Any) -> Any:
     if isinstance(item, (list, tuple, range)):
         item = np.asarray([_plain(v) for v in item]) if item else np.empty(0, np.int64)
     if not isinstance(item, np.ndarray):
-        if hasattr(item, "__index__"):
+        if hasattr(item, "__index__") and not isinstance(item, type):
             return item.__index__()
         if isinstance(item, str):
             raise TypeError("new(): invalid data type 'str'")
         raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte "
                         f"Variables are valid indices (got {type(item).__name__})")
     if item.dtype == np.uint8:
-        return item != 0
-    if item.dtype.kind not in "iub":
+        warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype "
+                      "torch.bool instead.", UserWarning, stacklevel=2)
+        return np.asarray(item != 0)
+    if item.dtype not in _INDEX_KINDS:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     return item
+
+
+_INDEX_KINDS = (np.int64, np.int32, np.bool_)
 
 
 def _plain(value: Any) -> Any:
@@ -291,7 +334,7 @@ def _pattern(advanced: list[Any]) -> tuple[tuple[Any, ...], list[Any]]:
             pattern.append(item)
             continue
         if item.dtype == np.bool_:
-            arrays = [np.zeros(int(item), np.int64)] if item.ndim == 0 else list(np.nonzero(item))
+            arrays = [np.zeros(int(item), np.int64)] if item.ndim == 0 else list(true_places(item))
         else:
             arrays = [item]
         for array in arrays:
@@ -302,11 +345,18 @@ def _pattern(advanced: list[Any]) -> tuple[tuple[Any, ...], list[Any]]:
     return tuple(pattern), indices
 
 
+def true_places(mask: np.ndarray) -> tuple[np.ndarray, ...]:
+    """`np.nonzero`, in half its time where there are several dimensions."""
+    if mask.ndim == 1:
+        return np.nonzero(mask)
+    return np.unravel_index(np.flatnonzero(mask), mask.shape)
+
+
 def _read(x: Any, pattern: Any, indices: list[Any]) -> Any:
-    return _checked(lambda: p.index(x, *indices, pattern=pattern))
+    return in_words(lambda: p.index(x, *indices, pattern=pattern))
 
 
-def _checked(apply: Any) -> Any:
+def in_words(apply: Any) -> Any:
     """Calls, and says in PyTorch's words what NumPy finds wrong with an index."""
     try:
         return apply()
@@ -319,117 +369,64 @@ def _checked(apply: Any) -> Any:
         raise IndexError(text.replace("for axis", "for dimension")) from None
 
 
-# --- named forms ------------------------------------------------------------------------------
+# --- by function ------------------------------------------------------------------------------
 
 
-def select(input: Tensor, dim: int, index: int) -> Tensor:
-    """The slice at an index of a dimension; a view."""
-    if not need_tensor("select", input).aval.ndim:
-        raise IndexError("select() cannot be applied to a 0-dim tensor.")
-    d = wrapped_dim(dim, input.aval.ndim)
-    n = input.aval.shape[d]
-    if not -n <= index < n:
-        raise IndexError(f"select(): index {index} out of range for tensor of size "
-                         f"{list(input.aval.shape)} at dimension {d}")
-    return layout.select(input, index=(_WHOLE,) * d + (int(index), Ellipsis))
-
-
-def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """`length` elements of a dimension from `start`; a view.
-
-    Raises:
-        RuntimeError: if they reach beyond the dimension.
-    """
-    if not need_tensor("narrow", input).aval.ndim:
-        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
-    d = wrapped_dim(dim, input.aval.ndim)
-    n = input.aval.shape[d]
-    first = start + n if start < 0 else start
-    if length < 0:
-        raise RuntimeError("narrow(): length must be non-negative.")
-    if first + length > n:
-        raise RuntimeError(f"start ({first}) + length ({length}) exceeds dimension size ({n}).")
-    return layout.narrow(input, d, first, length)
-
-
-def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
-    """The indices of the elements that are not zero: one row each, or a tensor per dimension."""
-    found = np.nonzero(np.atleast_1d(concrete(need_tensor("nonzero", input), LOOKS)))
-    if as_tuple:
-        return tuple(made(wrap(i)) for i in found)
-    return made(wrap(
-        np.stack(found, 1) if input.aval.ndim else np.zeros((len(found[0]), 0), np.int64)))
-
-
-def _int_index(name: str, index: Any) -> Any:
-    if need_tensor(name, index, "index", 3).aval.dtype not in (dtypes.int64, dtypes.int32):
-        raise RuntimeError(f"{name}(): Expected dtype int64 for index")
-    return index
-
-
-_index_select = p.index.named("IndexSelectBackward0")
-
-
-def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """The slices of a dimension that a vector of indices names, as a copy."""
-    d = wrapped_dim(dim, need_tensor("index_select", input).aval.ndim)
-    if _int_index("index_select", index).aval.ndim > 1:
-        raise IndexError("index_select(): Index is supposed to be a vector")
-    given = numbers(index)
-    if given.size and not (given.min() >= 0 and given.max() < input.aval.shape[d]):
-        raise IndexError("index out of range in self")
-    index = _from_the_front(index, input.aval.shape[d])
-    flat = index if index.aval.ndim else shapes.reshape(index, 1)
-    return _checked(lambda: _index_select(input, flat, pattern=(_WHOLE,) * d + (0,)))
-
-
-def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """The elements that an index names along a dimension, at the index's other places.
-
-    Raises:
-        RuntimeError: if the index has another number of dimensions, or is out of range.
-    """
-    d = wrapped_dim(dim, need_tensor("gather", input).aval.ndim)
-    _int_index("gather", index)
-    if index.aval.ndim != input.aval.ndim:
-        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
-    _check_range(index, input.aval.shape[d], d)
-    return p.gather(input, _from_the_front(index.detach(), input.aval.shape[d]), dim=d)
-
-
-def _check_range(index: Any, n: int, dim: int) -> None:
-    given = numbers(index)
-    if given.size and not (given.min() >= 0 and given.max() < n):
-        bad = given[(given < 0) | (given >= n)].flat[0]
-        raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {n}")
-
-
-def _from_the_front(index: Any, n: int) -> Any:
+def from_the_front(index: Any, n: int) -> Any:
     """Indices of which none is negative: for a recorder, whose code will meet others, such as
     are become out of range."""
+    index = plain_index(index)
     return index if here.recorder is None else where(index < 0, np.asarray(n), index)
 
 
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """The tensor with elements of `src` added where an index sends them; undoes `gather`."""
-    d = wrapped_dim(dim, need_tensor("scatter_add", input).aval.ndim)
-    _check_range(_int_index("scatter_add", index), input.aval.shape[d], d)
-    if any(n > m for n, m in zip(index.aval.shape, src.aval.shape, strict=True)):
-        raise RuntimeError(
-            f"Expected index {list(index.aval.shape)} to be no larger than self "
-            f"{list(input.aval.shape)} apart from dimension {d} and to be no larger size than "
-            f"src {list(src.aval.shape)}")
-    return p.scatter_add(input, _from_the_front(index.detach(), input.aval.shape[d]), src, dim=d)
+def plain_index(index: Any) -> Any:
+    """Indices that no transform follows: they have no derivative."""
+    return index if index.aval.level is None else index.detach()
+
+
+def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
+    """The tensor with values put (or added) at index tensors.
+
+    Args:
+        input: a tensor.
+        indices: a sequence of tensors of integers or bools.
+        values: a tensor that broadcasts to what the indices pick.
+        accumulate: whether the values are added.
+
+    Example:
+        >>> import wengert as torch
+        >>> i = torch.tensor([0, 2, 2])
+        >>> torch.zeros(3).index_put((i,), torch.tensor(1.), accumulate=True)
+        tensor([1., 0., 2.])
+    """
+    return _put(input, indices, values, lambda x, values, found, pattern: p.index_put(
+        x, values, *found, pattern=pattern, accumulate=accumulate))
 
 
 def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
-    """Writes (or adds) values at index tensors, in place."""
-    if not accumulate:
-        setitem(self, tuple(indices), values)
-        return self
-    check_kind(self.aval, values.aval)
-    _, arrays = _parsed(self, tuple(indices))
+    """`index_put`, in place."""
+    return _put(self, indices, values, lambda x, values, found, pattern: write(
+        p.index_put, x, values, *found, pattern=pattern, accumulate=accumulate))
+
+
+def _put(x: Any, indices: Any, values: Any, apply: Any) -> Any:
+    need_tensor("index_put_", x)
+    if not isinstance(indices, (tuple, list)):
+        raise TypeError("index_put_(): argument 'indices' (position 1) must be tuple of Tensors, "
+                        f"not {type(indices).__name__}")
+    need_tensor("index_put_", values, "values", 2)
+    if values.aval.dtype is not x.aval.dtype:
+        raise RuntimeError("Index put requires the source and destination dtypes match, got "
+                           f"{x.aval.dtype.words} for the destination and "
+                           f"{values.aval.dtype.words} for the source.")
+    for n, i in enumerate(indices):
+        if not isinstance(i, Handle):
+            raise TypeError(f"expected Tensor as element {n} in argument 0, but got "
+                            f"{type(i).__name__}")
+    items = tuple(indices)
+    if len(items) > x.aval.ndim:
+        raise IndexError(f"too many indices for tensor of dimension {x.aval.ndim} (got "
+                         f"{len(items)})")
+    _, arrays = _parsed(x, items)
     pattern, found = arrays if arrays is not None else ((), [])
-    values = shapes.astype(values, self.aval.dtype)
-    return _checked(lambda: write(p.index_put, self, values, *found, pattern=pattern,
-                                  accumulate=True))
+    return in_words(lambda: apply(x, values, found, pattern))

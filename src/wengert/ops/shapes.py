@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core import dtypes
+from ..core.aval import Size
+from ..core.formats import contiguous_format, memory_format as Format, preserve_format  # noqa: N812
 from ..core.handle import Alias, Handle, storage_of, wrap
 from ..core.levels import concrete, here
-from ..core.primitive import broadcast_shapes
+from ..core.primitive import broadcast_shapes as common_shape
 from ..interpreters.inplace import check_history, check_overlap, write
 from ..primitives import layout as p
 from ..primitives.elementwise import copy, fill, fill_tensor
@@ -32,10 +35,9 @@ if TYPE_CHECKING:
     from .._tensor import Tensor
 
 __all__ = [
-    "broadcast_tensors", "broadcast_to", "cat", "chunk", "clone", "concat", "concatenate",
-    "diag", "diagonal", "flatten", "flip", "moveaxis", "movedim", "permute", "ravel", "reshape",
-    "roll", "split", "squeeze", "stack", "swapaxes", "swapdims", "t", "tile", "transpose",
-    "tril", "triu", "unbind", "unflatten", "unsqueeze",
+    "adjoint", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "clone", "flatten",
+    "moveaxis", "movedim", "permute", "ravel", "reshape", "squeeze", "swapaxes", "swapdims", "t",
+    "transpose", "unflatten", "unsqueeze",
 ]
 
 
@@ -94,7 +96,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
 _reshape_alias = p.reshape.named("ReshapeAliasBackward0")
 
 
-def _memory(x: Any) -> Any:
+def memory(x: Any) -> Any:
     """The array that a tensor lies in (inside `vmap`, one example of it); None if there is none."""
     ndim = x.aval.ndim
     while isinstance(x, Handle):
@@ -105,7 +107,7 @@ def _memory(x: Any) -> Any:
 
 
 def _viewable(x: Any, shape: tuple[int, ...]) -> bool:
-    value = x.value if x.aval.level is None else _memory(x)
+    value = x.value if x.aval.level is None else memory(x)
     if value is None or value.flags.c_contiguous:
         return True
     try:
@@ -138,7 +140,21 @@ def view(input: Tensor, *shape: Any) -> Tensor:
 
 
 def _view_dtype(x: Any, kind: dtypes.dtype) -> Any:
-    """The memory read as another dtype; carries no gradient."""
+    """The memory read as another dtype; carries no gradient.
+
+    Raises:
+        RuntimeError: for a dtype of another size, unless the last dimension can take it.
+    """
+    ratio = kind.itemsize / x.aval.dtype.itemsize
+    if ratio != 1:
+        words = f"to view {x.aval.dtype.words} as {kind.words} (different element sizes)"
+        if not x.aval.ndim:
+            raise RuntimeError(f"self.dim() cannot be 0 {words}")
+        if ratio > 1 and x.aval.shape[-1] % int(ratio):
+            raise RuntimeError(f"self.size(-1) must be divisible by {int(ratio)} {words}, but got "
+                               f"{x.aval.shape[-1]}")
+        if x.stride(-1) != 1:
+            raise RuntimeError(f"self.stride(-1) must be 1 {words}, but got {x.stride(-1)}")
     out = wrap(concrete(x, LOOKS).view(kind.numpy))
     out.alias = Alias(storage_of(x))
     return out
@@ -175,14 +191,21 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def ravel(input: Tensor) -> Tensor:
     """All elements in one dimension."""
-    return reshape(input, -1)
+    return reshape(contiguous(input), -1)
 
 
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """A dimension made several; the inverse of `flatten`."""
     shape = need_tensor("unflatten", input).aval.shape
-    d = wrapped_dim(dim, len(shape))
-    return reshape(input, (*shape[:d], *inferred(tuple(sizes), shape[d]), *shape[d + 1:]))
+    d, parts = wrapped_dim(dim, len(shape)), tuple(map(size, sizes))
+    if not parts:
+        raise RuntimeError("unflatten: sizes must be non-empty")
+    try:
+        parts = inferred(parts, shape[d])
+    except RuntimeError:
+        raise RuntimeError(f"unflatten: Provided sizes {list(parts)} don't multiply up to the size "
+                           f"of dim {d} ({shape[d]}) in the input tensor") from None
+    return view(input, (*shape[:d], *parts, *shape[d + 1:]))
 
 
 @numpy_words
@@ -195,11 +218,16 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
         torch.Size([3, 1])
     """
     shape = need_tensor("squeeze", input).aval.shape
-    dims = wrapped_dims(dim, len(shape))
+    dims = squeezed(dim, len(shape))
     target = tuple(n for d, n in enumerate(shape) if n != 1 or d not in dims)
     apply = p.squeeze_all if dim is None else (
         p.squeeze_dims if isinstance(dim, (tuple, list)) else p.squeeze_dim)
     return apply(input, shape=target)
+
+
+def squeezed(dim: Any, ndim: int) -> tuple[int, ...]:
+    """The dimensions that `squeeze` looks at."""
+    return () if dim in ((), []) else wrapped_dims(dim, ndim)
 
 
 @numpy_words
@@ -277,8 +305,10 @@ def movedim(input: Tensor, source: int | Sequence[int],
                            f"({from_} dims) should contain the same number of dims as destination "
                            f"({to} dims)")
     from_, to = [wrapped_dim(d, n) for d in from_], [wrapped_dim(d, n) for d in to]
-    if len(set(from_)) != len(from_) or len(set(to)) != len(to):
-        raise RuntimeError("movedim: repeated dim in `source` or `destination`")
+    for word, dims in (("source", from_), ("destination", to)):
+        if len(set(dims)) != len(dims):
+            given = list(sizes((source if word == "source" else destination,)))
+            raise RuntimeError(f"movedim: repeated dim in `{word}` ({given})")
     order = [-1] * n
     for a, b in zip(from_, to, strict=True):
         order[b] = a
@@ -286,16 +316,37 @@ def movedim(input: Tensor, source: int | Sequence[int],
     return p.permute(input, dims=tuple(next(rest) if d == -1 else d for d in order))
 
 
-def matrix_transpose(input: Tensor) -> Tensor:
-    """The last two dimensions swapped (`x.mT`).
+def matrix_transpose(input: Tensor, word: str = "mT") -> Tensor:
+    """The last two dimensions swapped (`x.mT`); a number as it is.
 
     Raises:
-        RuntimeError: for fewer than two dimensions.
+        RuntimeError: for one dimension.
     """
-    if input.aval.ndim < 2:
-        raise RuntimeError("tensor.mT is only supported on matrices or batches of matrices. Got "
-                           f"{input.aval.ndim}-D tensor.")
+    n = input.aval.ndim
+    if n == 1:
+        raise RuntimeError(f"tensor.{word} is only supported on matrices or batches of matrices. "
+                           "Got 1-D tensor.")
+    if not n:
+        deprecated("Tensor.mT" if word == "mT" else word, conj=word != "mT")
+        return input
     return transpose(input, -2, -1)
+
+
+def deprecated(word: str, *, conj: bool) -> None:
+    """Warns of a transpose of a number."""
+    warnings.warn(f"{word} is deprecated on 0-D tensors. " + (
+        "Consider using x.conj()." if conj else "This function is the identity in these cases."),
+        UserWarning, stacklevel=4)
+
+
+def adjoint(input: Tensor) -> Tensor:
+    """The last two dimensions swapped, and the complex conjugate taken; a number as it is.
+
+    Raises:
+        RuntimeError: for one dimension.
+    """
+    found = matrix_transpose(need_tensor("adjoint", input), "adjoint()")
+    return p.conj(found) if input.aval.is_complex else found
 
 
 def reversed_dims(input: Tensor) -> Tensor:
@@ -353,232 +404,107 @@ def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
     return expand(input, *shape)
 
 
+def broadcast_shapes(*shapes: Any) -> Any:
+    """The shape that all the shapes (or numbers, for one dimension) broadcast to.
+
+    Raises:
+        RuntimeError: if there is none.
+        ValueError: for a negative size.
+
+    Example:
+        >>> import wengert as torch
+        >>> torch.broadcast_shapes((2, 1), (3,))
+        torch.Size([2, 3])
+    """
+    given = [sizes((shape,)) for shape in shapes]
+    if any(n < 0 for shape in given for n in shape):
+        raise ValueError("Attempting to broadcast a dimension with negative length!")
+    common: tuple[int, ...] = ()
+    for i, shape in enumerate(given):
+        try:
+            common = common_shape([common, shape])
+        except RuntimeError:
+            at = next(d for d in range(-1, -len(shape) - 1, -1)
+                      if shape[d] != 1 and common[d] not in (1, shape[d]))
+            raise RuntimeError(
+                f"Attempting to broadcast a dimension of length {shape[at]} at {at}! Mismatching "
+                f"argument at index {i} had {shape}; but expected shape should be broadcastable to "
+                f"{list(common)}") from None
+    return Size(common)
+
+
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Tensors expanded to their common shape."""
-    shape = broadcast_shapes([x.aval.shape for x in tensors])
+    shape = common_shape([x.aval.shape for x in tensors])
     return tuple(expand(x, *shape) for x in tensors)
 
 
-def is_contiguous(input: Tensor) -> bool:
-    """Whether the elements lie in memory in C order."""
-    value = input.value if input.aval.level is None else _memory(input)
-    return value is None or bool(value.flags.c_contiguous)
+@also(size=POSITIONAL)
+def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+    """The tensor summed so that it has a shape from which it could be expanded.
 
-
-def contiguous(input: Tensor) -> Tensor:
-    """The tensor itself if its memory is in C order, else a copy that is."""
-    if is_contiguous(input):
+    Raises:
+        RuntimeError: if it could not.
+    """
+    shape, have = sizes(size), need_tensor("sum_to_size", input).aval.shape
+    if len(shape) > len(have) or any(n not in (1, m) for n, m in zip(
+            reversed(shape), reversed(have), strict=False)):
+        raise RuntimeError(f"size {{{list(shape)}}} is not expandable to size {{{list(have)}}}.")
+    if shape == have and shape:
         return input
-    return p.contiguous(input)
+    if input.aval.dtype.category <= dtypes.INTEGER and (not shape or math.prod(shape)
+                                                        != input.aval.numel):
+        input = p.cast(input, dtype=dtypes.int64)
+    return p.sum_to(input, shape=shape) if have else p.clone(input)
 
 
-def clone(input: Tensor) -> Tensor:
-    """A copy, through which gradients flow.
+# --- order in memory --------------------------------------------------------------------------
+
+
+def is_contiguous(input: Tensor, memory_format: Any = contiguous_format) -> bool:
+    """Whether the elements lie in memory in C order, or another format's."""
+    value = input.value if input.aval.level is None else memory(input)
+    if value is None or memory_format is contiguous_format:
+        return value is None or bool(value.flags.c_contiguous)
+    if value.ndim != memory_format.ndim:
+        return False
+    return bool(value.transpose(memory_format.order(value.ndim)).flags.c_contiguous)
+
+
+def contiguous(input: Tensor, *, memory_format: Any = contiguous_format) -> Tensor:
+    """The tensor itself if its memory is in C order (or a format's), else a copy that is."""
+    order = _format("contiguous", memory_format)
+    if order is preserve_format or is_contiguous(input, order):
+        return input
+    return _in_order(input, order)
+
+
+def clone(input: Tensor, *, memory_format: Any = preserve_format) -> Tensor:
+    """A copy, through which gradients flow; its memory in the same order, or a format's.
 
     Example:
         >>> import wengert as torch
         >>> x = torch.ones(2); y = x.clone(); y += 1; x
         tensor([1., 1.])
     """
-    return p.clone(need_tensor("clone", input))
+    if memory_format is preserve_format:
+        return p.clone(need_tensor("clone", input))
+    return _in_order(need_tensor("clone", input), _format("clone", memory_format))
 
 
-@also(dims=POSITIONAL)
-def flip(input: Tensor, *dims: Any) -> Tensor:
-    """The order along dimensions reversed; a copy.
-
-    Example:
-        >>> import wengert as torch
-        >>> torch.arange(3).flip(0)
-        tensor([2, 1, 0])
-    """
-    named = wrapped_dims(list(sizes(dims)), need_tensor("flip", input).aval.ndim)
-    return p.flip(input, dims=named if sizes(dims) else ())
+def _format(name: str, given: Any) -> Format:
+    if not isinstance(given, Format):
+        raise TypeError(f"{name}(): argument 'memory_format' must be torch.memory_format, not "
+                        f"{type(given).__name__}")
+    return given
 
 
-def roll(input: Tensor, shifts: int | Sequence[int],
-         dims: int | Sequence[int] | None = None) -> Tensor:
-    """Elements moved along dimensions, those pushed out coming back at the other end."""
-    by = (shifts,) if isinstance(shifts, int) else tuple(shifts)
-    if dims is None or dims == ():
-        return p.roll(input, shifts=by, dims=())
-    along = wrapped_dims([dims] if isinstance(dims, int) else list(dims), input.aval.ndim)
-    if len(by) != len(along):
-        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(by)}, dims:"
-                           f"{len(along)}")
-    return p.roll(input, shifts=by, dims=along)
-
-
-@also(repeats=POSITIONAL)
-def repeat(input: Tensor, *repeats: Any) -> Tensor:
-    """The tensor copied `repeats` times along each dimension.
-
-    Raises:
-        RuntimeError: if fewer repeats than dimensions are given.
-    """
-    counts = sizes(repeats)
-    if len(counts) < need_tensor("repeat", input).aval.ndim:
-        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of "
-                           "dimensions of tensor")
-    return p.repeat(input, repeats=counts)
-
-
-@also(dims=POSITIONAL)
-def tile(input: Tensor, *dims: Any) -> Tensor:
-    """Like `repeat`, with missing leading counts taken as 1."""
-    counts = sizes(dims)
-    return repeat(input, (1,) * (input.aval.ndim - len(counts)) + counts)
-
-
-def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """The diagonal with respect to two dimensions, as the last dimension; a view."""
-    n = need_tensor("diagonal", input).aval.ndim
-    a, b = wrapped_dim(dim1, n), wrapped_dim(dim2, n)
-    if a == b:
-        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    return p.diagonal(input, offset=offset, dim1=a, dim2=b)
-
-
-def diag(input: Tensor, diagonal: int = 0) -> Tensor:
-    """The diagonal of a matrix (a copy), or a matrix with a vector on its diagonal.
-
-    Raises:
-        RuntimeError: for a tensor of another number of dimensions.
-    """
-    n = need_tensor("diag", input).aval.ndim
-    if n == 2:
-        return _diagonal_copy(p.diagonal(input, offset=diagonal, dim1=0, dim2=1))
-    if n == 1:
-        side = input.aval.shape[0] + abs(diagonal)
-        return p.diag_embed(input, shape=(side, side), offset=diagonal, dim1=0, dim2=1)
-    raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {n}D")
-
-
-_diagonal_copy = p.clone.named("DiagonalBackward0_copy")
-
-
-def _matrix(name: str, x: Any) -> Any:
-    if need_tensor(name, x).aval.ndim < 2:
-        raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
-    return x
-
-
-def tril(input: Tensor, diagonal: int = 0) -> Tensor:
-    """The lower triangle of matrices, zeros above the diagonal."""
-    return p.tril(_matrix("tril", input), diagonal=diagonal)
-
-
-def triu(input: Tensor, diagonal: int = 0) -> Tensor:
-    """The upper triangle of matrices, zeros below the diagonal."""
-    return p.triu(_matrix("triu", input), diagonal=diagonal)
-
-
-# --- joining and splitting --------------------------------------------------------------------
-
-
-def _tensors(name: str, tensors: Any) -> list[Any]:
-    if isinstance(tensors, Handle) or not isinstance(tensors, (tuple, list)):
-        raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
-                        f"{type(tensors).__name__}")
-    if not tensors:
-        if name == "cat":
-            raise ValueError("torch.cat(): expected a non-empty list of Tensors")
-        raise RuntimeError(f"{name} expects a non-empty TensorList")
-    for i, x in enumerate(tensors):
-        if not isinstance(x, Handle):
-            raise TypeError(f"expected Tensor as element {i} in argument 0, but got "
-                            f"{type(x).__name__}")
-    kind = tensors[0].aval.dtype
-    for x in tensors[1:]:
-        kind = dtypes.promote(kind, x.aval.dtype)
-    return [x if x.aval.dtype is kind else p.cast(x, dtype=kind) for x in tensors]
-
-
-@numpy_words
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors joined along an existing dimension.
-
-    Raises:
-        RuntimeError: if the other sizes differ, or nothing is given.
-
-    Example:
-        >>> import wengert as torch
-        >>> torch.cat([torch.ones(2), torch.zeros(1)])
-        tensor([1., 1., 0.])
-    """
-    parts = _tensors("cat", tensors)
-    some = [x for x in parts if x.aval.shape != (0,)] or parts[:1]  # empty vectors join anything
-    for i, x in enumerate(parts):
-        if not x.aval.ndim:
-            raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
-    return p.cat(*some, dim=wrapped_dim(dim, some[0].aval.ndim))
-
-
-@numpy_words
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors of one shape joined along a new dimension.
-
-    Raises:
-        RuntimeError: if the shapes differ, or nothing is given.
-    """
-    parts = _tensors("stack", tensors)
-    return p.stack(*parts, dim=wrapped_dim(dim, parts[0].aval.ndim + 1))
-
-
-@numpy_words
-def split(input: Tensor, split_size_or_sections: int | Sequence[int],
-          dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of parts of a given size (the last may be smaller), or of given sizes.
-
-    Raises:
-        RuntimeError: if the sizes do not add up.
-    """
-    if not need_tensor("split", input).aval.ndim:
-        raise RuntimeError("split expects at least a 1-dimensional tensor")
-    d = wrapped_dim(dim, input.aval.ndim)
-    n = input.aval.shape[d]
-    if isinstance(split_size_or_sections, (tuple, list)):
-        parts = tuple(map(size, split_size_or_sections))
-        if sum(parts) != n:
-            raise RuntimeError(
-                f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size "
-                f"at dimension {dim}), but got split_sizes={list(parts)}")
-        return p.split_sizes(input, sizes=parts, dim=d)
-    step = size(split_size_or_sections)
-    if step < 0 or (step == 0 and n):
-        raise RuntimeError(f"split expects split_size be non-negative, but got split_size={step}"
-                           if step < 0 else "split_size can only be 0 if dimension size is 0, but "
-                           f"got dimension size of {n}")
-    parts = tuple(min(step, n - i) for i in range(0, n, step)) if n else (0,)
-    return p.split(input, sizes=parts, dim=d)
-
-
-@numpy_words
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most `chunks` views of equal size (the last may be smaller)."""
-    if not need_tensor("chunk", input).aval.ndim:
-        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
-    if chunks < 1:
-        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    n = input.aval.shape[wrapped_dim(dim, input.aval.ndim)]
-    if n:
-        return split(input, -(-n // chunks), dim)
-    return split(input, [0] * chunks, dim)
-
-
-@numpy_words
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """The slices along a dimension, as views.
-
-    Example:
-        >>> import wengert as torch
-        >>> torch.arange(3).unbind()
-        (tensor(0), tensor(1), tensor(2))
-    """
-    n = need_tensor("unbind", input).aval.ndim
-    if n == 0:
-        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
-    return p.unbind(input, dim=wrapped_dim(dim, n))
+def _in_order(x: Any, order: Format) -> Any:
+    """A copy whose dimensions lie in memory in a format's order."""
+    if order is contiguous_format:
+        return p.contiguous(x)
+    dims = order.order(x.aval.ndim)
+    return p.permute(p.contiguous(p.permute(x, dims=dims)), dims=p.inverse_order(dims))
 
 
 # --- dtype and copying ------------------------------------------------------------------------
@@ -589,8 +515,6 @@ def astype(x: Tensor, kind: dtypes.dtype, *, copy: bool = False) -> Tensor:
     if x.aval.dtype is kind:
         return p.clone(x) if copy else x
     if x.aval.is_complex and not kind.is_complex and kind is not dtypes.bool_:
-        import warnings
-
         warnings.warn("Casting complex values to real discards the imaginary part", UserWarning,
                       stacklevel=3)
     return p.cast(x, dtype=kind)
@@ -617,12 +541,11 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     check_overlap(copy, self, src)
     if not isinstance(src, Handle):
         src = number_array(src, self.aval.dtype)
-    elif src.aval.numel and broadcast_shapes([self.aval.shape, src.aval.shape]) != self.aval.shape:
+    elif src.aval.numel and common_shape([self.aval.shape, src.aval.shape]) != self.aval.shape:
         raise RuntimeError(f"output with shape {list(self.aval.shape)} doesn't match the broadcast "
-                           f"shape {list(broadcast_shapes([self.aval.shape, src.aval.shape]))}")
+                           f"shape {list(common_shape([self.aval.shape, src.aval.shape]))}")
     return write(copy, self, src)
 
 
 # PyTorch's other names for the same things.
-concat = concatenate = cat
 moveaxis, swapaxes, swapdims = movedim, transpose, transpose

@@ -17,18 +17,35 @@ Index = tuple[Any, ...]
 """A basic index that can be hashed: ints, (start, stop, step) for slices, None, Ellipsis."""
 
 
-def _strided(x: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
+def copied_order(x: np.ndarray) -> Any:
+    """How a copy lies in memory: as the array, but repeated dimensions are where they are written.
+
+    NumPy would put them innermost, and PyTorch's programs view such a copy in another shape.
+    """
+    return "C" if 0 in x.strides else "K"
+
+
+def strided(x: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
+    """The memory of an array from its first element on, by strides in bytes."""
     if x.flags.c_contiguous and x.size:
         return np.ndarray(shape, x.dtype, x, 0, strides)  # a fifth of as_strided's time
-    return np.lib.stride_tricks.as_strided(x, shape, strides)
+    owner = x.base
+    if type(owner) is not np.ndarray or not owner.flags.c_contiguous or not x.size:
+        return np.lib.stride_tricks.as_strided(x, shape, strides)
+    start = x.ctypes.data - owner.ctypes.data
+    found = np.ndarray(shape, x.dtype, owner, start, strides)
+    if not x.flags.writeable:
+        found.flags.writeable = False
+    return found
 
 
 def _expand(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     lead = len(shape) - x.ndim
-    strides = (0,) * lead + tuple(
-        0 if n == 1 != m else s
-        for n, m, s in zip(x.shape, shape[lead:], x.strides, strict=True))
-    return _strided(np.asarray(x), shape, strides)
+    steps = (0,) * lead
+    if x.ndim:
+        steps += tuple([0 if n == 1 != m else s for n, m, s in zip(
+            x.shape, tuple(shape)[lead:], x.strides, strict=True)])
+    return strided(np.asarray(x), shape, steps)
 
 
 _LONG = 256
@@ -84,7 +101,7 @@ def _reshape(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def _cast(x: np.ndarray, dtype: dtypes.dtype) -> np.ndarray:
     if x.dtype.kind == "c" and not dtype.is_complex and dtype is not dtypes.bool_:
         x = x.real
-    return x.astype(dtype.numpy)
+    return x.astype(dtype.numpy, copied_order(x))
 
 
 cast = linear(
@@ -100,8 +117,8 @@ real = linear(
 imag = linear(
     "imag", lambda x: x.imag, lambda g: g * 1j,
     abstract=lambda x: x.with_dtype(x.dtype.to_real()), view=True)
-clone = linear("clone", lambda x: np.array(x, order="K"), lambda g: g, abstract=lambda x: x,
-               lower=lambda x: x)
+clone = linear("clone", lambda x: np.array(x, order=copied_order(x)), lambda g: g,
+               abstract=lambda x: x, lower=lambda x: x)
 alias = linear("alias", lambda x: x.view(), lambda g: g, abstract=lambda x: x, view=True)
 contiguous = linear(
     "contiguous", lambda x: np.array(x, order="C"), lambda g: g, abstract=lambda x: x,
@@ -137,7 +154,8 @@ def _padded(x: Any, ndim: int) -> Any:
     return reshape(x, shape=(shape[0],) + (1,) * (ndim + 1 - len(shape)) + shape[1:])
 
 
-def _inverse(dims: Sequence[int]) -> tuple[int, ...]:
+def inverse_order(dims: Sequence[int]) -> tuple[int, ...]:
+    """The order that undoes a permutation of dimensions."""
     inverse = [0] * len(dims)
     for i, dim in enumerate(dims):
         inverse[dim] = i
@@ -146,7 +164,7 @@ def _inverse(dims: Sequence[int]) -> tuple[int, ...]:
 
 permute = linear(
     "permute", lambda x, dims: x.transpose(dims),
-    lambda g, dims: permute(g, dims=_inverse(dims)),
+    lambda g, dims: permute(g, dims=inverse_order(dims)),
     abstract=lambda x, dims: x.with_shape([x.shape[d] for d in dims]), view=True,
     batch=lambda size, batched, x, dims: permute(x, dims=(0, *(d + 1 for d in dims))))
 transpose = permute.named("TransposeBackward0")
@@ -234,13 +252,29 @@ diag_embed = undiagonal.named("DiagEmbedBackward0")
 
 # --- rearranging ------------------------------------------------------------------------------
 
-flip = linear("flip", lambda x, dims: np.flip(x, dims).copy(),
+def _flip(x: np.ndarray, dims: tuple[int, ...]) -> np.ndarray:
+    turned = x[tuple(slice(None, None, -1 if d in dims else None) for d in range(x.ndim))]
+    return turned.copy("K")
+
+
+flip = linear("flip", _flip,
               lambda g, dims: flip(g, dims=dims), abstract=lambda x, dims: x,
               lower=lambda x, dims: index_view(x, index=(*(
                   (None, None, -1 if d in dims else None) for d in range(len(x.shape))),
                   Ellipsis)))
+
+def _roll(x: np.ndarray, shifts: tuple[int, ...], dims: tuple[int, ...]) -> np.ndarray:
+    if not dims:
+        return _roll(x.reshape(-1), (sum(shifts),), (0,)).reshape(x.shape)
+    for shift, d in zip(shifts, dims, strict=True):
+        cut = -shift % x.shape[d] if x.shape[d] else 0
+        front = (slice(None),) * d
+        x = np.concatenate((x[(*front, slice(cut, None))], x[(*front, slice(cut))]), d)
+    return x
+
+
 roll = linear(
-    "roll", lambda x, shifts, dims: np.roll(x, shifts, dims) if dims else np.roll(x, sum(shifts)),
+    "roll", _roll,
     lambda g, shifts, dims: roll(g, shifts=tuple(-s for s in shifts), dims=dims),
     abstract=lambda x, shifts, dims: x,
     batch=lambda size, batched, x, shifts, dims: _roll_examples(x, shifts, dims),
@@ -268,17 +302,46 @@ def _lower_roll(x: Any, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
     return x
 
 
+Shape = tuple[int, ...]
+
+
+def _copies(shape: Shape, repeats: tuple[int, ...]) -> tuple[Shape, Shape, Shape]:
+    """Of what is repeated: its shape with a dimension in front of each for the copies, the same
+    with the copies, and that with each pair of dimensions made one."""
+    full = (1,) * (len(repeats) - len(shape)) + tuple(shape)
+    pairs = tuple(zip(repeats, full, strict=True))
+    return (tuple(m for n in full for m in (1, n)), tuple(m for pair in pairs for m in pair),
+            tuple(r * n for r, n in pairs))
+
+
+def _repeat(x: np.ndarray, repeats: tuple[int, ...]) -> np.ndarray:
+    between, apart, together = _copies(x.shape, repeats)
+    out = np.empty(apart, x.dtype)
+    out[...] = x.reshape(between)
+    return out.reshape(together)
+
+
 def _lower_repeat(x: Any, repeats: tuple[int, ...]) -> Any:
-    shape = (1,) * (len(repeats) - len(x.shape)) + tuple(x.shape)
-    between = tuple(m for n in shape for m in (1, n))
-    apart = tuple(m for r, n in zip(repeats, shape, strict=True) for m in (r, n))
-    return reshape(expand(reshape(x, shape=between), shape=apart),
-                   shape=tuple(r * n for r, n in zip(repeats, shape, strict=True)))
+    between, apart, together = _copies(x.shape, repeats)
+    return reshape(expand(reshape(x, shape=between), shape=apart), shape=together)
 
 
-tril = linear("tril", lambda x, diagonal: np.tril(x, diagonal),
+def _below(rows: int, columns: int, diagonal: int) -> np.ndarray:
+    """Where a matrix is on a diagonal or below it."""
+    return np.tri(rows, columns, diagonal, np.bool_)
+
+
+_below_small = functools.lru_cache(maxsize=256)(_below)
+
+
+def _triangle(x: np.ndarray, diagonal: int) -> np.ndarray:
+    rows, columns = x.shape[-2:]
+    return (_below_small if rows * columns <= 4096 else _below)(rows, columns, diagonal)
+
+
+tril = linear("tril", lambda x, diagonal: np.where(_triangle(x, diagonal), x, x.dtype.type(0)),
               lambda g, diagonal: tril(g, diagonal=diagonal), abstract=lambda x, diagonal: x)
-triu = linear("triu", lambda x, diagonal: np.triu(x, diagonal),
+triu = linear("triu", lambda x, diagonal: np.where(_triangle(x, diagonal - 1), x.dtype.type(0), x),
               lambda g, diagonal: triu(g, diagonal=diagonal), abstract=lambda x, diagonal: x)
 
 
@@ -291,7 +354,7 @@ def _unrepeat(g: Any, x: Aval, repeats: tuple[int, ...]) -> Any:
 
 
 repeat = linear(
-    "repeat", lambda x, repeats: np.tile(x, repeats),
+    "repeat", _repeat,
     lambda g, x_aval, repeats: _unrepeat(g, x_aval, repeats),
     abstract=lambda x, repeats: x.with_shape(
         r * n for r, n in zip(repeats, (1,) * (len(repeats) - x.ndim) + x.shape, strict=True)),
@@ -341,9 +404,14 @@ def _stack_aval(*avals: Aval, dim: int) -> Aval:
     return first.with_shape(first.shape[:dim] + (len(avals),) + first.shape[dim:])
 
 
+def _stack(*xs: np.ndarray, dim: int) -> np.ndarray:
+    shape = xs[0].shape
+    slices = [x.reshape((*shape[:dim], 1, *shape[dim:])) for x in xs]
+    return np.asarray(np.concatenate(slices, dim), order="C")
+
+
 stack = primitive(
-    "stack", lambda *xs, dim: np.asarray(np.stack(xs, dim), order="C"), abstract=_stack_aval,
-    linear=True,
+    "stack", _stack, abstract=_stack_aval, linear=True,
     vjp=lambda g, i, dim: select(g, index=((None, None, None),) * dim + (i, Ellipsis)))
 
 
