@@ -1,0 +1,1 @@
+"""Linear algebra in PyTorch's words: what `wengert.linalg` holds, and the older words."""

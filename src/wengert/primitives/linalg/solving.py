@@ -1,0 +1,430 @@
+"""Primitives that solve linear systems: by LU and Cholesky factors, triangular ones, and inverses.
+
+A system's factors are handed to `solve` as operands of their own that count as constants: the
+derivative is that of the solution in the matrix and the right side, and is a solution again with
+the same factors. So one factorisation serves derivatives of every order.
+
+M. B. Giles, Collected matrix derivative results for forward and reverse mode algorithmic
+differentiation (2008); I. Murray, Differentiation of the Cholesky decomposition (2016).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...core import dtypes
+from ...core.aval import Aval, aval
+from ...core.primitive import Rule, broadcast_shapes, primitive
+from ..indexing import gather
+from ..layout import cat, conj, expand, imag, tril, triu
+from ..reductions import sum_
+from .common import (
+    batched_by,
+    column,
+    columns,
+    diag,
+    diag_matrix,
+    eye_like,
+    fitted,
+    is_complex,
+    mH,
+    mul,
+    plus,
+    real_part,
+    rows,
+    spread,
+)
+from .lapack import Array, complain, each, routine, workspace
+
+# --- LU ---------------------------------------------------------------------------------------
+
+
+def _lu_one(a: Array) -> tuple[Any, ...]:
+    if not a.size:
+        return a.copy(), np.arange(1, min(a.shape) + 1, dtype=np.int32), np.int32(0)
+    lu, pivots, info = routine("getrf", a.dtype.char)(a)
+    return lu, pivots + 1, np.int32(info)
+
+
+def _lu_aval(x: Aval, words: str) -> tuple[Aval, ...]:
+    batch = x.shape[:-2]
+    return (x, aval((*batch, min(x.shape[-2:])), dtypes.int32, x.level),
+            aval(batch, dtypes.int32, x.level))
+
+
+def _lu_pulled(gs: list[Any], out: list[Any]) -> Any:
+    """With P A = L U: what is left of A behind L and above U is a triangular system's solution."""
+    g, (lu, pivots, _) = gs[0], out
+    m, n = lu.shape[-2:]
+    k = min(m, n)
+    square, inner = rows(columns(lu, 0, k), 0, k), rows(columns(g, 0, k), 0, k)
+    lower = mul(mH(_unit_lower(square)), tril(inner, diagonal=-1))
+    upper = mul(triu(inner, diagonal=0), mH(triu(square, diagonal=0)))
+    wide, tall = columns(lu, k, n), rows(lu, k, m)
+    if n > k:
+        lower = lower - mul(columns(g, k, n), mH(wide))
+    if m > k:
+        upper = upper - mul(mH(tall), rows(g, k, m))
+    middle = tril(lower, diagonal=-1) + triu(upper, diagonal=0)
+    found = _behind_lower(square, _before_upper(square, middle))
+    if n > k:
+        found = cat(found, _behind_lower(square, columns(g, k, n)), dim=len(g.shape) - 1)
+    if m > k:
+        found = cat(found, _before_upper(square, rows(g, k, m)), dim=len(g.shape) - 2)
+    return permuted(found, pivots, m, back=True)
+
+
+def _unit_lower(lu: Any) -> Any:
+    return tril(lu, diagonal=-1) + eye_like(lu)
+
+
+def _behind_lower(lu: Any, x: Any) -> Any:
+    """L**-H x."""
+    return triangular(lu, x, upper=False, unit=True, adjoint=True)[0]
+
+
+def _before_upper(lu: Any, x: Any) -> Any:
+    """x U**-H."""
+    return mH(triangular(lu, mH(x), upper=True, unit=False, adjoint=False)[0])
+
+
+def _lu_pushed(ts: Sequence[Any], out: Sequence[Any]) -> tuple[Any, ...]:
+    lu, pivots, _ = out
+    m, n = lu.shape[-2:]
+    k = min(m, n)
+    t = permuted(ts[0], pivots, m, back=False)
+    square = rows(columns(lu, 0, k), 0, k)
+    lower, upper = _unit_lower(square), triu(square, diagonal=0)
+    middle = _past_lower(square, _past_upper(square, rows(columns(t, 0, k), 0, k)))
+    below, above = tril(middle, diagonal=-1), triu(middle, diagonal=0)
+    found = mul(lower, below) + mul(above, upper)
+    if n > k:
+        more = _past_lower(square, columns(t, k, n)) - mul(below, columns(lu, k, n))
+        found = cat(found, more, dim=len(t.shape) - 1)
+    if m > k:
+        more = _past_upper(square, rows(t, k, m)) - mul(rows(lu, k, m), above)
+        found = cat(found, more, dim=len(t.shape) - 2)
+    return found, None, None
+
+
+def _past_lower(lu: Any, x: Any) -> Any:
+    """L**-1 x."""
+    return triangular(lu, x, upper=False, unit=True, adjoint=False)[0]
+
+
+def _past_upper(lu: Any, x: Any) -> Any:
+    """x U**-1."""
+    return mH(triangular(lu, mH(x), upper=True, unit=False, adjoint=True)[0])
+
+
+def _lu(x: Array, words: str) -> tuple[Array, ...]:
+    found = each(_lu_one, x)
+    if words:
+        complain(found[2], words)
+    return found
+
+
+lu_factor = primitive(
+    "lu_factor", _lu, abstract=_lu_aval, multiple=True, vjp=(_lu_pulled,), jvp=_lu_pushed,
+    batch=batched_by(lambda: lu_factor, 2), node="LinalgLuFactorExBackward0")
+"""L and U in one matrix, the rows that were exchanged (counted from 1) and, for a matrix that has
+no inverse, which of U's diagonal is zero first: an error, if there are words for it."""
+_constant_factors = lu_factor.named("LinalgLuFactorExBackward0", vjp=(None,),
+                                    jvp=Rule(lambda ts: (None, None, None)))
+
+
+def constant_factors(x: Any, words: str = "") -> tuple[Any, Any, Any]:
+    """What `lu_factor` gives, counted as constants."""
+    return _constant_factors(x, words=words)
+
+
+def solved(x: Any, y: Any, *, adjoint: bool) -> Any:
+    """X with A X = B, or A**H X = B."""
+    return solve(x, y, *constant_factors(x)[:2], adjoint=adjoint, nudge=False)[0]
+
+
+def _order_one(pivots: Array, count: int, back: bool) -> tuple[Any, ...]:
+    if pivots.size and not (pivots.min() > 0 and pivots.max() <= count):
+        raise RuntimeError("pivots passed to lu_unpack must be between 1 and LU.size(-2) "
+                           "inclusive. Did you properly pass the result of lu_factor?")
+    order = np.arange(count)
+    for i, j in enumerate(pivots.tolist()):
+        order[i], order[j - 1] = order[j - 1], order[i]
+    return (np.argsort(order) if back else order,)
+
+
+pivot_order = primitive(
+    "pivot_order", lambda x, count, back: each(
+        functools.partial(_order_one, count=count, back=back), x, cores=(1,))[0],
+    abstract=lambda x, count, back: aval((*x.shape[:-1], count), dtypes.int64, x.level),
+    batch=batched_by(lambda: pivot_order, 1))
+"""The order in which exchanges leave rows; `back`: the one that undoes it."""
+
+
+def permuted(x: Any, pivots: Any, count: int, *, back: bool) -> Any:
+    """Matrices with rows exchanged: P**T x, where P L U is what was factorised; `back`: P x."""
+    order = pivot_order(pivots, count=count, back=back)
+    batch = broadcast_shapes([tuple(x.shape[:-2]), tuple(order.shape[:-1])])
+    shape = (*batch, *x.shape[-2:])
+    return gather(spread(x, batch), expand(column(order), shape=shape), dim=len(shape) - 2)
+
+
+# --- systems ----------------------------------------------------------------------------------
+
+
+def _solve_one(lu: Array, pivots: Array, b: Array, adjoint: bool) -> tuple[Array]:
+    if not b.size:
+        return (b.copy(),)
+    kind = lu.dtype.char
+    if b.size >= _LARGE:
+        return (routine("getrs", kind)(lu, pivots - 1, b, trans=2 * adjoint)[0],)
+    solve, exchange, places = routine("trsm", kind), routine("laswp", kind), pivots - 1
+    if adjoint:
+        half = solve(1, lu, solve(1, lu, b, trans_a=2), lower=1, diag=1, trans_a=2, overwrite_b=1)
+        return (exchange(half, places, inc=-1, overwrite_a=1),)
+    half = solve(1, lu, exchange(b, places), lower=1, diag=1, overwrite_b=1)
+    return (solve(1, lu, half, overwrite_b=1),)
+
+
+_LARGE = 40_000
+"""OpenBLAS's `getrs` wakes its threads for systems of any size; these small ones, nobody does."""
+
+
+def _without_zeros(lu: Array) -> Array:
+    """LU factors whose diagonal's zeros are made the least that differs from 1."""
+    singular = np.diagonal(lu, 0, -2, -1) == 0
+    if not singular.any():
+        return lu
+    return lu + np.eye(lu.shape[-1], dtype=lu.dtype) * np.where(
+        singular, np.finfo(lu.dtype).eps, 0).astype(lu.dtype)[..., None, :]
+
+
+def _solve(x: Array, y: Array, z: Array, w: Array, adjoint: bool,
+           nudge: bool) -> tuple[Array, ...]:
+    return each(functools.partial(_solve_one, adjoint=adjoint), _without_zeros(z) if nudge else z,
+                w, y, cores=(2, 1, 2))
+
+
+def _solve_aval(x: Aval, y: Aval, z: Aval, w: Aval, **how: bool) -> tuple[Aval]:
+    batch = broadcast_shapes([x.shape[:-2], y.shape[:-2]])
+    return (y.with_shape((*batch, *y.shape[-2:])),)
+
+
+def _solve_pulled(gs: list[Any], wanted: tuple[bool, ...], x: Any, z: Any, w: Any, y_aval: Aval,
+                  out: list[Any], adjoint: bool, nudge: bool) -> list[Any]:
+    (g,) = solve(x, gs[0], z, w, adjoint=not adjoint, nudge=nudge)
+    of_x = None
+    if wanted[0]:
+        of_x = fitted(-(mul(out[0], mH(g)) if adjoint else mul(g, mH(out[0]))), x)
+    return [of_x, fitted(g, y_aval) if wanted[1] else None, None, None]
+
+
+def _solve_pushed(ts: Sequence[Any], x: Any, z: Any, w: Any, out: Sequence[Any], adjoint: bool,
+                  nudge: bool) -> tuple[Any]:
+    right = ts[1]
+    if ts[0] is not None:
+        moved = mul(mH(ts[0]) if adjoint else ts[0], out[0])
+        right = -moved if right is None else right - moved
+    return (None,) if right is None else solve(x, right, z, w, adjoint=adjoint, nudge=nudge)
+
+
+solve = primitive(
+    "linalg_solve", _solve, abstract=_solve_aval, multiple=True, vjp=_solve_pulled,
+    jvp=_solve_pushed, batch=batched_by(lambda: solve, 2, 2, 2, 1),
+    node="LinalgSolveExBackward0")
+"""X with A X = B (or A**H X = B), from A, B and the factors of A, which are constants.
+
+`nudge` has factors with zeros on the diagonal stand for an invertible matrix nearby."""
+
+
+def _triangular_one(a: Array, b: Array, upper: bool, unit: bool, adjoint: bool) -> tuple[Array]:
+    if not b.size:
+        return (b.copy(),)
+    return (routine("trsm", a.dtype.char)(1, a, b, lower=not upper, trans_a=2 * adjoint,
+                                          diag=unit),)
+
+
+def _triangle(x: Any, upper: bool, unit: bool) -> Any:
+    """The part of a matrix that a triangular system reads."""
+    return triu(x, diagonal=int(unit)) if upper else tril(x, diagonal=-int(unit))
+
+
+def _triangular_pulled(gs: list[Any], wanted: tuple[bool, ...], x: Any, y_aval: Aval,
+                       out: list[Any], upper: bool, unit: bool, adjoint: bool) -> list[Any]:
+    (g,) = triangular(x, gs[0], upper=upper, unit=unit, adjoint=not adjoint)
+    of_x = None
+    if wanted[0]:
+        of_x = mul(out[0], mH(g)) if adjoint else mul(g, mH(out[0]))
+        of_x = fitted(-_triangle(of_x, upper, unit), x)
+    return [of_x, fitted(g, y_aval) if wanted[1] else None]
+
+
+def _triangular_pushed(ts: Sequence[Any], x: Any, out: Sequence[Any], upper: bool, unit: bool,
+                       adjoint: bool) -> tuple[Any]:
+    right = ts[1]
+    if ts[0] is not None:
+        part = _triangle(ts[0], upper, unit)
+        moved = mul(mH(part) if adjoint else part, out[0])
+        right = -moved if right is None else right - moved
+    return (None,) if right is None else triangular(x, right, upper=upper, unit=unit,
+                                                    adjoint=adjoint)
+
+
+triangular = primitive(
+    "solve_triangular", lambda x, y, **how: each(functools.partial(_triangular_one, **how), x, y),
+    abstract=lambda x, y, **how: (y.with_shape(
+        (*broadcast_shapes([x.shape[:-2], y.shape[:-2]]), *y.shape[-2:])),),
+    multiple=True, vjp=_triangular_pulled, jvp=_triangular_pushed,
+    batch=batched_by(lambda: triangular, 2, 2), node="LinalgSolveTriangularBackward0")
+"""X with T X = B (or T**H X = B), for the upper or lower triangle T of a matrix."""
+
+# --- inverse and determinants -----------------------------------------------------------------
+
+
+def _inverse_one(a: Array) -> tuple[Any, ...]:
+    if not a.size:
+        return a.copy(), np.int32(0)
+    kind = a.dtype.char
+    lu, pivots, info = routine("getrf", kind)(a)
+    if info:
+        return np.full_like(a, np.nan), np.int32(info)
+    size = workspace("getri", kind, len(a))
+    return routine("getri", kind)(lu, pivots, lwork=size, overwrite_lu=1)[0], np.int32(0)
+
+
+def _inverse(x: Array, words: str) -> tuple[Array, ...]:
+    found, info = each(_inverse_one, x)
+    if words:
+        complain(info, words)
+    return found, info
+
+
+def _with_info(x: Aval, **_: Any) -> tuple[Aval, Aval]:
+    return x, aval(x.shape[:-2], dtypes.int32, x.level)
+
+
+inverse = primitive(
+    "linalg_inv", _inverse, abstract=_with_info, multiple=True,
+    vjp=(lambda gs, out: -mul(mul(adjoint := mH(out[0]), gs[0]), adjoint),),
+    jvp=lambda ts, out: (-mul(mul(out[0], ts[0]), out[0]), None),
+    batch=batched_by(lambda: inverse, 2), node="LinalgInvExBackward0")
+"""The inverse, and whether there is none: an error, if there are words for it."""
+
+
+def _det(x: Array, y: Array, z: Array, nudge: bool) -> Array:
+    diagonal = np.diagonal(_without_zeros(y) if nudge else y, 0, -2, -1)
+    return np.asarray(diagonal.prod(-1) * _sign(z, x.dtype))
+
+
+def _sign(pivots: Array, kind: Any) -> Array:
+    """The sign of the permutation that exchanges make."""
+    exchanged = pivots != np.arange(1, pivots.shape[-1] + 1)
+    return np.where(np.count_nonzero(exchanged, -1) % 2, -1, 1).astype(kind)
+
+
+def adjugate(x: Any, y: Any, z: Any) -> Any:
+    """det(A) A**-1, from a matrix and its factors."""
+    by = det(x, y, z, nudge=True)
+    return solve(x, eye_like(x) * column(column(by)), y, z, adjoint=False, nudge=True)[0]
+
+
+det = primitive(
+    "linalg_det", _det, abstract=lambda x, y, z, nudge: x.with_shape(x.shape[:-2]),
+    vjp=(lambda g, x, y, z: column(column(g)) * mH(adjugate(x, y, z)), None, None),
+    jvp=(lambda t, x, y, z: _traced(mul(adjugate(x, y, z), t)), None, None), conjugate=False,
+    batch=batched_by(lambda: det, 2, 2, 1), node="LinalgDetBackward0")
+"""The determinant, from a matrix and its factors, which are constants."""
+
+
+def _traced(x: Any) -> Any:
+    x = diag(x)
+    return sum_(x, dims=(len(x.shape) - 1,), keepdim=False)
+
+
+def _slogdet(x: Array, y: Array, z: Array) -> tuple[Array, Array]:
+    diagonal = np.diagonal(y, 0, -2, -1)
+    size = np.abs(diagonal)
+    signs = np.sign(diagonal) if x.dtype.kind == "f" else diagonal / np.where(size == 0, 1, size)
+    return np.asarray(signs.prod(-1) * _sign(z, x.dtype)), np.asarray(np.log(size).sum(-1))
+
+
+def _slogdet_pulled(gs: list[Any], x: Any, y: Any, z: Any, out: list[Any]) -> Any:
+    """With t = tr(A**-1 dA): the logarithm changes by Re(t), a complex sign by i Im(t) times it."""
+    g = gs[1]
+    if is_complex(x) and gs[0] is not None:
+        g = plus(g, imag(out[0] * conj(gs[0])) * -1j)
+    if g is None:
+        return None
+    return solve(x, eye_like(x) * column(column(g)), y, z, adjoint=True, nudge=False)[0]
+
+
+def _slogdet_pushed(ts: Sequence[Any], x: Any, y: Any, z: Any,
+                    out: Sequence[Any]) -> tuple[Any, Any]:
+    if ts[0] is None:
+        return None, None
+    t = _traced(solve(x, ts[0], y, z, adjoint=False, nudge=False)[0])
+    return (out[0] * (imag(t) * 1j) if is_complex(x) else None), real_part(t)
+
+
+slogdet = primitive(
+    "linalg_slogdet", _slogdet, multiple=True,
+    abstract=lambda x, y, z: (x.with_shape(x.shape[:-2]),
+                              aval(x.shape[:-2], x.dtype.to_real(), x.level)),
+    vjp=lambda gs, x, y, z, out: [_slogdet_pulled(gs, x, y, z, out), None, None],
+    jvp=_slogdet_pushed, batch=batched_by(lambda: slogdet, 2, 2, 1),
+    node="LinalgSlogdetBackward0")
+"""The determinant's sign and the logarithm of its size, from a matrix and its factors."""
+
+# --- Cholesky ---------------------------------------------------------------------------------
+
+
+def _cholesky_one(a: Array, upper: bool) -> tuple[Any, ...]:
+    if not a.size:
+        return a.copy(), np.int32(0)
+    found, info = routine("potrf", a.dtype.char)(a, lower=not upper, clean=1)
+    return found, np.int32(info)
+
+
+def _cholesky(x: Array, upper: bool, words: str) -> tuple[Array, ...]:
+    found, info = each(functools.partial(_cholesky_one, upper=upper), x)
+    if words:
+        complain(info, words)
+    return found, info
+
+
+def _halved(x: Any) -> Any:
+    """The lower triangle of matrices, with half the diagonal."""
+    return tril(x, diagonal=0) - diag_matrix(diag(x) * 0.5)
+
+
+def symmetrised(x: Any) -> Any:
+    """Half of a matrix and its adjoint: the gradient of what is taken to be Hermitian."""
+    return (x + mH(x)) * 0.5
+
+
+def _cholesky_pulled(gs: list[Any], out: list[Any], upper: bool) -> Any:
+    """L**-H phi L**-1, with phi = L**H gL halved; symmetrised, as the operand is."""
+    low, g = (mH(out[0]), mH(gs[0])) if upper else (out[0], gs[0])
+    (half,) = triangular(low, _halved(mul(mH(low), g)), upper=False, unit=False, adjoint=True)
+    (found,) = triangular(low, mH(half), upper=False, unit=False, adjoint=True)
+    return symmetrised(found)
+
+
+def _cholesky_pushed(ts: Sequence[Any], out: Sequence[Any], upper: bool) -> tuple[Any, Any]:
+    low = mH(out[0]) if upper else out[0]
+    (half,) = triangular(low, symmetrised(ts[0]), upper=False, unit=False, adjoint=False)
+    (middle,) = triangular(low, mH(half), upper=False, unit=False, adjoint=False)
+    found = mul(low, _halved(middle))
+    return (mH(found) if upper else found), None
+
+
+cholesky = primitive(
+    "linalg_cholesky", _cholesky, abstract=_with_info, multiple=True, vjp=(_cholesky_pulled,),
+    jvp=_cholesky_pushed, batch=batched_by(lambda: cholesky, 2),
+    node="LinalgCholeskyExBackward0")
+"""L with L L**H = A (or its adjoint), from one triangle of A, and where A is found not to be
+positive definite: an error, if there are words for it."""
