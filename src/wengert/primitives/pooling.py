@@ -1,0 +1,388 @@
+"""Pools: the largest element, or the mean, of each window of the last dimensions.
+
+How windows lie is said by an object that can be hashed: `Sliding` for windows all alike, `Spans`
+for those that have ends of their own. The place of a largest element is its index in the flattened
+last dimensions, before any padding; `pooled` and `unpooled` read and add at such places.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core import dtypes
+from ..core.aval import Aval
+from ..core.primitive import linear, primitive
+from .elementwise import where
+from .indexing import gather, scatter_add
+from .layout import expand, index_view, reshape, unindex
+from .reductions import amax, sum_
+from .windows import Ints, add_windows, places, taps, unwindow, windows
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+class Sliding(NamedTuple):
+    """Windows all alike; padding before and after a dimension as numbers of elements."""
+
+    size: Ints
+    stride: Ints
+    padding: Pairs
+    dilation: Ints
+
+    @property
+    def sliding(self) -> dict[str, Ints]:
+        """The parameters of `windows`."""
+        return {"size": self.size, "stride": self.stride, "dilation": self.dilation}
+
+    def padded(self, sizes: Ints) -> Ints:
+        return tuple(n + a + b for n, (a, b) in zip(sizes, self.padding, strict=True))
+
+    def inside(self, sizes: Ints) -> tuple[tuple[int, int, int], ...]:
+        """Where an array of sizes lies in its padding, as slices."""
+        return tuple((a, a + n, 1) for n, (a, _) in zip(sizes, self.padding, strict=True))
+
+    def within(self, sizes: Ints) -> Any:
+        """The same as an index of arrays."""
+        return (..., *[slice(*part) for part in self.inside(sizes)])
+
+    def places(self, sizes: Ints) -> Ints:
+        """How many windows there are, by dimension."""
+        return places(self.padded(sizes), **self.sliding)
+
+    def filled(self, x: np.ndarray, value: Any) -> np.ndarray:
+        """x with its padding."""
+        if not any(map(any, self.padding)):
+            return x
+        lead, sizes = x.shape[:-len(self.size)], x.shape[-len(self.size):]
+        out = np.full((*lead, *self.padded(sizes)), value, x.dtype)
+        out[self.within(sizes)] = x
+        return out
+
+    def elements(self, x: np.ndarray) -> Iterator[np.ndarray]:
+        """An element of each window after the other; padding is as small as can be."""
+        x, counts = self.filled(x, lowest(x.dtype)), self.places(x.shape[-len(self.size):])
+        return (x[tap] for tap in taps(counts, **self.sliding))
+
+    def starts(self, sizes: Ints) -> list[np.ndarray]:
+        """By dimension, where windows begin: below 0, in the padding."""
+        return [np.arange(n) * s - a for n, s, (a, _) in zip(
+            self.places(sizes), self.stride, self.padding, strict=True)]
+
+    def taps(self, sizes: Ints) -> Iterator[np.ndarray]:
+        """The places of `elements`, those of padding of no meaning."""
+        starts = self.starts(sizes)
+        for tap in itertools.product(*map(range, self.size)):
+            yield _flat([start + k * d for start, k, d in zip(
+                starts, tap, self.dilation, strict=True)], sizes)
+
+    def first(self, sizes: Ints) -> np.ndarray:
+        """The place of each window's first element that is no padding."""
+        return _flat([np.where(start < 0, start % d, start)
+                      for start, d in zip(self.starts(sizes), self.dilation, strict=True)], sizes)
+
+
+class Spans(NamedTuple):
+    """Windows with ends of their own: by dimension, where each begins, and where it ends."""
+
+    starts: tuple[Ints, ...]
+    ends: tuple[Ints, ...]
+
+    def places(self, sizes: Ints) -> Ints:
+        """How many windows there are, by dimension."""
+        return tuple(map(len, self.starts))
+
+    def _indices(self) -> Iterator[Any]:
+        """By dimension, an element of each window after the other; shorter windows repeat their
+        last one."""
+        starts, ends = ([np.array(each, int) for each in side] for side in self)
+        lengths = [(end - start).max(initial=1) for start, end in zip(
+            starts, ends, strict=True)]
+        for tap in itertools.product(*map(range, lengths)):
+            yield np.ix_(*(np.minimum(start + k, end - 1) for start, end, k in zip(
+                starts, ends, tap, strict=True)))
+
+    def elements(self, x: np.ndarray) -> Iterator[np.ndarray]:
+        """An element of each window after the other."""
+        return (x[(Ellipsis, *index)] for index in self._indices())
+
+    def taps(self, sizes: Ints) -> Iterator[np.ndarray]:
+        """The places of `elements`."""
+        return (_flat([i.ravel() for i in index], sizes) for index in self._indices())
+
+    def first(self, sizes: Ints) -> np.ndarray:
+        """The place of each window's first element."""
+        return _flat([np.array(start, int) for start in self.starts], sizes)
+
+
+def _flat(indices: list[np.ndarray], sizes: Ints) -> np.ndarray:
+    """Indices by dimension as places, of all combinations."""
+    found = np.zeros((), np.int64)
+    for index, n in zip(indices, sizes, strict=True):
+        found = found[..., None] * n + index
+    return found
+
+
+def lowest(kind: np.dtype[Any]) -> Any:
+    """What is below every other number of a dtype."""
+    return np.iinfo(kind).min if kind.kind in "iu" else -math.inf
+
+
+# --- the largest ------------------------------------------------------------------------------
+
+
+def _max_pool(x: np.ndarray, how: Any) -> np.ndarray:
+    found = how.elements(x)
+    out = np.array(next(found), order="C")
+    for each in found:
+        np.maximum(out, each, out=out)
+    return out
+
+
+def _max_places(x: np.ndarray, how: Any) -> np.ndarray:
+    """The first of the largest elements; the last NaN, if there are any, as PyTorch has it."""
+    best, sizes = _max_pool(x, how), x.shape[-len(how[0]):]
+    known = np.stack(list(how.taps(sizes)))
+    before = np.zeros(best.shape, np.min_scalar_type(len(known)))  # elements before the largest
+    others = np.ones(best.shape, np.bool_)
+    for each in how.elements(x):
+        others &= each != best
+        before += others
+    before[others] = 0  # NaN differs from itself
+    counts = known.shape[1:]
+    rows = before.astype(np.int64) * math.prod(counts)
+    found = known.reshape(-1).take(rows + np.arange(math.prod(counts)).reshape(counts))
+    np.copyto(found, how.first(sizes), where=best == lowest(x.dtype))  # padding is as small
+    if others.any():
+        for each, place in zip(how.elements(x), known, strict=True):
+            np.copyto(found, place, where=each != each)
+    return found
+
+
+def _pool_aval(x: Aval, how: Any) -> Aval:
+    lead = x.ndim - len(how[0])
+    return x.with_shape((*x.shape[:lead], *how.places(x.shape[lead:])))
+
+
+def _filled(x: Any, how: Sliding) -> Any:
+    """x with its padding, which is as small as can be."""
+    if not any(map(any, how.padding)):
+        return x
+    lead = len(x.shape) - len(how.size)
+    sizes = tuple(x.shape[lead:])
+    border = how.filled(np.zeros(sizes, x.aval.numpy), lowest(x.aval.numpy))
+    return border + unindex(x, shape=(*x.shape[:lead], *border.shape),
+                            index=(..., *how.inside(sizes)))
+
+
+_FEW = 16
+"""Elements of windows up to which loops compare one after the other."""
+
+
+def _compared(x: Any, how: Any) -> Any:
+    """`max_places` by comparisons of all windows' elements, one after the other."""
+    if isinstance(how, Spans) or math.prod(how.size) > _FEW:
+        return max_places(x, how=how)
+    sizes, shape = tuple(x.shape[-len(how.size):]), tuple(_pool_aval(x.aval, how).shape)
+    x, known = _filled(x, how), iter(how.taps(sizes))
+    next(known)
+    indices = [(..., *[(part.start, part.stop, part.step) for part in tap[1:]])
+               for tap in taps(how.places(sizes), **how.sliding)]
+    best, found = index_view(x, index=indices[0]), expand(how.first(sizes), shape=shape)
+    for index, place in zip(indices[1:], known, strict=True):
+        each = index_view(x, index=index)
+        better = (each > best) | (each != each)
+        best, found = where(better, each, best), where(better, place, found)
+    return found
+
+
+def _max_by_windows(x: Any, how: Any) -> Any:
+    """By way of `windows`, or of the places where these are not all alike."""
+    if isinstance(how, Spans):
+        return pooled(x, max_places(x, how=how), dims=len(how.starts))
+    x, lead = _filled(x, how), len(x.shape) - len(how.size)
+    dims = tuple(range(lead, len(x.shape)))
+    return amax(windows(x, **how.sliding), dims=dims, keepdim=False)
+
+
+def _sizes(x: Aval, dims: int) -> Ints:
+    return tuple(x.shape[x.ndim - dims:])
+
+
+_UNPOOLED = {"b": "max_pool2d", "c": "max_pool2d"}
+max_places = primitive(
+    "max_places", _max_places, refuses=_UNPOOLED,
+    abstract=lambda x, how: _pool_aval(x, how).with_dtype(dtypes.int64),
+    batch=lambda size, batched, x, how: max_places(x, how=how), lower=_compared)
+"""Where the largest element of each window is."""
+max_pool = primitive(
+    "max_pool", _max_pool, abstract=_pool_aval, refuses=_UNPOOLED, decompose=_max_by_windows,
+    vjp=(lambda g, x, x_aval, how: unpooled(
+        g, max_places(x, how=how), sizes=_sizes(x_aval, len(how[0]))),),
+    jvp=(lambda t, x, how: pooled(t, max_places(x, how=how), dims=len(how[0])),),
+    batch=lambda size, batched, x, how: max_pool(x, how=how), node="MaxPoolBackward0")
+"""The largest element of each window."""
+
+
+def _rows(x: Any, dims: int) -> Any:
+    """x with its last dimensions as one."""
+    shape = tuple(x.shape)
+    lead = len(shape) - dims
+    return reshape(x, shape=(*shape[:lead], math.prod(shape[lead:])))
+
+
+def _pooled(x: Any, i: Any, dims: int) -> Any:
+    found = gather(_rows(x, dims), _rows(i, dims), dim=len(x.shape) - dims)
+    return reshape(found, shape=tuple(i.shape))
+
+
+def _by_scatter(g: Any, i: Any, sizes: Ints) -> Any:
+    dims = len(sizes)
+    lead = tuple(g.shape[:len(g.shape) - dims])
+    zeros = g.aval.plain.with_shape((*lead, math.prod(sizes))).zeros()
+    found = scatter_add(zeros, _rows(i, dims), _rows(g, dims), dim=len(lead))
+    return reshape(found, shape=(*lead, *sizes))
+
+
+def _read(x: np.ndarray, i: np.ndarray, dims: int) -> np.ndarray:
+    lead = x.shape[:x.ndim - dims]
+    count, size = math.prod(lead), math.prod(x.shape[x.ndim - dims:])
+    rows = np.arange(0, count * size, max(size, 1)).reshape(*lead, *(1,) * dims)
+    return x.reshape(-1)[rows + i] if i.size else np.empty(i.shape, x.dtype)
+
+
+def _unpooled(g: np.ndarray, i: np.ndarray, sizes: Ints) -> np.ndarray:
+    lead = g.shape[:g.ndim - len(sizes)]
+    count, size = math.prod(lead), math.prod(sizes)
+    rows = np.arange(0, count * size, max(size, 1)).reshape(*lead, *(1,) * len(sizes))
+    out = np.zeros(count * size, g.dtype)
+    np.add.at(out, (rows + i).reshape(-1), g.reshape(-1))
+    return out.reshape(*lead, *sizes)
+
+
+def _both(size: int, batched: tuple[bool, bool], *xs: Any) -> list[Any]:
+    return [x if b else expand(x, shape=(size, *x.shape))
+            for x, b in zip(xs, batched, strict=True)]
+
+
+pooled = primitive(
+    "pooled", _read, abstract=lambda x, i, dims: x.with_shape(i.shape), linear=(0,),
+    vjp=(lambda g, y, x_aval, dims: unpooled(g, y, sizes=_sizes(x_aval, dims)), None),
+    decompose=_pooled, node="MaxPoolWithIndicesBackward0",
+    batch=lambda size, batched, x, i, dims: pooled(*_both(size, batched, x, i), dims=dims))
+"""The elements of x at places in its last dimensions."""
+unpooled = primitive(
+    "unpooled", _unpooled, linear=(0,), decompose=_by_scatter,
+    abstract=lambda g, i, sizes: g.with_shape((*g.shape[:g.ndim - len(sizes)], *sizes)),
+    vjp=(lambda g, y, sizes: pooled(g, y, dims=len(sizes)), None),
+    batch=lambda size, batched, g, i, sizes: unpooled(*_both(size, batched, g, i), sizes=sizes))
+"""Zeros, with sizes in their last dimensions, to which numbers are added at places."""
+
+# --- means ------------------------------------------------------------------------------------
+
+
+class Mean(NamedTuple):
+    """Windows, and what their sums are divided by.
+
+    Attributes:
+        divisor: a number; "padded" for the elements of the window as far as padding goes that is
+            the same at both ends, "inside" for those that are no padding.
+    """
+
+    windows: Sliding
+    divisor: int | str
+
+    def divisors(self, sizes: Ints) -> Any:
+        """What each window's sum is divided by: a number, or an array."""
+        return _divisors(self, sizes)
+
+
+@functools.lru_cache(maxsize=256)
+def _divisors(how: Mean, sizes: Ints) -> Any:
+    if isinstance(how.divisor, int):
+        return how.divisor
+    found = np.ones((), np.int64)
+    for start, n, k, (a, _) in zip(how.windows.starts(sizes), sizes, how.windows.size,
+                                   how.windows.padding, strict=True):
+        low, high = (-a, n + a) if how.divisor == "padded" else (0, n)
+        count = np.minimum(start + k, high) - np.maximum(start, low)
+        found = found[..., None] * count
+    return int(found.flat[0]) if (found == found.flat[0]).all() else found
+
+
+def _over(total: np.ndarray, divisors: Any) -> np.ndarray:
+    """A sum, divided in place; integers towards zero."""
+    if total.dtype.kind in "iu":
+        return np.sign(total) * np.sign(divisors) * (abs(total) // abs(divisors))
+    total /= np.asarray(divisors).astype(total.dtype)
+    return total
+
+
+def _mean_pool(x: np.ndarray, how: Mean) -> np.ndarray:
+    """Sums along one dimension after the other."""
+    slides = how.windows
+    dims = len(slides.size)
+    sizes, total = x.shape[-dims:], slides.filled(x, 0)
+    for d, (n, k, s) in enumerate(zip(slides.places(sizes), slides.size, slides.stride,
+                                      strict=True)):
+        behind: Any = (slice(None),) * (dims - 1 - d)
+        whole: list[Any] = [(..., slice(i, i + (n - 1) * s + 1, s), *behind) for i in range(k)]
+        parts = [total[index] for index in whole]
+        total = parts[0] + parts[1] if k > 1 else parts[0].copy()
+        for part in parts[2:]:
+            total += part
+    return _over(total, how.divisors(sizes))
+
+
+def _unmean_pool(g: np.ndarray, sizes: Ints, how: Mean) -> np.ndarray:
+    slides = how.windows
+    dims = len(slides.size)
+    shares = _over(np.array(g), how.divisors(sizes))
+    lead, places = g.shape[:-dims], g.shape[-dims:]
+    out = np.zeros((*lead, *slides.padded(sizes)), g.dtype)
+    whole = np.broadcast_to(shares.reshape(*lead, *(1,) * dims, *places),
+                            (*lead, *slides.size, *places))
+    add_windows(out, whole, **slides.sliding)
+    return out[slides.within(sizes)]
+
+
+def _mean_by_windows(x: Any, how: Mean) -> Any:
+    slides = how.windows
+    lead = len(x.shape) - len(slides.size)
+    sizes = tuple(x.shape[lead:])
+    if any(map(any, slides.padding)):
+        x = unindex(x, shape=(*x.shape[:lead], *slides.padded(sizes)),
+                    index=(..., *slides.inside(sizes)))
+    dims = tuple(range(lead, len(x.shape)))
+    return sum_(windows(x, **slides.sliding), dims=dims, keepdim=False) / how.divisors(sizes)
+
+
+def _unmean_by_windows(g: Any, sizes: Ints, how: Mean) -> Any:
+    slides, shape = how.windows, tuple(g.shape)
+    dims = len(slides.size)
+    lead, places = shape[:-dims], shape[-dims:]
+    shares = reshape(g / how.divisors(sizes), shape=(*lead, *(1,) * dims, *places))
+    out = unwindow(expand(shares, shape=(*lead, *slides.size, *places)),
+                   sizes=slides.padded(sizes), **slides.sliding)
+    return index_view(out, index=(..., *slides.inside(sizes)))
+
+
+_SUMMED = {"b": "avg_pool2d", "c": "avg_pool2d"}
+mean_pool = linear(
+    "mean_pool", _mean_pool, lambda g, x_aval, how: unmean_pool(
+        g, sizes=_sizes(x_aval, len(how.windows.size)), how=how),
+    abstract=lambda x, how: _pool_aval(x, how.windows), refuses=_SUMMED, node="AvgPoolBackward0",
+    decompose=_mean_by_windows, batch=lambda size, batched, x, how: mean_pool(x, how=how))
+"""The mean of each window, or its sum over another divisor."""
+unmean_pool = linear(
+    "unmean_pool", _unmean_pool, lambda g, how: mean_pool(g, how=how),
+    abstract=lambda g, sizes, how: g.with_shape(
+        (*g.shape[:g.ndim - len(sizes)], *sizes)),
+    decompose=_unmean_by_windows,
+    batch=lambda size, batched, g, sizes, how: unmean_pool(g, sizes=sizes, how=how))
+"""What `mean_pool` takes of a cotangent back."""
