@@ -443,9 +443,6 @@ def _losses() -> Iterator[Sample]:
                              ("cross_entropy", lambda x: scipy.special.log_softmax(x, 1))):
             yield S(name, r(4, 3), ints(2, 1, 0, 2), np.array([0.5, 1.5, 2.0]),
                     ref=_labelled(reduction, 1, scores), **how)
-        yield S("mse_loss", r(2, 3), r(2, 3), reduction=reduction,
-                ref=lambda x, y, total=reduction: {"none": lambda a: a, "sum": np.sum,
-                                                   "mean": np.mean}[total]((x - y) ** 2))
 
 
 def _standardized(x: Array, dims: tuple[int, ...], eps: float) -> Array:

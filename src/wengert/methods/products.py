@@ -1,8 +1,8 @@
-"""Tensor's methods of products and linear algebra."""
+"""Tensor's methods of products of vectors and matrices."""
 
 from __future__ import annotations
 
-from ..ops import products
+from ..ops import addmm as added, products
 
 
 class Products:
@@ -10,6 +10,10 @@ class Products:
 
     __slots__ = ()
 
-    dot, mv, mm, bmm, matmul = (products.dot, products.mv, products.mm, products.bmm,
+    dot, vdot, inner, outer = products.dot, products.vdot, products.inner, products.outer
+    ger, mv, mm, bmm, matmul = (products.outer, products.mv, products.mm, products.bmm,
                                 products.matmul)
-    outer, addmm = products.outer, products.addmm
+    addmm, addmv, addr = added.addmm, added.addmv, added.addr
+    addbmm, baddbmm = added.addbmm, added.baddbmm
+    addmm_, addmv_, addr_ = added.addmm_, added.addmv_, added.addr_
+    addbmm_, baddbmm_ = added.addbmm_, added.baddbmm_

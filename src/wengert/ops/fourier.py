@@ -10,7 +10,7 @@ import numpy as np
 from ..core import dtypes
 from ..primitives import fourier as f
 from ..primitives.layout import index_view, unindex
-from . import creation, shapes
+from . import creation, rearranging
 from .arguments import need_tensor, wrapped_dim
 from .operators import to_kind
 
@@ -180,8 +180,8 @@ def fft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = N
 
     Example:
         >>> import wengert as torch
-        >>> torch.fft.fft(torch.tensor([1., 0., 0., 0.]))
-        tensor([1.+0.j, 1.+0.j, 1.+0.j, 1.+0.j])
+        >>> torch.fft.fft(torch.tensor([1., 0., 0., 0.])).real
+        tensor([1., 1., 1., 1.])
     """
     return _along_one("fft", _fft, input, n, dim, norm)
 
@@ -317,8 +317,8 @@ def _shifted(name: str, input: Any, dim: Any, sign: int) -> Any:
     need_tensor(f"fft_{name}", input)
     dims = tuple(range(input.aval.ndim)) if dim is None else (
         (dim,) if isinstance(dim, int) else tuple(dim))
-    halves = [sign * ((input.aval.shape[_one_dim(input, d)] + (sign < 0)) // 2) for d in dims]
-    return shapes.roll(input, halves, dims) if dims else input.clone()
+    halves = [sign * (input.aval.shape[_one_dim(input, d)] // 2) for d in dims]
+    return rearranging.roll(input, halves, dims) if dims else input.clone()
 
 
 def fftshift(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:

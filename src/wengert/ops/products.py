@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import string
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..core.handle import Handle
+from ..core.levels import numbers
 from ..core.primitive import broadcast_shapes
 from ..primitives import contractions as p, layout
 from . import shapes
-from .arguments import need_tensor
+from .arguments import need_tensor, wrapped_dims
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
 
 __all__ = [
-    "addmm", "bmm", "dot", "einsum", "ger", "matmul", "mm", "mv", "outer",
+    "bmm", "dot", "ger", "inner", "matmul", "mm", "mv", "outer", "tensordot", "vdot",
 ]
 
 
@@ -25,7 +27,8 @@ def _pair(name: str, x: Any, y: Any, words: str = "tensor") -> None:
         need_tensor(name, x)
         need_tensor(name, y, words, 2)
     if x.aval.dtype is not y.aval.dtype:
-        _check_shapes(name, x, y)
+        if name != "dot":
+            _check_shapes(name, x, y)
         if name == "mv" or (name == "matmul" and y.aval.ndim == 1 < x.aval.ndim):
             raise RuntimeError("addmv input tensors must have the same dtype, but got "
                                f"{y.aval.dtype.words}, {x.aval.dtype.words}, and "
@@ -42,7 +45,7 @@ def _check_shapes(name: str, x: Any, y: Any) -> None:
     if name == "matmul" and not (x.aval.ndim and y.aval.ndim):
         raise RuntimeError("both arguments to matmul need to be at least 1D, but they are "
                            f"{x.aval.ndim}D and {y.aval.ndim}D")
-    if name in ("dot", "mv", "mm", "bmm"):
+    if name in ("mv", "mm", "bmm"):
         getattr(p, name).abstract(x.aval.plain, y.aval.plain)
 
 
@@ -50,7 +53,7 @@ def _c_name(x: Any) -> str:
     """PyTorch's C++ name of a dtype, which its messages about products use."""
     names = {"Float": "float", "Double": "double", "Half": "c10::Half", "Long": "long long",
              "Int": "int", "Short": "short", "Char": "signed char", "Byte": "unsigned char",
-             "Bool": "bool", "ComplexFloat": "c10::complex<float>",
+             "Bool": "bool", "BFloat16": "c10::BFloat16", "ComplexFloat": "c10::complex<float>",
              "ComplexDouble": "c10::complex<double>"}
     return names[x.aval.dtype.words]
 
@@ -68,6 +71,17 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """
     _pair("dot", input, tensor)
     return p.dot(input, tensor)
+
+
+def vdot(input: Tensor, other: Tensor) -> Tensor:
+    """The sum of products of two vectors, the first conjugated.
+
+    Raises:
+        RuntimeError: unless both are 1-d, of one size and one dtype.
+    """
+    need_tensor("vdot", input)
+    _pair("dot", input, other)
+    return (p.vdot if input.aval.is_complex else p.real_vdot)(input, other)
 
 
 def mv(input: Tensor, vec: Tensor) -> Tensor:
@@ -170,105 +184,96 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     return shapes.unsqueeze(input, 1) * vec2
 
 
-def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1,
-          alpha: float = 1) -> Tensor:
-    """beta * input + alpha * mat1 @ mat2."""
-    product = mm(mat1, mat2)
-    scaled = product if alpha == 1 else alpha * product
-    return scaled + (input if beta == 1 else beta * input)
-
-
-# --- einsum -----------------------------------------------------------------------------------
-
-
-def einsum(equation: str, *operands: Any) -> Tensor:
-    """Sums of products, written with a letter for each dimension.
-
-    Args:
-        equation: as "ij,jk->ik". Letters that the result lacks are summed over; without "->"
-            the result has the letters that appear once, in alphabetical order; "..." stands for
-            dimensions that are broadcast.
-        operands: one tensor per term, or one sequence of them.
+def inner(input: Tensor, other: Tensor) -> Tensor:
+    """The sums of products along the last dimensions; with a 0-d tensor, plain products.
 
     Raises:
-        RuntimeError: if equation and operands do not fit.
+        RuntimeError: if the last dimensions differ, or the dtypes.
+    """
+    need_tensor("inner", input)
+    need_tensor("inner", other, "other", 2)
+    if not (input.aval.ndim and other.aval.ndim):
+        return input * other
+    if input.aval.shape[-1] != other.aval.shape[-1]:
+        raise RuntimeError("inner() the last dimension must match on both input tensors but got "
+                           f"shapes {list(input.aval.shape)} and {list(other.aval.shape)}")
+    return tensordot(input, other, ([-1], [-1]))
+
+
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: None = None) -> Tensor:
+    """The sums of products along several dimensions of both.
+
+    Args:
+        a: any shape.
+        b: any shape.
+        dims: how many of the last dimensions of `a` meet the first of `b`; or the lists of those
+            of `a` and of those of `b`.
+        out: not supported.
+
+    Raises:
+        RuntimeError: if the dimensions do not fit, or the dtypes differ.
 
     Example:
         >>> import wengert as torch
-        >>> torch.einsum("ii->", torch.eye(3))
-        tensor(3.)
+        >>> torch.tensordot(torch.ones(2, 3, 4), torch.ones(4, 3, 5), dims=([1, 2], [1, 0])).shape
+        torch.Size([2, 5])
     """
-    if not isinstance(equation, str):
-        raise TypeError("einsum(): argument 'equation' must be str, not "
-                        f"{type(equation).__name__}")
-    if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
-        operands = tuple(operands[0])
-    if not operands:
-        raise RuntimeError("einsum(): must provide at least one operand")
-    for i, x in enumerate(operands):
-        need_tensor("einsum", x, "operands", i + 2)
-    terms, result = _parsed(equation, [x.aval.ndim for x in operands])
-    tensors, letters = [], []
-    for x, term in zip(operands, terms, strict=True):
-        x, term = _without_repeats(x, term)
-        tensors.append(x)
-        letters.append(term)
-    return p.einsum(*tensors, terms=tuple(letters), result=result)
+    need_tensor("tensordot", a, "a")
+    need_tensor("tensordot", b, "b", 2)
+    mine, others = _met(a, b, numbers(dims).tolist() if isinstance(dims, Handle) else dims)
+    if len(mine) != len(others):
+        raise RuntimeError("both dimension lists should have same length")
+    if a.aval.dtype is not b.aval.dtype:
+        raise RuntimeError("both inputs should have same dtype")
+    for d, e in zip(mine, others, strict=True):
+        n, m = a.aval.shape[d], b.aval.shape[e]
+        if n != m and 1 not in (n, m):
+            raise RuntimeError("contracted dimensions need to match, but first has size "
+                               f"{n} in dim {d} and second has size {m} in dim {e}")
+    return _contracted(a, b, wrapped_dims(mine, a.aval.ndim) if mine else (),
+                       wrapped_dims(others, b.aval.ndim) if others else ())
 
 
-def _parsed(equation: str, ndims: list[int]) -> tuple[list[str], str]:
-    """The terms and the result, with the ellipsis spelled out in letters of its own."""
-    left, arrow, right = equation.replace(" ", "").partition("->")
-    terms = left.split(",")
-    if len(terms) != len(ndims):
-        raise RuntimeError(
-            f"einsum(): {'more' if len(ndims) > len(terms) else 'fewer'} operands were provided "
-            f"than specified in the equation")
-    for c in (left + right).replace("...", "").replace(",", ""):
-        if c not in string.ascii_letters:
-            raise RuntimeError(f"einsum(): invalid subscript given at index {equation.index(c)} in "
-                               "the equation string, subscripts must be in [a-zA-Z]")
-    spare = [c for c in string.ascii_letters if c not in equation]
-    widths = [n - len(t.replace("...", "")) if "..." in t else 0
-              for n, t in zip(ndims, terms, strict=True)]
-    width = max(widths)
-    full = []
-    for i, (n, term, w) in enumerate(zip(ndims, terms, widths, strict=True)):
-        spelled = term.replace("...", "".join(spare[width - w:width])) if w >= 0 else term
-        if len(spelled) != n:
-            raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(term)}) "
-                               f"does not match the number of dimensions ({n}) for operand {i} "
-                               f"{'' if '...' in term else 'and no ellipsis was given'}".rstrip())
-        full.append(spelled)
-    rest = "".join(spare[:width])
-    if arrow:
-        result = right.replace("...", rest)
-    else:
-        counts = "".join(terms).replace("...", "")
-        result = rest + "".join(sorted(c for c in set(counts) if counts.count(c) == 1))
-    for c in result:
-        if result.count(c) > 1:
-            raise RuntimeError(f"einsum(): output subscript {c} appears more than once in the "
-                               "output")
-        if not any(c in term for term in full):
-            raise RuntimeError(f"einsum(): output subscript {c} does not appear in the equation "
-                               "for any input operand")
-    return full, result
+def _met(a: Any, b: Any, dims: Any) -> tuple[Sequence[int], Sequence[int]]:
+    """The dimensions of a and of b that meet."""
+    if isinstance(dims, (tuple, list)):
+        first, second = dims
+        return ([first] if isinstance(first, int) else first,
+                [second] if isinstance(second, int) else second)
+    if not hasattr(dims, "__index__"):
+        raise RuntimeError("tensordot expects dims to be int or tuple[list[int], list[int]] or "
+                           f"list[list[int]] containing two lists, but got dims={dims}")
+    if dims < 0:
+        raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
+    if dims > min(a.aval.ndim, b.aval.ndim):
+        raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
+    return tuple(range(-dims, 0)), tuple(range(dims))
 
 
-def _without_repeats(x: Any, term: str) -> tuple[Any, str]:
-    """A letter that a term has twice means the diagonal."""
-    for c in dict.fromkeys(term):
-        while term.count(c) > 1:
-            a = term.index(c)
-            b = term.index(c, a + 1)
-            if x.aval.shape[a] != x.aval.shape[b]:
-                raise RuntimeError(
-                    f"einsum(): subscript {c} is repeated for operand 0 but the sizes don't match, "
-                    f"{x.aval.shape[b]} != {x.aval.shape[a]}")
-            x = shapes.diagonal(x, 0, a, b)
-            term = "".join(d for i, d in enumerate(term) if i not in (a, b)) + c
-    return x, term
+def _contracted(a: Any, b: Any, mine: tuple[int, ...], others: tuple[int, ...]) -> Any:
+    """One matrix product: what meets lies last in a, and first in b."""
+    for d, e in zip(mine, others, strict=True):
+        if (n := a.aval.shape[d]) != b.aval.shape[e]:
+            # A dimension of size 1 is summed with all of the other.
+            a, b = (a, b.sum(e, keepdim=True)) if n == 1 else (a.sum(d, keepdim=True), b)
+    rows = tuple([d for d in range(a.aval.ndim) if d not in mine])
+    cols = tuple([d for d in range(b.aval.ndim) if d not in others])
+    product = p.mm(_as_matrix(a, rows, mine), _as_matrix(b, others, cols))
+    shape = (*_sizes(a, rows), *_sizes(b, cols))
+    return product if len(rows) == len(cols) == 1 else layout.reshape(product, shape=shape)
+
+
+def _sizes(x: Any, dims: Sequence[int]) -> list[int]:
+    shape = x.aval.shape
+    return [shape[d] for d in dims]
+
+
+def _as_matrix(x: Any, rows: tuple[int, ...], cols: tuple[int, ...]) -> Any:
+    """x with some of its dimensions as the rows of a matrix, and the others as the columns."""
+    if len(rows) == len(cols) == 1:
+        return x if rows == (0,) else layout.permute(x, dims=(1, 0))
+    shape = (math.prod(_sizes(x, rows)), math.prod(_sizes(x, cols)))
+    return layout.reshape(layout.permute(x, dims=rows + cols), shape=shape)
 
 
 # PyTorch's other names for the same things.

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..core.aval import Aval
-from ..core.primitive import primitive
-from .layout import expand, mT, permute, reshape, sum_to
+from ..core.primitive import Primitive, primitive
+from .layout import conj, expand, mT, permute, reshape, sum_to
 from .reductions import sum_
 
 
@@ -70,6 +70,10 @@ def _dot_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any) -> Any:
     return mv(x, y) if batched[0] else mv(y, x)
 
 
+def _vdot_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any) -> Any:
+    return _dot_examples(size, batched, conj(x), y)
+
+
 def _mv_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any) -> Any:
     if not batched[0]:
         return mm(y, mT(x))
@@ -97,6 +101,11 @@ def _bmm_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any) -> Any:
 dot = primitive("dot", np.dot, abstract=_dot_aval, vjp=(lambda g, y: g * y, lambda g, x: g * x),
                 multilinear=True, batch=_dot_examples, terms=(("i", "i"), ""),
                 refuses={"b": "dot"}, lower=lambda x, y: sum_(x * y, dims=(0,), keepdim=False))
+vdot = primitive("vdot", np.vdot, abstract=_dot_aval, conjugate=False, batch=_vdot_examples,
+                 vjp=(lambda g, y: conj(g) * y, lambda g, x: g * x), refuses={"b": "dot"},
+                 jvp=(lambda t, y: dot(conj(t), y), lambda t, x: dot(conj(x), t)))
+"""Of complex vectors: the first is conjugated."""
+real_vdot = dot.named("VdotBackward0")
 mv = primitive("mv", np.dot, abstract=_mv_aval,
                vjp=(lambda g, y: outer(g, y), lambda g, x: mv(mT(x), g)),
                multilinear=True, batch=_mv_examples, terms=(("ij", "j"), "i"),
@@ -112,13 +121,64 @@ bmm = primitive("bmm", np.matmul, abstract=_bmm_aval,
                 refuses={"b": "bmm"})
 
 
+# --- with an addend ---------------------------------------------------------------------------
+
+
+def _times(factor: Any, x: Any) -> Any:
+    return x if factor == 1 else x * factor
+
+
+def _with_addend(name: str, product: Primitive) -> Primitive:
+    """beta * x + alpha * product(y, z), x being broadcast to the product."""
+    assert isinstance(product.vjp, tuple)
+    left, right = (rule.fn for rule in product.vjp if rule is not None)
+
+    def evaluate(x: np.ndarray, y: np.ndarray, z: np.ndarray, beta: Any, alpha: Any) -> np.ndarray:
+        out = product.evaluate(y, z)
+        if alpha != 1:
+            out *= alpha
+        if beta != 0:  # what is multiplied by 0 may be NaN
+            out += _times(beta, x)
+        return out
+
+    def abstract(x: Aval, y: Aval, z: Aval, beta: Any, alpha: Any) -> Aval:
+        return product.abstract(y, z)
+
+    def decompose(x: Any, y: Any, z: Any, beta: Any, alpha: Any) -> Any:
+        found = _times(alpha, product(y, z))
+        return found if beta == 0 else found + _times(beta, x)
+
+    return primitive(
+        name, evaluate, abstract=abstract, decompose=decompose,
+        vjp=(lambda g, x_aval, beta: _times(np.conj(beta), sum_to(g, shape=x_aval.shape)),
+             lambda g, z, alpha: left(_times(np.conj(alpha), g), z),
+             lambda g, y, alpha: right(_times(np.conj(alpha), g), y)),
+        jvp=(lambda t, out_aval, beta: expand(_times(beta, t), shape=out_aval.shape),
+             lambda t, z, alpha: _times(alpha, product(t, z)),
+             lambda t, y, alpha: _times(alpha, product(y, t))))
+
+
+addmm, addmv, baddbmm = (_with_addend("addmm", mm), _with_addend("addmv", mv),
+                         _with_addend("baddbmm", bmm))
+
+
 # --- einsum -----------------------------------------------------------------------------------
 # Letters are hashable parameters: `terms` one string per operand, `result` a string, all without
 # ellipses or repeated letters within a term (the face above sees to that).
 
 
+_FEW_PRODUCTS = 4096
+
+
 def _einsum(*xs: np.ndarray, terms: tuple[str, ...], result: str) -> np.ndarray:
-    return np.einsum(f"{','.join(terms)}->{result}", *xs, optimize=len(xs) > 1)
+    # An order of contraction is worth looking for where there is much to multiply.
+    if len(xs) > 1 and math.prod([x.size for x in xs]) > _FEW_PRODUCTS:
+        # NumPy has the letters of a pair's later operand first in memory.
+        order: Any = "K" if len(xs) == 2 else "C"
+        return np.einsum(f"{','.join(terms[::-1])}->{result}", *xs[::-1], optimize=True,
+                         order=order)
+    order = "K" if len(xs) == 1 and len(result) == len(terms[0]) else "C"  # K makes a view
+    return np.einsum(f"{','.join(terms)}->{result}", *xs, order=order)
 
 
 def _einsum_aval(*avals: Aval, terms: tuple[str, ...], result: str) -> Aval:

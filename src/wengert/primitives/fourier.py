@@ -79,17 +79,18 @@ def _c2r(x: np.ndarray, dims: Dims, power: float, points: int) -> np.ndarray:
 
 c2c = primitive(
     "fft_c2c", _c2c, linear=True, vjp=(_c2c_pullback,), node="FftC2CBackward0",
+    refuses={"bi": "fft"},
     abstract=lambda x, dims, power, forward: x.with_dtype(x.dtype.to_complex()))
 """The transform of complex (or real) numbers; `forward` or inverse."""
 full_r2c = c2c.named("FftR2CBackward0")
 r2c = primitive(
     "fft_r2c", lambda x, dims, power: _scipy("rfftn", x, axes=dims, norm=_FORWARD[power]),
-    linear=True, vjp=(_r2c_pullback,), node="FftR2CBackward0",
+    linear=True, vjp=(_r2c_pullback,), node="FftR2CBackward0", refuses={"bic": "rfft"},
     abstract=lambda x, dims, power: _resized(x, dims[-1], x.shape[dims[-1]] // 2 + 1).with_dtype(
         x.dtype.to_complex()))
 """The forward transform of real numbers: half of the spectrum along the last of `dims`."""
 c2r = primitive(
-    "fft_c2r", _c2r, linear=True, node="FftC2RBackward0",
+    "fft_c2r", _c2r, linear=True, node="FftC2RBackward0", refuses={"bif": "irfft"},
     vjp=(lambda g, dims, power, points: _weighted(
         r2c(g, dims=dims, power=power), points, dims[-1], 2.0),),
     abstract=lambda x, dims, power, points: _resized(

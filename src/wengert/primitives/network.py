@@ -11,9 +11,7 @@ that do not count, and `reduction` is "none", "sum" or "mean", of rows by their 
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,22 +25,6 @@ from .layout import add_up, reshape, sum_to
 from .reductions import log_softmax, logsumexp, mean, softmax, sum_
 
 Dims = tuple[int, ...]
-
-
-
-def _wide(evaluate: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """A function of arrays, worked out in float32 for those of float16."""
-
-    @functools.wraps(evaluate)
-    def wide(*operands: Any, **params: Any) -> np.ndarray:
-        x = operands[0]
-        if x.dtype.char != "e":
-            return evaluate(*operands, **params)
-        wider = [o.astype(np.float32) if getattr(o, "dtype", None) == np.float16 else o
-                 for o in operands]
-        return np.asarray(evaluate(*wider, **params)).astype(np.float16)
-
-    return wide
 
 
 # --- layer norm -------------------------------------------------------------------------------
@@ -70,22 +52,20 @@ def _varied(v: Any, x: Any, dims: Dims, eps: float) -> Any:
 
 def _scaled_array(x: np.ndarray, dims: Dims, eps: float) -> tuple[np.ndarray, np.ndarray]:
     """`_scaled` of an array."""
-    count = math.prod(x.shape[dims[0]:])
+    count = math.prod(x.shape[d] for d in dims)
     scaled = x - add_up(x, dims, True) / count
     scale = 1 / np.sqrt(add_up(scaled * scaled, dims, True) / count + eps)
     scaled *= scale
     return scaled, scale  # in the steps that `_scaled` takes, to the last bit
 
 
-@_wide
 def _standardized(x: np.ndarray, dims: Dims, eps: float) -> np.ndarray:
     return _scaled_array(x, dims, eps)[0]
 
 
-@_wide
 def _varied_array(v: np.ndarray, x: np.ndarray, dims: Dims, eps: float) -> np.ndarray:
     scaled, scale = _scaled_array(x, dims, eps)
-    count = math.prod(x.shape[dims[0]:])
+    count = math.prod(x.shape[d] for d in dims)
     result = v - add_up(v, dims, True) / count
     result -= scaled * (add_up(v * scaled, dims, True) / count)
     result *= scale
@@ -127,45 +107,7 @@ layer_norm = primitive(
     decompose=_layer_norm, refuses=_FLOATS, node="NativeLayerNormBackward0")
 """y times x with mean 0 and variance 1 in its last dimensions, which are those of y and z, plus
 z."""
-
-# --- squared differences ----------------------------------------------------------------------
-
-
-def _total(x: Any, reduction: str) -> Any:
-    """The sum of all elements, or their mean, or x itself."""
-    if reduction == "none":
-        return x
-    how = {"dims": tuple(range(len(x.shape))), "keepdim": False}
-    return mean(x, **how) if reduction == "mean" else sum_(x, **how)
-
-
-def _mse_loss(x: Any, y: Any, reduction: str) -> Any:
-    return _total((x - y) * (x - y), reduction)
-
-
-def _mse_array(x: np.ndarray, y: np.ndarray, reduction: str) -> np.ndarray:
-    squares = x - y
-    squares *= squares
-    if reduction == "none":
-        return squares
-    total: Any = mean if reduction == "mean" else sum_
-    return np.asarray(total.evaluate(squares, tuple(range(squares.ndim)), False))
-
-
-def _mse_pullback(g: Any, x: Any, y: Any, x_aval: Aval, i: int, reduction: str) -> Any:
-    scale = (-2 if i else 2) / (x_aval.numel if reduction == "mean" and x_aval.numel else 1)
-    return g * scale * (x - y)
-
-
-def _mse_pushforward(t: Any, x: Any, y: Any, i: int, reduction: str) -> Any:
-    return _total((-2 if i else 2) * t * (x - y), reduction)
-
-
-mse_loss = primitive("mse_loss", _mse_array, decompose=_mse_loss, refuses={"bic": "mse_cpu"},
-                     abstract=lambda x, y, reduction: x if reduction == "none" else (
-                         x.with_shape(())),
-                     vjp=(_mse_pullback,) * 2, jvp=(_mse_pushforward,) * 2)
-"""(x - y)**2; both are of one shape."""
+plain_layer_norm = standardized.named("NativeLayerNormBackward0")
 
 # --- losses of class labels -------------------------------------------------------------------
 
@@ -291,14 +233,12 @@ class _Labels:
         return self._counted(v * self.shares)
 
 
-@_wide
 def _nll_array(x: np.ndarray, y: np.ndarray, z: np.ndarray, ignore: int,
                reduction: str) -> np.ndarray:
     labels = _Labels(y, z, ignore)
     return labels.reduced(-x[labels.places], reduction)
 
 
-@_wide
 def _nll_map_array(v: np.ndarray, y: np.ndarray, z: np.ndarray, classes: int, ignore: int,
                    reduction: str) -> np.ndarray:
     labels = _Labels(y, z, ignore)
@@ -314,7 +254,6 @@ def _exponentials(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return shifted, powers, add_up(powers, (1,), True)
 
 
-@_wide
 def _cross_entropy_array(x: np.ndarray, y: np.ndarray, z: np.ndarray, ignore: int,
                          reduction: str) -> np.ndarray:
     labels = _Labels(y, z, ignore)
@@ -322,7 +261,6 @@ def _cross_entropy_array(x: np.ndarray, y: np.ndarray, z: np.ndarray, ignore: in
     return labels.reduced(np.log(sums[:, 0]) - shifted[labels.places], reduction)
 
 
-@_wide
 def _cross_entropy_map_array(v: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray,
                              ignore: int, reduction: str) -> np.ndarray:
     labels = _Labels(y, z, ignore)

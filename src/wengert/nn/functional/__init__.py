@@ -5,12 +5,27 @@
     F.cross_entropy(F.gelu(F.linear(x, weight, bias)), labels)
 """
 
-from ...ops.pointwise import sigmoid, softplus, tanh
-from .activations import gelu, log_softmax, relu, silu, softmax
-from .layers import dropout, embedding, layer_norm, linear, one_hot
-from .losses import cross_entropy, mse_loss, nll_loss
+import sys as _sys
 
-__all__ = [
-    "cross_entropy", "dropout", "embedding", "gelu", "layer_norm", "linear", "log_softmax",
-    "mse_loss", "nll_loss", "one_hot", "relu", "sigmoid", "silu", "softmax", "softplus", "tanh",
-]
+from ...core.guard import guard as _guard
+from ...ops.pointwise import sigmoid as sigmoid, softplus as softplus, tanh as tanh
+from .activations import *
+from .alignment import *
+from .attention import *
+from .convolution import *
+from .distances import *
+from .dropping import *
+from .embeddings import *
+from .folding import *
+from .fractional import *
+from .linear import *
+from .losses import *
+from .margins import *
+from .normalization import *
+from .padding import *
+from .pairs import *
+from .pooling import *
+from .resampling import *
+from .sampling import *
+
+_guard(_sys.modules[__name__])

@@ -1,60 +1,26 @@
-"""Losses: how far a network's outputs are from what was wanted."""
+"""Losses of class labels: how far a network's outputs are from the right classes."""
 
 from __future__ import annotations
 
 import functools
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...core import dtypes
-from ...ops import choices, reduce as reductions, shapes
+from ...ops import choices, reduce as reductions
 from ...ops.arguments import need_tensor
-from ...ops.operators import promoted
 from ...primitives import network
 from ...primitives.elementwise import div
+from .reduction import reduced, reduction_of
 
 if TYPE_CHECKING:
     from ..._tensor import Tensor
 
-
-def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None,
-             reduce: bool | None = None, reduction: str = "mean",
-             weight: Tensor | None = None) -> Tensor:
-    """(input - target)**2 of each element.
-
-    Args:
-        input: a floating-point tensor.
-        target: of its shape.
-        size_average: an older word for the reduction; so is `reduce`.
-        reduce: see `size_average`.
-        reduction: "mean" or "sum" over all elements, or "none".
-        weight: what each element counts.
-
-    Raises:
-        RuntimeError: if the shapes do not fit.
-
-    Example:
-        >>> import wengert as torch
-        >>> torch.nn.functional.mse_loss(torch.tensor([1., 2.]), torch.tensor([1., 4.]))
-        tensor(2.)
-    """
-    reduction = _reduction(size_average, reduce, reduction)
-    if input.aval.shape != target.aval.shape:
-        warnings.warn(
-            f"Using a target size ({target.size()}) that is different to the input size "
-            f"({input.size()}). This will likely lead to incorrect results due to broadcasting. "
-            "Please ensure they have the same size.", UserWarning, stacklevel=2)
-        input, target = shapes.broadcast_tensors(input, target)
-    x, y = (input, target) if input.aval.dtype is target.aval.dtype else promoted((input, target))
-    if weight is None:
-        return network.mse_loss(x, y, reduction=reduction)
-    if weight.aval.shape != x.aval.shape:
-        raise ValueError("Weights and input must have the same size.")
-    losses = weight * network.mse_loss(x, y, reduction="none")
-    return _reduced(losses, reduction, weight.sum())
+__all__ = [
+    "cross_entropy", "nll_loss",
+]
 
 
 def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
@@ -83,7 +49,7 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None,
     need_tensor("nll_loss_nd", input)
     need_tensor("nll_loss_nd", target, "target", 2)
     return _of_labels("nll_loss", input, target, weight, ignore_index,
-                      _reduction(size_average, reduce, reduction))
+                      reduction_of(size_average, reduce, reduction))
 
 
 def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
@@ -115,7 +81,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None,
     """
     need_tensor("cross_entropy_loss", input)
     need_tensor("cross_entropy_loss", target, "target", 2)
-    reduction = _reduction(size_average, reduce, reduction)
+    reduction = reduction_of(size_average, reduce, reduction)
     if input.aval.shape == target.aval.shape:
         return _of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
     if label_smoothing <= 0.0:
@@ -257,10 +223,10 @@ def _of_every_class(scores: Any, y: Any, weight: Any, ignore: int, reduction: st
     weighed = scores if weight is None else scores * _along(weight, scores)
     losses = choices.where(counts.reshape(weighed.sum(dim).aval.shape), -weighed.sum(dim), 0)
     if reduction != "mean":
-        return _reduced(losses, reduction, None)
+        return reduced(losses, reduction, None)
     shares = counts if weight is None else choices.where(
         counts, weight[choices.where(counts, y, 0).long()], 0)
-    return _reduced(losses, reduction, shares.sum())
+    return reduced(losses, reduction, shares.sum())
 
 
 def _along(weight: Any, x: Any) -> Any:
@@ -271,32 +237,3 @@ def _along(weight: Any, x: Any) -> Any:
 def _check_smoothing(smoothing: float) -> None:
     if smoothing > 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {smoothing:g}")
-
-
-# --- reductions -------------------------------------------------------------------------------
-
-
-def _reduced(losses: Any, reduction: str, count: Any) -> Any:
-    if reduction == "none":
-        return losses
-    return losses.sum() if reduction == "sum" else losses.sum() / count
-
-
-def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """The reduction that is meant, perhaps in words of old.
-
-    Raises:
-        ValueError: if there is no such reduction.
-    """
-    if size_average is not None or reduce is not None:
-        average, some = size_average is not False, reduce is not False
-        reduction = "none" if not some else "mean" if average else "sum"
-        warnings.warn("size_average and reduce args will be deprecated, please use "
-                      f"reduction='{reduction}' instead.", UserWarning, stacklevel=3)
-    if reduction == "elementwise_mean":
-        warnings.warn("reduction='elementwise_mean' is deprecated. Please use reduction='mean' "
-                      "instead.", UserWarning, stacklevel=3)
-        return "mean"
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction} is not a valid value for reduction")
-    return reduction

@@ -1,0 +1,74 @@
+"""Distances and angles between vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...ops import choices, operators, shapes
+from ...ops.arguments import need_tensor
+from ...ops.distances import cdist
+
+if TYPE_CHECKING:
+    from ..._tensor import Tensor
+
+__all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """The cosine of the angle between vectors: their product by their lengths.
+
+    Args:
+        x1: any shape; broadcast against the other.
+        x2: likewise.
+        dim: the dimension along which a vector lies.
+        eps: the least length that is divided by.
+
+    Raises:
+        RuntimeError: for integers, or if the shapes do not fit.
+    """
+    need_tensor("cosine_similarity", x1, "x1")
+    need_tensor("cosine_similarity", x2, "x2", 2)
+    x, y = operators.promoted((x1, x2))
+    if not x.aval.dtype.is_floating_point:
+        raise RuntimeError("expected common dtype to be floating point, yet common dtype is "
+                           f"{x.aval.dtype.words}")
+    if x.aval.shape != y.aval.shape:
+        x, y = shapes.broadcast_tensors(x, y)
+    lengths = [choices.clamp(v.norm(2, dim, keepdim=True), min=eps) for v in (x, y)]
+    return ((x / lengths[0]) * (y / lengths[1])).sum(dim)
+
+
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
+                      keepdim: bool = False) -> Tensor:
+    """The p-norm of x1 - x2 + eps along the last dimension.
+
+    Example:
+        >>> import wengert as torch
+        >>> x = torch.tensor([[3., 4.]])
+        >>> torch.nn.functional.pairwise_distance(x, torch.zeros(1, 2))
+        tensor([5.0000])
+    """
+    need_tensor("pairwise_distance", x1, "x1")
+    need_tensor("pairwise_distance", x2, "x2", 2)
+    dim = max(x1.aval.ndim, x2.aval.ndim) - 1
+    return (x1 - x2 + eps).norm(p, dim, keepdim)
+
+
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """The p-norm distances between all pairs of rows, those of the first row first.
+
+    Raises:
+        RuntimeError: unless it is a matrix of floats, or if p is negative.
+    """
+    x = need_tensor("pdist", input).aval
+    if x.ndim != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {x.ndim}D")
+    if not x.dtype.is_floating_point:
+        raise RuntimeError("pdist only supports floating-point dtypes")
+    if p < 0:
+        raise RuntimeError("pdist only supports non-negative p values")
+    rows, others = np.triu_indices(x.shape[0], 1)
+    first, second = input[rows].unsqueeze(1), input[others].unsqueeze(1)
+    return cdist(first, second, p).reshape(len(rows))

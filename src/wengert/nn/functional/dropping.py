@@ -1,0 +1,165 @@
+"""Dropout and its kin: elements, or whole channels, are left out at random."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from ...core import dtypes
+from ...interpreters.inplace import check_kind
+from ...ops import creation, inplace as in_place, random
+from ...ops.arguments import need_tensor
+
+if TYPE_CHECKING:
+    from ..._tensor import Tensor
+
+__all__ = [
+    "alpha_dropout", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_alpha_dropout",
+]
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True,
+            inplace: bool = False) -> Tensor:
+    """The input with random elements set to 0, and the others divided by 1 - p.
+
+    Args:
+        input: a floating-point tensor.
+        p: the probability of being dropped.
+        training: whether anything is done at all.
+        inplace: whether the result is written to the input itself.
+
+    Raises:
+        ValueError: if p is no probability.
+
+    Example:
+        >>> import wengert as torch
+        >>> torch.nn.functional.dropout(torch.ones(3), training=False)
+        tensor([1., 1., 1.])
+    """
+    if p < 0.0 or p > 1.0:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0 or not need_tensor("dropout", input).aval.numel:
+        return need_tensor("dropout", input)
+    check_kind(input.aval, input.aval.with_dtype(dtypes.result_type(
+        [(2, input.aval.dtype), (0, dtypes.of_number(p))])))
+    kept = random.bernoulli(creation.full_like(input.detach(), 1 - p))
+    scale = kept if p == 1 else kept / (1 - p)
+    return in_place.mul_(input, scale) if inplace else input * scale
+
+
+def _kept(x: Any, p: float, channels: bool) -> Any:
+    """1 for what is kept and 0 for what is dropped, of each element or of each channel."""
+    shape = x.aval.shape[:2] + (1,) * (x.aval.ndim - 2) if channels else x.aval.shape
+    return random.bernoulli(creation.full(tuple(shape), 1 - p, dtype=x.aval.dtype))
+
+
+def _check_probability(p: float) -> None:
+    if p < 0.0 or p > 1.0:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+
+
+def _channels(name: str, x: Any, p: float, training: bool, inplace: bool) -> Any:
+    _check_probability(p)
+    if not training or p == 0 or not need_tensor(name, x).aval.numel:
+        return x
+    kept = _kept(x, p, channels=True)
+    scale = kept if p == 1 else kept / (1 - p)
+    return in_place.mul_(x, scale) if inplace else x * scale
+
+
+def _unbatched(name: str, x: Any, p: float, training: bool, inplace: bool) -> Any:
+    if inplace:  # with its history, unless nothing is done
+        return x.copy_(_channels(name, x.unsqueeze(0), p, training, False).squeeze(0)) if (
+            training and p > 0) else x
+    return _channels(name, x.unsqueeze(0), p, training, False).squeeze(0)
+
+
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True,
+              inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels, of shape (channels, n) or (batch, channels, n)."""
+    n = need_tensor("dropout1d", input).aval.ndim
+    _check_probability(p)
+    if n not in (2, 3):
+        raise RuntimeError(
+            f"dropout1d: Expected 2D or 3D input, but received a {n}D input. Note that dropout1d "
+            "exists to provide channel-wise dropout on inputs with 1 spatial dimension, a channel "
+            "dimension, and an optional batch dimension (i.e. 2D or 3D inputs).")
+    if n == 2:
+        return _unbatched("dropout1d", input, p, training, inplace)
+    return _channels("dropout1d", input, p, training, inplace)
+
+
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True,
+              inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels, of shape (batch, channels, n, m)."""
+    n = need_tensor("dropout2d", input).aval.ndim
+    _check_probability(p)
+    if n not in (3, 4):
+        warnings.warn(
+            f"dropout2d: Received a {n}-D input to dropout2d, which is deprecated and will result "
+            "in an error in a future release. To retain the behavior and silence this warning, "
+            "please use dropout instead. Note that dropout2d exists to provide channel-wise "
+            "dropout on inputs with 2 spatial dimensions, a channel dimension, and an optional "
+            "batch dimension (i.e. 3D or 4D inputs).", UserWarning, stacklevel=2)
+    if n == 3:
+        warnings.warn(
+            "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout "
+            "behavior is desired - input is interpreted as shape (N, C, L), where C is the channel "
+            "dim. This behavior will change in a future release to interpret the input as one "
+            "without a batch dimension, i.e. shape (C, H, W). To maintain the 1D channel-wise "
+            "dropout behavior, please switch to using dropout1d instead.", UserWarning,
+            stacklevel=2)
+    return _channels("dropout2d", input, p, training, inplace)
+
+
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True,
+              inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels, of shape (channels, ...) or (batch, channels, n, m, l)."""
+    n = need_tensor("dropout3d", input).aval.ndim
+    _check_probability(p)
+    if n not in (4, 5):
+        warnings.warn(
+            f"dropout3d: Received a {n}-D input to dropout3d, which is deprecated and will result "
+            "in an error in a future release. To retain the behavior and silence this warning, "
+            "please use dropout instead. Note that dropout3d exists to provide channel-wise "
+            "dropout on inputs with 3 spatial dimensions, a channel dimension, and an optional "
+            "batch dimension (i.e. 4D or 5D inputs).", UserWarning, stacklevel=2)
+    if n == 4:
+        return _unbatched("dropout3d", input, p, training, inplace)
+    return _channels("dropout3d", input, p, training, inplace)
+
+
+_DROPPED = -1.7580993408473766
+"""What dropped elements become, before they are shifted: the least that `selu` gives."""
+
+
+def _alpha(name: str, x: Any, p: float, training: bool, inplace: bool, channels: bool) -> Any:
+    """Dropout that keeps mean and variance of what `selu` gives.
+
+    Source: Klambauer et al., Self-Normalizing Neural Networks, 2017.
+    """
+    _check_probability(p)
+    need_tensor(name, x)
+    if not training or p == 0 or not x.aval.numel:
+        return x
+    check_kind(x.aval, x.aval.with_dtype(dtypes.result_type(
+        [(2, x.aval.dtype), (0, dtypes.of_number(p))])))
+    if p == 1:
+        return in_place.mul_(x, 0) if inplace else x * 0
+    kept = _kept(x, p, channels)
+    scale = ((_DROPPED ** 2 * p + 1) * (1 - p)) ** -0.5
+    shift = (kept - 1) * (-_DROPPED * scale) - _DROPPED * scale * p
+    kept = kept * scale
+    return in_place.add_(in_place.mul_(x, kept), shift) if inplace else x * kept + shift
+
+
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
+                  inplace: bool = False) -> Tensor:
+    """`dropout` that keeps mean and variance of what `selu` gives."""
+    return _alpha("alpha_dropout", input, p, training, inplace, False)
+
+
+def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
+                          inplace: bool = False) -> Tensor:
+    """`alpha_dropout` of whole channels."""
+    return _alpha("feature_alpha_dropout", input, p, training, inplace, True)

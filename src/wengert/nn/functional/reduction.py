@@ -1,0 +1,50 @@
+"""What losses have in common: how those of all elements become one."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+
+def reduced(losses: Any, reduction: str, count: Any) -> Any:
+    """Losses, or their sum, or their sum by a count."""
+    if reduction == "none":
+        return losses
+    return losses.sum() if reduction == "sum" else losses.sum() / count
+
+
+def reduction_of(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The reduction that is meant, perhaps in words of old.
+
+    Raises:
+        ValueError: if there is no such reduction.
+    """
+    if size_average is not None or reduce is not None:
+        average, some = size_average is not False, reduce is not False
+        reduction = "none" if not some else "mean" if average else "sum"
+        warnings.warn("size_average and reduce args will be deprecated, please use "
+                      f"reduction='{reduction}' instead.", UserWarning, stacklevel=3)
+    if reduction == "elementwise_mean":
+        warnings.warn("reduction='elementwise_mean' is deprecated. Please use reduction='mean' "
+                      "instead.", UserWarning, stacklevel=3)
+        return "mean"
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return reduction
+
+
+def total(losses: Any, reduction: str) -> Any:
+    """Losses, or their sum, or their mean.
+
+    Raises:
+        ValueError: if there is no such reduction.
+    """
+    check_reduction(reduction)
+    return losses if reduction == "none" else (
+        losses.mean() if reduction == "mean" else losses.sum())
+
+
+def check_reduction(reduction: str) -> None:
+    """Refuses what is no reduction."""
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
