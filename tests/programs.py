@@ -34,6 +34,7 @@ from wengert.primitives import (
     indexing as ix,
     layout as lay,
     reductions as r,
+    sorting as so,
 )
 
 Array = np.ndarray
@@ -81,8 +82,8 @@ class RandomProgram:
         self.inputs.append(Value(aval_of(self.arrays[-1])))
         return self.inputs[-1]
 
-    def index(self, shape: Shape, bound: int) -> Value:
-        return self.given(self.numbers.integers(-bound, bound, shape))
+    def index(self, shape: Shape, bound: int, *, least: int = 0) -> Value:
+        return self.given(self.numbers.integers(least, bound, shape))
 
     def line(self, primitive: Primitive, *operands: Value, **params: Any) -> Value:
         aval: Any = primitive.abstract(*(x.aval for x in operands), **params)
@@ -198,14 +199,14 @@ class RandomProgram:
             place = (*shape[:d], self.choose.choice(self.sizes) or 1, *shape[d + 1:])
             return self.line(ix.gather, x, self.index(place, shape[d]), dim=d)
         if kind == "pick":
-            return self.line(ix.pick, x, self.index(one, shape[d]), dim=d,
+            return self.line(so.pick, x, self.index(one, shape[d]), dim=d,
                              keepdim=self.choose.random() < 0.5)
         if kind == "hot":
             z = self.tame(self.line(r.sum_, x, dims=(d,), keepdim=True))
             return self.line(ix.scatter_add, x, self.index(one, shape[d]), z, dim=d)
         if kind == "scatter":
             return self.line(ix.scatter_add, x, self.index(shape, shape[d]), self.tame(x), dim=d)
-        y = self.index(self.shape(self.choose.choice([1, 2])), shape[0])
+        y = self.index(self.shape(self.choose.choice([1, 2])), shape[0], least=-shape[0])
         found = self.line(ix.index, x, y, pattern=(0, Ellipsis))
         if kind == "index":
             return found

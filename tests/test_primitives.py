@@ -11,6 +11,7 @@ wrong by far more.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -353,7 +354,7 @@ def test_low_precision(sample: Sample, create: bool) -> None:
     exact = gradients(sample, sample.operands, gs)
     for kind in LOW[np.complex128 if sample.is_complex else np.float64]:
         operands = [_lowered(x, kind) for x in sample.operands]
-        lower = Sample(sample.name, tuple(operands), sample.params)
+        lower = replace(sample, operands=tuple(operands))
         out = lower.primitive.abstract(*map(aval_of, operands), **sample.params)
         low = [np.asarray(g, o.numpy) for g, o in zip(
             gs, out if lower.primitive.multiple else [out], strict=True)]

@@ -12,6 +12,7 @@
 
 import builtins
 import math as _math
+import sys as _sys
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING, Any as _Any
 
@@ -40,6 +41,7 @@ from .core.device import (
     device as device,
 )
 from .core.dtypes import (
+    bfloat16 as bfloat16,
     can_cast as can_cast,
     complex64 as complex64,
     complex128 as complex128,
@@ -54,16 +56,53 @@ from .core.dtypes import (
     int64 as int64,
     set_default_dtype as set_default_dtype,
     uint8 as uint8,
+    uint16 as uint16,
+    uint32 as uint32,
+    uint64 as uint64,
 )
-from .func import cond as cond, vmap as vmap
+from .core.formats import (
+    channels_last as channels_last,
+    channels_last_3d as channels_last_3d,
+    contiguous_format as contiguous_format,
+    layout as layout,
+    memory_format as memory_format,
+    preserve_format as preserve_format,
+    strided as strided,
+)
+from .core.guard import guard as _guard, guarded as _guarded
+from .func import cond as cond, vmap as vmap, while_loop as while_loop
+from .ops.addmm import *
 from .ops.choices import *
+from .ops.counting import *
 from .ops.creation import *
+from .ops.diagonals import *
+from .ops.distances import *
+from .ops.einsum import *
+from .ops.filling import *
 from .ops.index import *
-from .ops.pointwise import *
+from .ops.interchange import *
+from .ops.joining import *
+from .ops.kinds import *
+from .ops.norms import *
+from .ops.picking import *
+from .ops.pointwise.arithmetic import *
+from .ops.pointwise.bits import *
+from .ops.pointwise.comparisons import *
+from .ops.pointwise.complexes import *
+from .ops.pointwise.functions import *
 from .ops.products import *
 from .ops.random import *
+from .ops.ranges import *
+from .ops.rearranging import *
 from .ops.reduce import *
+from .ops.relaid import *
+from .ops.scans import *
+from .ops.scattering import *
 from .ops.shapes import *
+from .ops.sorting import *
+from .ops.splitting import *
+from .ops.statistics import *
+from .ops.strides import *
 from .ops.updates import *
 from .printing import (
     get_printoptions as get_printoptions,
@@ -81,25 +120,60 @@ inf, nan, pi, e, newaxis = _math.inf, _math.nan, _math.pi, _math.e, None
 
 
 if _TYPE_CHECKING:
-    from . import fft as fft
+    from . import (
+        array_api as array_api,
+        fft as fft,
+        linalg as linalg,
+        nn as nn,
+        random as random,
+        show as show,
+        solvers as solvers,
+        special as special,
+    )
     from .compiler.api import compile as compile
+    from .nn.functional.top import *
+    from .ops.linalg.lowrank import *
+    from .ops.linalg.older import *
+    from .ops.special import *
 
 _LATER = {
-    "compile": ".compiler.api", "fft": ".fft", "nn": ".nn", "show": ".show", "solvers": ".solvers",
+    "array_api": ".array_api", "compile": ".compiler.api", "fft": ".fft", "linalg": ".linalg",
+    "nn": ".nn", "random": ".random", "return_types": ".ops.results", "show": ".show",
+    "solvers": ".solvers", "special": ".special",
 }
 """What is imported when it is first used: a name, and the module that is it or has it."""
 
+_ROOMS = (".ops.linalg.older", ".ops.linalg.lowrank", ".ops.special", ".nn.functional.top")
+"""Modules of words that few programs use, which are loaded with the first of them."""
+
+_IN_PLACE = {f"{name}_" for name in (
+    "abs", "acos", "acosh", "addmv", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh",
+    "as_strided", "asin", "asinh", "atan", "atanh", "ceil", "clamp", "clamp_max", "clamp_min",
+    "clip", "conj_physical", "cos", "cosh", "deg2rad", "detach", "erf", "erfc", "exp", "exp2",
+    "expm1", "fill", "fix", "floor", "frac", "gcd", "i0", "index_put", "lcm", "ldexp", "log",
+    "log10", "log1p", "log2", "logit", "nan_to_num", "neg", "negative", "rad2deg", "reciprocal",
+    "round", "rsqrt", "sigmoid", "sin", "sinc", "sinh", "sqrt", "square", "tan", "tanh", "trunc",
+    "xlogy", "zero")}
+"""Methods that PyTorch has as functions, too."""
+
 
 def __getattr__(name: str) -> _Any:
-    """What is imported when it is first used."""
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = _import_module(_LATER[name], __name__)
-    return globals().setdefault(name, getattr(found, name, found))
+    """What is imported when it is first used, and functions that write to their first argument."""
+    if name in _IN_PLACE:
+        return globals().setdefault(name, _guarded(getattr(Tensor, name)))
+    if name in _LATER:
+        found = _import_module(_LATER[name], __name__)
+        return globals().setdefault(name, _guarded(getattr(found, name, found)))
+    for room in _ROOMS:
+        words = _import_module(room, __name__)
+        if name in words.__all__:
+            return globals().setdefault(name, _guarded(getattr(words, name)))
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    words = [name for room in _ROOMS for name in _import_module(room, __name__).__all__]
+    return sorted({*globals(), *_LATER, *_IN_PLACE, *words})
 
 
 def is_tensor(obj: object) -> builtins.bool:
@@ -117,21 +191,24 @@ def is_complex(input: Tensor) -> builtins.bool:
     return input.is_complex()
 
 
-def conj(input: Tensor) -> Tensor:
-    """The complex conjugate; the tensor itself, if it is real."""
-    return input.conj()
+def is_signed(input: Tensor) -> builtins.bool:
+    """Whether a tensor's elements have a sign."""
+    return input.is_signed()
 
 
-def real(input: Tensor) -> Tensor:
-    """The real part; a view."""
-    return input.real
+def is_inference(input: Tensor) -> builtins.bool:
+    """Whether a tensor was made in inference mode."""
+    return input.is_inference()
 
 
-def imag(input: Tensor) -> Tensor:
-    """The imaginary part of a complex tensor; a view."""
-    return input.imag
+def detach(input: Tensor) -> Tensor:
+    """A tensor in the same memory, without history."""
+    return input.detach()
 
 
 def numel(input: Tensor) -> builtins.int:
     """The number of elements of a tensor."""
     return input.numel()
+
+
+_guard(_sys.modules[__name__])

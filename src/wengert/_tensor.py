@@ -18,30 +18,36 @@ from .autograd import differentiate
 from .core import dtypes
 from .core.aval import Size
 from .core.device import CPU, check_device, device
+from .core.formats import contiguous_format, memory_format, strided
+from .core.guard import guard, guarded
 from .core.handle import Alias, GradSlot, Handle, results_are, version_of, wrap
 from .core.levels import concrete, here
 from .interpreters.lifted import detached, rebind
 from .interpreters.tape import AccumulateGrad, Port, RemovableHandle, _Hooks, add_hook, leaf_node
 from .interpreters.views import refresh
+from .methods.activations import Activations
 from .methods.conversions import Conversions
 from .methods.creation import Creation
 from .methods.elementwise import Elementwise
 from .methods.indexing import Indexing
 from .methods.inplace import InPlace
+from .methods.interchange import Interchange
+from .methods.linalg import LinearAlgebra
 from .methods.operators import Operators
 from .methods.products import Products
 from .methods.random import Random
 from .methods.reductions import Reductions
 from .methods.shapes import Shapes
-from .ops import creation, products, shapes
+from .methods.special import Special
+from .ops import creation, products, shapes, splitting
 from .ops.arguments import LOOKS, wrapped_dim
 
 if TYPE_CHECKING:
     from .core.dtypes import dtype as Dtype  # noqa: N812
 
 
-class Tensor(Operators, Elementwise, InPlace, Reductions, Products, Shapes, Indexing, Random,
-             Creation, Conversions, Handle):
+class Tensor(Operators, Elementwise, InPlace, Activations, Reductions, Products, LinearAlgebra,
+             Shapes, Indexing, Random, Special, Creation, Conversions, Interchange, Handle):
     """An n-dimensional array of numbers that remembers how it was computed.
 
     Tensors are made by `wengert.tensor` and its kin; operations on a tensor with `requires_grad`
@@ -142,18 +148,19 @@ class Tensor(Operators, Elementwise, InPlace, Reductions, Products, Shapes, Inde
 
     def storage_offset(self) -> int:
         """Elements between the beginning of the memory and the tensor's first."""
-        base = concrete(self, LOOKS)
-        while isinstance(base.base, np.ndarray):
-            base = base.base
-        return (self.data_ptr() - _address(base)) // self.itemsize
+        return (self.data_ptr() - self.untyped_storage().data_ptr()) // self.itemsize
 
     def data_ptr(self) -> int:
         """The address of the first element."""
         return _address(concrete(self, LOOKS))
 
-    def is_contiguous(self) -> bool:
-        """Whether the elements lie in memory in C order."""
-        return shapes.is_contiguous(self)
+    @guarded
+    def is_contiguous(self, memory_format: memory_format = contiguous_format) -> bool:
+        """Whether the elements lie in memory without gaps, in C order or another format's."""
+        if memory_format is contiguous_format:
+            return shapes.is_contiguous(self)
+        order = memory_format.order(self.ndim) if self.ndim == memory_format.ndim else None
+        return order is not None and shapes.is_contiguous(shapes.permute(self.detach(), order))
 
     def is_floating_point(self) -> bool:
         """Whether the elements are floats."""
@@ -171,7 +178,12 @@ class Tensor(Operators, Elementwise, InPlace, Reductions, Products, Shapes, Inde
         """Whether the tensor was made in inference mode."""
         return self.alias is not None and self.alias.storage.inference
 
-    is_cuda = is_sparse = is_quantized = is_meta = False
+    is_cpu, layout = True, strided
+    is_cuda = is_sparse = is_quantized = is_meta = is_mps = is_xpu = False
+
+    def get_device(self) -> int:
+        """The number of the device: -1, the CPU."""
+        return -1
 
     # --- its history --------------------------------------------------------------------------
 
@@ -186,6 +198,7 @@ class Tensor(Operators, Elementwise, InPlace, Reductions, Products, Shapes, Inde
     def requires_grad(self, value: bool) -> None:
         self.requires_grad_(value)
 
+    @guarded
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Has operations on this leaf recorded from now on, or no more; returns the tensor.
 
@@ -400,7 +413,7 @@ class Tensor(Operators, Elementwise, InPlace, Reductions, Products, Shapes, Inde
     def __iter__(self) -> Iterator[Tensor]:
         if not self.aval.ndim:
             raise TypeError("iteration over a 0-d tensor")
-        return iter(shapes.unbind(self, 0))
+        return iter(splitting.unbind(self, 0))
 
     def __contains__(self, element: Any) -> bool:
         if not isinstance(element, (Handle, int, float, bool, complex)):
@@ -460,5 +473,8 @@ def _words(x: Any) -> str:
     return str(x.aval.dtype.words)
 
 
+for _family in Tensor.__bases__:
+    if _family not in (Handle, Operators):  # whose functions are the fast paths
+        guard(_family)
 results_are(Tensor)
 

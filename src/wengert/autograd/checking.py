@@ -11,8 +11,8 @@ from ..core import dtypes
 from ..core.handle import Handle, wrap
 from ..func.batching import vmap
 from ..func.forward import jvp
+from ..ops.joining import stack
 from ..ops.random import Generator, randn
-from ..ops.shapes import stack
 from .differentiate import grad
 from .mismatch import Place, agree, message, worst_first
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .._tensor import Tensor
 
 Tensors = Any
+_AS_IT_IS = contextlib.nullcontext()
 
 
 def backward(tensors: Tensors, grad_tensors: Any = None, retain_graph: bool | None = None,
@@ -106,12 +107,12 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None,
     given = _cotangents(ys, grad_outputs)
     lifted = deepest(given) is not None
     roots = _roots(ys, given, create_graph or lifted)
-    with modes(grad=create_graph) if lifted else contextlib.nullcontext():
+    with modes(grad=create_graph) if lifted else _AS_IT_IS:
         found = engine.run(roots, retain=_retained(retain_graph, create_graph),
                            create=create_graph, wanted=nodes, accumulate=False, below=lifted)
     linked = create_graph or lifted
-    return tuple(_result(x, i, found.get(node), linked, unused, materialize_grads)
-                 for i, (x, node) in enumerate(zip(xs, nodes, strict=True)))
+    return tuple([_result(x, i, found.get(node), linked, unused, materialize_grads)
+                  for i, (x, node) in enumerate(zip(xs, nodes, strict=True))])
 
 
 def _batched(ys: Any, xs: Any, grad_outputs: Any, retain: bool | None, create: bool,
@@ -140,7 +141,11 @@ def _retained(retain: bool | None, create: bool) -> bool:
 
 
 def _sequence(tensors: Any) -> tuple[Any, ...]:
-    return (tensors,) if isinstance(tensors, Handle) or tensors is None else tuple(tensors)
+    if isinstance(tensors, Handle) or tensors is None:
+        return (tensors,)
+    if not isinstance(tensors, Iterable):
+        raise TypeError(f"expected a Tensor or a sequence of Tensors, got {type(tensors).__name__}")
+    return tuple(tensors)
 
 
 def _cotangents(outputs: Sequence[Any], given: Any) -> tuple[Any, ...]:
@@ -195,6 +200,8 @@ def _one(y: Any) -> np.ndarray:
 
 
 def _given(y: Any, g: Any, i: int) -> Any:
+    if isinstance(g, Handle) and g.aval is y.aval:
+        return g
     if not isinstance(g, Handle):
         raise TypeError("gradients can be either Tensors or None, but got "
                         f"{type(g).__name__}")

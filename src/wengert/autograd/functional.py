@@ -30,7 +30,7 @@ from ..func.batching import vmap
 from ..func.forward import jvp as forward_mode
 from ..func.reverse import grad as gradient_of
 from ..ops.creation import eye, zeros, zeros_like
-from ..ops.shapes import stack
+from ..ops.joining import stack
 from .differentiate import grad
 from .grad_mode import enable_grad
 

@@ -6,5 +6,10 @@
     tensor([0., 2., 0.])
 """
 
+import sys as _sys
+
+from ..core.guard import guard as _guard
 from ..ops.fourier import *
 from ..ops.fourier import __all__ as __all__
+
+_guard(_sys.modules[__name__])

@@ -10,7 +10,7 @@ from ..core.handle import Handle
 from ..core.levels import entered
 from ..core.pytrees import Spec, flatten, spread
 from ..interpreters.batching import Batch, batch_of, stacked
-from ..ops.shapes import cat
+from ..ops.joining import cat
 from ..primitives.layout import narrow, permute
 from .arguments import as_tensor, up_to_date
 

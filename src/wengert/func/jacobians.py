@@ -13,7 +13,7 @@ from ..core.levels import entered, made
 from ..core.pytrees import Spec, flatten
 from ..interpreters.batching import Batch, batch_of, stacked
 from ..interpreters.forward import Forward
-from ..ops.shapes import cat
+from ..ops.joining import cat
 from ..primitives.layout import contiguous, narrow, permute, reshape
 from . import arguments
 from .arguments import Argnums, chosen, left, lowered, replaced

@@ -24,7 +24,7 @@ from ..core.levels import modes
 from ..func.batching import vmap
 from ..func.forward import jvp
 from ..func.reverse import vjp
-from ..ops.shapes import cat
+from ..ops.joining import cat
 from .arguments import ConvergenceError
 from .linear import differentiable, each, given, keep, matrix, plain, pull_operands
 from .rungekutta import numbers, stopped

@@ -22,7 +22,7 @@ from ..func.arguments import as_tensor
 from ..interpreters.lifted import Lifted
 from ..interpreters.reverse import Reverse
 from ..interpreters.views import refresh
-from ..ops.shapes import cat
+from ..ops.joining import cat
 
 WIDE = dtypes.float64
 

@@ -25,7 +25,7 @@ from ..core.levels import modes
 from ..func.batching import vmap
 from ..func.forward import jvp
 from ..func.reverse import vjp
-from ..ops.shapes import stack
+from ..ops.joining import stack
 from .arguments import ConvergenceError, bare
 from .linear import differentiable, each, plain
 
