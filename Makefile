@@ -43,8 +43,9 @@ docs: .venv/.docs  ## build the site into site/
 docs-examples: .venv/.test  ## run the examples of docstrings and documents
 	$(BIN)/python -m pytest tests/test_documents.py
 
-bench: .venv-bench/.ready  ## compare with the PEERS (compile takes long), write docs/benchmarks.md
+bench: .venv-bench/.ready  ## compare with the PEERS (compile takes long), write the pages in docs
 	.venv-bench/bin/python bench/run.py --peers $(PEERS) --markdown docs/benchmarks.md
+	.venv-bench/bin/python bench/operations.py --markdown docs/operations.md
 
 clean:  ## remove environments, caches and what was built
 	rm -rf .venv .venv-bench site out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -76,7 +77,7 @@ clean:  ## remove environments, caches and what was built
 	touch $@
 
 .venv/.oracle: .venv/.test
-	$(BIN)/python $(PIP) torch==2.13.0
+	$(BIN)/python $(PIP) torch==2.13.0 expecttest
 	touch $@
 
 .venv-bench/.ready: pyproject.toml bench/requirements.txt

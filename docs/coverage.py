@@ -15,7 +15,11 @@ from typing import Any
 import numpy as np
 
 import wengert.fft
-import wengert.nn.functional  # noqa: F401 - fills the table
+import wengert.linalg
+import wengert.nn.functional
+import wengert.special  # noqa: F401 - they fill the table
+from wengert.compiler.ir.views import PLACING, VIEWS
+from wengert.compiler.schedule.lines import TAKES
 from wengert.core import dtypes
 from wengert.core.aval import Aval, aval
 from wengert.core.primitive import TABLE, Primitive, Rule
@@ -32,7 +36,8 @@ LEGEND = """\
   it is linear in each operand.
 - *batching*: how `vmap` applies it to all examples at once: by a *rule* of its own; *elementwise*;
   *shifted*, with its parameters counting one dimension more; or in *smaller steps*.
-- *compiled*: whether the record holds a rule for that interpreter, which is yet to come."""
+- *compiled*: whether the compiler makes *loops* of it, or calls the *library* that eager evaluation
+  calls, too."""
 
 
 def rules(primitive: Primitive) -> Iterator[Rule]:
@@ -127,6 +132,14 @@ def parameters(primitive: Primitive) -> list[str]:
     return [name for name in names if name not in {"x", "y", "z", "xs", "indices"}]
 
 
+def compiled(primitive: Primitive) -> str:
+    """What the compiler makes of the primitive."""
+    scalar = primitive.elementwise and (primitive.ufunc is not None or primitive.scalar)
+    placing = primitive in VIEWS or primitive in PLACING or primitive.name in TAKES
+    apart = primitive.lower is not None or primitive.decompose is not None
+    return "loops" if scalar or placing or apart else "library"
+
+
 def row(primitive: Primitive) -> tuple[str, ...]:
     """One line's cells."""
 
@@ -136,7 +149,7 @@ def row(primitive: Primitive) -> tuple[str, ...]:
     node = f"`{primitive.node_name}`" if primitive.differentiable else ""
     return (f"`{primitive.name}`", node, family(primitive), gradients(primitive),
             yes(primitive.vjp and again(primitive)), forward(primitive), batching(primitive),
-            yes(primitive.lower or primitive.decompose))
+            compiled(primitive))
 
 
 def table() -> str:
@@ -146,7 +159,8 @@ def table() -> str:
     counts = (f"{len(rows)} primitives; gradients flow through "
               f"{sum(r[3] != 'no' for r in rows)}, and again through "
               f"{sum(r[4] == 'yes' for r in rows)}, tangents through "
-              f"{sum(r[5] != '' for r in rows)}; batches through {sum(r[6] != '' for r in rows)}.")
+              f"{sum(r[5] != '' for r in rows)}; batches through {sum(r[6] != '' for r in rows)}; "
+              f"loops are made of {sum(r[7] == 'loops' for r in rows)}.")
     return "\n\n".join([counts, LEGEND, "\n".join(f"| {line} |" for line in lines)])
 
 

@@ -1,12 +1,14 @@
 """What is written into pages when the site is built: the coverage table, and lists of names.
 
-`<!-- coverage -->` stands for the table; `<!-- api ROOM ... -->` for the reference of the names
-that `wengert` exports from these modules; `<!-- api-of MODULE -->` for that of the functions and
-modes in a module's `__all__`; `<!-- tensor -->` for that of `Tensor`; `<!-- methods -->` for the
+`<!-- coverage -->` stands for the table of primitives, `<!-- words -->` for that of PyTorch's
+words; `<!-- api ROOM ... -->` for the reference of the names that `wengert` exports from these
+modules; `<!-- api-of MODULE -->` for that of the functions and modes in a module's `__all__`;
+`<!-- tensor -->` for that of `Tensor`; `<!-- methods -->` for the
 methods that it shares with functions.
 """
 
 import importlib
+import inspect
 import re
 import sys
 import types
@@ -17,6 +19,7 @@ import wengert
 
 sys.path.insert(0, str(Path(__file__).parent))
 import coverage
+import words as pytorch_words
 
 API = re.compile(r"<!-- api ([\w. ]+) -->")
 API_OF = re.compile(r"<!-- api-of ([\w.]+) -->")
@@ -27,11 +30,25 @@ def room(value: Any) -> str:
     return str(getattr(value, "__module__", ""))
 
 
+def words(module: str) -> list[str]:
+    """The names that a module says are its own; else those of the functions that it has."""
+    found = importlib.import_module(module)
+    listed = getattr(found, "__all__", None) or [
+        name for name, value in vars(found).items()
+        if not name.startswith("_") and isinstance(value, types.FunctionType)]
+    return [name for name in listed if name != "Node"
+            and not isinstance(getattr(found, name), types.ModuleType)]
+
+
 def public(rooms: list[str]) -> list[str]:
     """The names that `wengert` exports from modules, each value once, under its own name."""
-    return [name for name, value in vars(wengert).items()
-            if not name.startswith("_") and room(value) in rooms
-            and isinstance(value, (type, types.FunctionType)) and value.__name__ == name]
+    names = dict.fromkeys(
+        name for each in rooms if each.startswith("wengert.ops") for name in words(each))
+    names.update(dict.fromkeys(name for name, value in vars(wengert).items()
+                               if not name.startswith("_") and room(value) in rooms))
+    values = {name: getattr(wengert, name) for name in names}
+    return [name for name, value in values.items()
+            if isinstance(value, (type, types.FunctionType)) and value.__name__ == name]
 
 
 def reference(found: re.Match[str]) -> str:
@@ -42,16 +59,14 @@ def reference(found: re.Match[str]) -> str:
 
 def reference_of(found: re.Match[str]) -> str:
     """The directives for what a module lists as its own."""
-    module = importlib.import_module(found[1])
-    names = [name for name in module.__all__ if name != "Node"
-             and not isinstance(getattr(module, name), types.ModuleType)]
-    return "\n\n".join(f"::: {found[1]}.{name}" for name in names)
+    return "\n\n".join(f"::: {found[1]}.{name}" for name in words(found[1]))
 
 
 def tensor() -> str:
     """The directive for `Tensor`, with what is written out in the class itself."""
-    own = [name for name, value in vars(wengert.Tensor).items()
-           if isinstance(value, property) or room(value) == "wengert._tensor"]
+    own = [name for name, value in inspect.getmembers(wengert.Tensor)
+           if isinstance(value, property)
+           or room(value).startswith(("wengert._tensor", "wengert.methods"))]
     shown = ", ".join(name for name in own if not name.startswith("_"))
     return f"::: wengert.Tensor\n    options:\n      members: [{shown}]"
 
@@ -59,7 +74,7 @@ def tensor() -> str:
 def methods() -> str:
     """A table of the methods that are functions as well, with a link to each."""
     lines = ["| method | does |", "| --- | --- |"]
-    for name, value in sorted(vars(wengert.Tensor).items()):
+    for name, value in sorted(inspect.getmembers(wengert.Tensor)):
         if name.startswith("_") or not room(value).startswith("wengert.ops"):
             continue
         own = getattr(value, "__name__", "")
@@ -70,7 +85,7 @@ def methods() -> str:
 
 
 MARKS = {"<!-- tensor -->": tensor, "<!-- methods -->": methods,
-         "<!-- coverage -->": coverage.table}
+         "<!-- coverage -->": coverage.table, "<!-- words -->": pytorch_words.table}
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
