@@ -518,3 +518,10 @@ def samples_of(name: str) -> list[Sample]:
 
 def every_sample() -> list[Sample]:
     return [sample for name in TABLE for sample in samples_of(name)]
+
+
+def some_samples(most: int = 4) -> list[Sample]:
+    """A few samples of each primitive, from all over its list: for tests that take each through
+    several modes."""
+    return [sample for name in TABLE
+            for sample in samples_of(name)[::max(1, -(-len(samples_of(name)) // most))]]

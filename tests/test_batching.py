@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import wengert as torch
-from samples import Sample, every_sample, samples_of, seeded
+from samples import Sample, samples_of, seeded, some_samples
 from test_primitives import cotangents_like, evaluate, random_like
 from wengert.core.primitive import TABLE, Primitive
 from wengert.func import jvp, vjp, vmap
@@ -25,7 +25,7 @@ from wengert.interpreters.batching import SHIFTS
 Array = np.ndarray
 NEAR = {"rtol": 1e-13, "atol": 1e-13}
 
-SAMPLES = every_sample()
+SAMPLES = some_samples()
 SMOOTH = [s for s in SAMPLES if s.active]
 with_sample = pytest.mark.parametrize("sample", SAMPLES, ids=str)
 with_smooth = pytest.mark.parametrize("sample", SMOOTH, ids=str)

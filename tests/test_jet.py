@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 import wengert as torch
-from samples import PARAMS, Sample, domains, every_sample, seeded, values
+from samples import PARAMS, Sample, domains, seeded, some_samples, values
 from wengert.core.handle import wrap
 from wengert.core.levels import entered, here
 from wengert.core.primitive import TABLE
@@ -255,7 +255,7 @@ def _largest(x: Array) -> float:
     return float(np.nanmax(np.abs(x), initial=0))
 
 
-ACTIVE = [s for s in every_sample() if s.active]
+ACTIVE = [s for s in some_samples() if s.active]
 
 
 def apply(sample: Sample) -> Callable[..., Any]:
