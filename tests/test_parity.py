@@ -647,6 +647,7 @@ def promotions(op: str) -> list[str]:
 
 
 DIFFER = {
+    "(x * 2).backward(1.0)": "in words, where PyTorch says that a float is not iterable",
     "dtype=torch.float64, requires_grad=True)\ny = (x * 0).norm()\ng": "0 here, NaN in PyTorch",
     "dtype=torch.float64, requires_grad=True)\ny = 0 ** x": "0 here, NaN in PyTorch",
     "dtype=torch.float64, requires_grad=True)\ny = x.sgn()": "PyTorch's zero is recorded no more",

@@ -659,12 +659,14 @@ def test_randomness() -> None:
     for make in (lambda x: wengert.rand(2), lambda x: wengert.rand_like(x),
                  lambda x: wengert.randn(2) + x, lambda x: wengert.randint(0, 10 ** 6, (2,)),
                  lambda x: wengert.randperm(100), lambda x: x.clone().uniform_(),
-                 lambda x: wengert.bernoulli(x * 0 + 0.5)[0] + wengert.rand(())):
+                 lambda x: wengert.bernoulli(wengert.zeros(2) + 0.5)[0] + wengert.rand(())):
         wengert.manual_seed(0)
         rows = vmap(make, randomness="different")(a).tolist()
         assert len({str(row) for row in rows}) == 4
         rows = vmap(make, randomness="same")(a).tolist()
         assert len({str(row) for row in rows}) == 1
+    with pytest.raises(RuntimeError, match="the same random numbers"):
+        vmap(lambda x: wengert.bernoulli(x * 0 + 0.5), randomness="same")(a)
     pairs = vmap(vmap(lambda x: wengert.rand(()), randomness="same"), randomness="different")(a)
     assert (pairs[:, 0] == pairs[:, 1]).all() and len(set(pairs[:, 0].tolist())) == 4
 
