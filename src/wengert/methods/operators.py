@@ -38,8 +38,8 @@ class Operators:
 
     def __rmatmul__(self: Any, other: Any) -> Tensor:
         if isinstance(other, np.ndarray):
-            return _matmul(creation.as_tensor(other), self)
-        return NotImplemented
+            other = creation.as_tensor(other)
+        return _matmul(other, self) if isinstance(other, Handle) else NotImplemented
 
     __and__ = __rand__ = bits.and_operator
     __or__ = __ror__ = bits.or_operator

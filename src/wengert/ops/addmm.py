@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..core.dtypes import bool_
 from ..interpreters.inplace import write
 from ..primitives import contractions as p
 from . import products, shapes
@@ -33,7 +34,8 @@ def _factor(value: Any, aval: Any) -> Any:
     if isinstance(value, complex) and not aval.dtype.is_complex:
         raise RuntimeError(f"value cannot be converted to type {aval.dtype.words.lower()} without "
                            "overflow")
-    return value if aval.dtype.differentiable else int(value)
+    kind = aval.dtype
+    return value if kind.differentiable else bool(value) if kind is bool_ else int(value)
 
 
 def _one_dtype(x: Any, y: Any, z: Any) -> None:

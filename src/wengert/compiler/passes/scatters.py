@@ -67,7 +67,7 @@ class _Put:
         if user.primitive is sum_:
             return "sum" if user.result.aval.dtype is n.aval.dtype and self._kept(user) else ""
         alike = all(v.aval.shape == n.aval.shape and v.aval.dtype is n.aval.dtype
-                    for v in (*user.operands, user.result))
+                    for v in (*user.operands, *user.results))
         once = user.operands.count(n) == 1
         return "add" if user.primitive in (add, sub) and alike and once else ""
 

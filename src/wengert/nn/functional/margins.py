@@ -168,6 +168,9 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
     need_tensor("multi_margin_loss", input)
     if weight is not None and weight.aval.ndim != 1:
         raise ValueError("weight must be one-dimensional")
+    if weight is not None and weight.aval.shape[0] != _rows(input).size(1):
+        raise RuntimeError(f"inconsistent weight size, expected {_rows(input).size(1)} but got "
+                           f"{list(weight.aval.shape)}")
     scores, right = _rows_and_labels(input, need_tensor("multi_margin_loss", target, "target", 2))
     count = scores.size(1)
     gaps = _above(margin - scores.gather(1, right) + scores)
