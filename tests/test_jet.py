@@ -404,7 +404,12 @@ def cost(function: Callable[..., Any], primals: Sequence[Array], order: int) -> 
         return level.count
 
 
-@pytest.mark.parametrize("sample", {s.name: s for s in ACTIVE}.values(), ids=str)
+COSTLY = {"scatter_prod", "igamma", "igammac", "gammainc_slope", "zeta", "zeta_slope"}
+"""What costs more: rules that name a slope of every order, or a product of all other elements."""
+
+
+@pytest.mark.parametrize(
+    "sample", {s.name: s for s in ACTIVE if s.name not in COSTLY}.values(), ids=str)
 def test_cost_is_polynomial(sample: Sample) -> None:
     """Twice the order costs at most eight times as much, where nested `jvp` squares its cost."""
     primals = [sample.operands[i] for i in sample.active]

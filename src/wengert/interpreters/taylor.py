@@ -322,7 +322,19 @@ def _product_of_others(x: Any, dim: int) -> Any:
     return cat(*map(mul, before, after), dim=dim)
 
 
-SMALLER: dict[str, Callable[..., Any]] = {"prod": _product,
+def _recurrence(x: Any, y: Any, dim: int, backward: bool) -> Any:
+    """out[i] = y[i] + x[i] out[i-1], or backward, one element after the other."""
+    places = range(y.shape[dim])[::-1] if backward else range(y.shape[dim])
+    parts: list[Any] = []
+    for i in places:
+        part = narrow(y, dim, i, 1)
+        if parts:
+            part = part + mul(narrow(x, dim, i + backward, 1), parts[-1])
+        parts.append(part)
+    return cat(*(parts[::-1] if backward else parts), dim=dim) if parts else None
+
+
+SMALLER: dict[str, Callable[..., Any]] = {"prod": _product, "recurrence": _recurrence,
                                           "product_of_others": _product_of_others}
 """What to compute coefficients from instead, where the forward rule would be exponential."""
 
