@@ -10,21 +10,19 @@ in what wengert's results differ. A check that takes too long stops where it is.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import fnmatch
 import os
-import signal
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from torch.testing._internal.common_methods_invocations import op_db
 
+from limits import limited
 from opinfo_case import Case, Found, Raised, difference, missing, name_of, out_of_scope
 from opinfo_checks import CHECKS
 
@@ -60,7 +58,7 @@ def run(case: Case, name: str, seconds: float = SECONDS) -> Report:
     report = Report(0, [])
     start = time.process_time()
     try:
-        with _limited(), warnings.catch_warnings(), np.errstate(all="ignore"):
+        with limited(HARD_SECONDS, Cut), warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             for found in CHECKS[name](case):
                 report.tried += 1
@@ -80,21 +78,6 @@ def run(case: Case, name: str, seconds: float = SECONDS) -> Report:
 def _where(error: Exception) -> str:
     lines = traceback.extract_tb(error.__traceback__)
     return " < ".join(f"{os.path.basename(each.filename)}:{each.lineno}" for each in lines[::-1])
-
-
-@contextlib.contextmanager
-def _limited() -> Iterator[None]:
-    """Raises `Cut` after `HARD_SECONDS` of processor time."""
-    def stop(*_: Any) -> None:
-        raise Cut
-
-    before = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, HARD_SECONDS)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
 
 
 def chosen(patterns: list[str]) -> list[Any]:

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import argparse
 import collections
-import contextlib
 import dataclasses
 import dis
 import fnmatch
 import os
 import re
-import signal
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -26,6 +24,7 @@ from typing import Any
 import numpy as np
 
 import wengert
+from limits import limited
 from working_calls import TENSORS, Call, arguments, function, parameters, words, working, works
 
 # --- wrong arguments -------------------------------------------------------------------------
@@ -180,23 +179,11 @@ class Outcome:
     value: Any = None
 
 
+SECONDS = 3.0  # of processor time: a call is interrupted after these
+
+
 class TooLong(Exception):
     """A call did not end."""
-
-
-@contextlib.contextmanager
-def limited(seconds: float = 3) -> Iterator[None]:
-    """Interrupts what takes too long, in processor time."""
-    def stop(*_: Any) -> None:
-        raise TooLong
-
-    before = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
 
 
 def outcome(library: Any, call: Call) -> Outcome:
@@ -205,7 +192,7 @@ def outcome(library: Any, call: Call) -> Outcome:
     given = [*args, *named.values()]
     before, error, value = _state(library, given), None, None
     try:
-        with warnings.catch_warnings(), limited():
+        with warnings.catch_warnings(), limited(SECONDS, TooLong):
             warnings.simplefilter("ignore")
             value = PLACE[call.where](library, function(library, call.word), args, named)
     except Exception as raised:

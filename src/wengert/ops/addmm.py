@@ -13,7 +13,7 @@ from ..core.dtypes import bool_
 from ..interpreters.inplace import write
 from ..primitives import contractions as p
 from . import products, shapes
-from .arguments import need_tensor
+from .arguments import need_tensor, wrapped_dim
 from .operators import is_number
 
 if TYPE_CHECKING:
@@ -22,9 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["addbmm", "addmm", "addmv", "addr", "baddbmm"]
 
 
-def _checked(name: str, *given: tuple[str, Any]) -> None:
-    for i, (argument, x) in enumerate((("input", given[0][1]), *given[1:]), 1):
+def _checked(name: str, operands: dict[str, Any]) -> None:
+    """Refuses what is no tensor, by the names of the arguments."""
+    for i, (argument, x) in enumerate(operands.items(), 1):
         need_tensor(name, x, argument, i)
+
+
+def _factors(x: Any, beta: Any, alpha: Any) -> dict[str, Any]:
+    """Both factors, as the addend's dtype takes them."""
+    return {"beta": _factor(beta, x.aval), "alpha": _factor(alpha, x.aval)}
 
 
 def _factor(value: Any, aval: Any) -> Any:
@@ -78,18 +84,14 @@ def _check_baddbmm(x: Any, y: Any, z: Any) -> tuple[int, ...]:
                                f"{x.aval.dtype.words.lower()}, batch1: {a.dtype.words.lower()}, "
                                f"batch2: {b.dtype.words.lower()}")
         raise RuntimeError(f"expected scalar type {a.dtype.words} but found {b.dtype.words}")
-    if b.ndim < 3:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-b.ndim}, "
-                         f"{b.ndim - 1}], but got 2)")
+    wrapped_dim(2, b.ndim)
     _check_addend(x, (*a.shape[:2], b.shape[2]))
     return tuple(p.bmm.abstract(a.plain, b.plain).shape)
 
 
 def _check_addbmm(x: Any, y: Any, z: Any) -> tuple[int, ...]:
     a, b = y.aval, z.aval
-    if b.ndim < 3:
-        raise IndexError(f"Dimension out of range (expected to be in range of [{-b.ndim}, "
-                         f"{b.ndim - 1}], but got 2)")
+    wrapped_dim(2, b.ndim)
     shape = (a.shape[1], b.shape[2])
     _check_addend(x, shape)
     if a.ndim != 3 or b.ndim != 3:
@@ -132,28 +134,25 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: complex = 1,
         tensor([[4., 1.],
                 [1., 4.]])
     """
-    _checked("addmm", ("self", input), ("mat1", mat1), ("mat2", mat2))
+    _checked("addmm", {"input": input, "mat1": mat1, "mat2": mat2})
     _check_addmm(input, mat1, mat2)
-    return p.addmm(input, mat1, mat2, beta=_factor(beta, input.aval),
-                   alpha=_factor(alpha, input.aval))
+    return p.addmm(input, mat1, mat2, **_factors(input, beta, alpha))
 
 
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: complex = 1,
           alpha: complex = 1) -> Tensor:
     """beta * input + alpha * mat @ vec."""
-    _checked("addmv", ("self", input), ("mat", mat), ("vec", vec))
+    _checked("addmv", {"input": input, "mat": mat, "vec": vec})
     _check_addmv(input, mat, vec)
-    return p.addmv(input, mat, vec, beta=_factor(beta, input.aval),
-                   alpha=_factor(alpha, input.aval))
+    return p.addmv(input, mat, vec, **_factors(input, beta, alpha))
 
 
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: complex = 1,
             alpha: complex = 1) -> Tensor:
     """beta * input + alpha * bmm(batch1, batch2)."""
-    _checked("baddbmm", ("self", input), ("batch1", batch1), ("batch2", batch2))
+    _checked("baddbmm", {"input": input, "batch1": batch1, "batch2": batch2})
     _check_baddbmm(input, batch1, batch2)
-    return p.baddbmm(input, batch1, batch2, beta=_factor(beta, input.aval),
-                     alpha=_factor(alpha, input.aval))
+    return p.baddbmm(input, batch1, batch2, **_factors(input, beta, alpha))
 
 
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: complex = 1,
@@ -162,12 +161,11 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: complex = 1,
 
     It is one product: of matrices that have the batch beside what is summed over.
     """
-    _checked("addbmm", ("self", input), ("batch1", batch1), ("batch2", batch2))
+    _checked("addbmm", {"input": input, "batch1": batch1, "batch2": batch2})
     n, m = _check_addbmm(input, batch1, batch2)
     left = shapes.permute(batch1, 1, 0, 2).reshape(n, -1 if batch1.aval.numel else 0)
     right = batch2.reshape(-1 if batch2.aval.numel else 0, m)
-    return _addbmm(input, left, right, beta=_factor(beta, input.aval),
-                   alpha=_factor(alpha, input.aval))
+    return _addbmm(input, left, right, **_factors(input, beta, alpha))
 
 
 _addbmm, _addr = p.addmm.named("AddbmmBackward0"), p.addmm.named("AddrBackward0")
@@ -176,11 +174,11 @@ _addbmm, _addr = p.addmm.named("AddbmmBackward0"), p.addmm.named("AddrBackward0"
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: complex = 1,
          alpha: complex = 1) -> Tensor:
     """beta * input + alpha * outer(vec1, vec2)."""
-    _checked("addr", ("self", input), ("vec1", vec1), ("vec2", vec2))
+    _checked("addr", {"input": input, "vec1": vec1, "vec2": vec2})
     shape = _check_addr(input, vec1, vec2)
     if vec1.aval.dtype is vec2.aval.dtype is input.aval.dtype and input.aval.dtype.differentiable:
         return _addr(input, shapes.unsqueeze(vec1, 1), shapes.unsqueeze(vec2, 0),
-                     beta=_factor(beta, input.aval), alpha=_factor(alpha, input.aval))
+                     **_factors(input, beta, alpha))
     product = products.outer(vec1, vec2)
     kind = (input.aval if beta != 0 else product.aval).dtype
     for name, factor in (("alpha", alpha), ("beta", beta)):
@@ -202,7 +200,7 @@ def _written(name: str, primitive: Any, check: Callable[..., tuple[int, ...]],
              words: tuple[str, str], out_of_place: Any) -> Callable[..., Tensor]:
     def function(self: Any, first: Any, second: Any, *, beta: complex = 1,
                  alpha: complex = 1) -> Any:
-        _checked(name, ("self", self), (words[0], first), (words[1], second))
+        _checked(name, {"input": self, words[0]: first, words[1]: second})
         shape = check(self, first, second)
         if tuple(self.aval.shape) != shape:
             if primitive is None and first.aval.ndim == 1:
@@ -212,8 +210,7 @@ def _written(name: str, primitive: Any, check: Callable[..., tuple[int, ...]],
                                f"output tensor size {list(shape)} should match")
         if primitive is None:
             return shapes.copy_(self, out_of_place(self, first, second, beta=beta, alpha=alpha))
-        return write(primitive, self, first, second, beta=_factor(beta, self.aval),
-                     alpha=_factor(alpha, self.aval))
+        return write(primitive, self, first, second, **_factors(self, beta, alpha))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"`{name[:-1]}`, in place."

@@ -45,7 +45,8 @@ def layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | 
     shape = _normalized(need_tensor("layer_norm", input), normalized_shape)
     kind = input.aval.dtype
     for name, x in (("weight", weight), ("bias", bias)):
-        _check_parameter(name, x, shape, input)
+        _check_shape(name, x, shape)
+        _check_kind(x, kind)
     if kind is dtypes.float16:  # worked out in float32
         weight, bias = (None if x is None else x.float() for x in (weight, bias))
         return layer_norm(input.float(), shape, weight, bias, eps).half()
@@ -78,15 +79,16 @@ def _normalized(x: Any, given: Any, name: str = "layer_norm") -> tuple[int, ...]
     return shape
 
 
-def _check_parameter(name: str, x: Any, shape: tuple[int, ...], input: Any) -> None:
-    if x is None:
-        return
-    if tuple(x.aval.shape) != shape:
+def _check_shape(name: str, x: Any, shape: tuple[int, ...]) -> None:
+    if x is not None and tuple(x.aval.shape) != shape:
         raise RuntimeError(
             f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
             f"{list(x.aval.shape)} and normalized_shape = {list(shape)}")
-    kind = input.aval.dtype
-    if x.aval.dtype is not kind and (kind, x.aval.dtype) != (dtypes.float16, dtypes.float32):
+
+
+def _check_kind(x: Any, kind: dtypes.dtype) -> None:
+    if x is not None and x.aval.dtype is not kind and (kind, x.aval.dtype) != (
+            dtypes.float16, dtypes.float32):
         raise RuntimeError("mixed dtype (CPU): expect parameter to have scalar type of Float")
 
 
@@ -114,18 +116,15 @@ def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | No
     kind = input.aval.dtype
     if not kind.differentiable:
         raise NotImplementedError(f'"rms_norm" not implemented for \'{kind.words}\'')
-    if weight is not None and tuple(weight.aval.shape) != shape:
-        raise RuntimeError("Expected weight to be of same shape as normalized_shape, but got "
-                           f"weight of shape {list(weight.aval.shape)} and normalized_shape = "
-                           f"{list(shape)}")
-    small = kind.is_floating_point and kind.itemsize < 4  # half precision: worked out in float32
-    x = input.float() if small else input
+    _check_shape("weight", weight, shape)
+    (x,) = _wide(input)
     if eps is None:
         eps = float(np.finfo(x.aval.dtype.to_real().numpy).eps)
     mean = (x * x).mean(tuple(range(-len(shape), 0)), keepdim=True)
     found = x * (mean + eps).rsqrt()
-    return (found.to(kind) if small else found) if weight is None else (
-        (found * weight).to(kind) if small else found * weight)
+    if weight is not None:
+        found = found * weight
+    return found if x is input else found.to(kind)
 
 
 # --- by channels ------------------------------------------------------------------------------
@@ -201,16 +200,16 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
         return _affine(scaled, weight, bias).to(kind)
     dims = (0, *range(2, input.aval.ndim))
     if running_mean is not None and running_var is not None:
-        _move(running_mean, running_var, x.detach(), dims, momentum)
+        still = x.detach()
+        _move(running_mean, still.mean(dims), momentum)
+        _move(running_var, still.var(dims), momentum)
     found = network.standardized(x, dims=dims, eps=float(eps))
     return _affine(found, weight, bias).to(kind)
 
 
-def _move(mean: Any, var: Any, x: Any, dims: Sequence[int], momentum: float) -> None:
-    """Moves running statistics towards those of a batch."""
-    for running, now in ((mean, x.mean(dims)), (var, x.var(dims))):
-        step = now.to(running.aval.dtype) * momentum
-        running.detach().mul_(1 - momentum).add_(step)
+def _move(running: Any, now: Any, momentum: float) -> None:
+    """Moves a running statistic towards that of a batch."""
+    running.detach().mul_(1 - momentum).add_(now.to(running.aval.dtype) * momentum)
 
 
 def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
@@ -276,9 +275,8 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None,
     x, weight, bias = _wide(input, weight, bias)
     if running_mean is not None and running_var is not None:
         still = x.detach()
-        for running, now in ((running_mean, still.mean(dims)), (running_var, still.var(dims))):
-            running.detach().mul_(1 - momentum).add_(
-                now.mean(0).to(running.aval.dtype) * momentum)
+        _move(running_mean, still.mean(dims).mean(0), momentum)
+        _move(running_var, still.var(dims).mean(0), momentum)
     found = network.standardized(x, dims=dims, eps=float(eps))
     return _affine(found, weight, bias).to(input.aval.dtype)
 
