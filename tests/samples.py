@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,13 +22,15 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-import wengert.fft
-import wengert.nn.functional  # noqa: F401 - so that its primitives are in the table
+import wengert.primitives
 from wengert.core import dtypes
 from wengert.core.aval import aval_of
 from wengert.core.primitive import TABLE, Primitive
 from wengert.interpreters.views import Step
 from wengert.primitives import layout
+
+for _room in pkgutil.walk_packages(wengert.primitives.__path__, "wengert.primitives."):
+    importlib.import_module(_room.name)  # so that all primitives are in the table
 
 Interval = tuple[float, float]
 Array = np.ndarray

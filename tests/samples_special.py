@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import wengert.special  # noqa: F401 - so that its primitives are in the table
 from samples import Sample
 
 Interval = tuple[float, float]

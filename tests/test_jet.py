@@ -404,8 +404,10 @@ def cost(function: Callable[..., Any], primals: Sequence[Array], order: int) -> 
         return level.count
 
 
-COSTLY = {"scatter_prod", "igamma", "igammac", "gammainc_slope", "zeta", "zeta_slope"}
-"""What costs more: rules that name a slope of every order, or a product of all other elements."""
+COSTLY = {"scatter_prod", "igamma", "igammac", "gammainc_slope", "zeta", "zeta_slope",
+          "linalg_matrix_exp"}
+"""What costs more: rules that name a slope of every order, a product of all other elements, or a
+matrix of twice the size."""
 
 
 @pytest.mark.parametrize(
