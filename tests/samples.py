@@ -10,6 +10,7 @@ A family may have a file of its own, `samples_<family>.py`, with a list `SAMPLES
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -145,7 +146,8 @@ def arity(primitive: Primitive) -> int:
         return primitive.ufunc.nin
     if isinstance(primitive.vjp, tuple):
         return len(primitive.vjp)
-    return len(inspect.signature(primitive.evaluate).parameters)
+    params = PARAMS.get(primitive.name, [{}])[0]
+    return len(inspect.signature(primitive.evaluate).parameters) - len(params)
 
 
 def seeded(name: str) -> np.random.Generator:
@@ -317,10 +319,8 @@ INDEXING = [
     *(S("scatter_add", x, ints([0, 2, 0], [1, 1, 1]), z, dim=0,
         ref=lambda x, y, z: _scattered(x, y, z, 0))
       for x, z in ((r(3, 4), r(2, 3)), (c(3, 3), c(2, 3)), (r(3, 3), r(3, 4)))),
-    S("pick", r(3, 4), ints([0, 2, 1, 1])[:1], dim=0, keepdim=False,
-      ref=lambda x, y: x[y[0], np.arange(4)]),
-    S("pick", c(2, 3), ints([2], [0]), dim=1, keepdim=True,
-      ref=lambda x, y: x[[[0], [1]], y]),
+    S("pick", r(3, 4), ints(0, 2, 1, 1), dim=0, ref=lambda x, y: x[y, np.arange(4)]),
+    S("pick", c(2, 3), ints([2], [0]), dim=1, ref=lambda x, y: x[[[0], [1]], y]),
     *(S("argsort", x, dim=d, descending=False, stable=True, ref=lambda x, d=d: np.argsort(x, d))
       for x in (r(3, 4),) for d in (0, 1)),
     S("argsort", np.array([2.0, 1.0, 2.0, np.nan]), dim=0, descending=True, stable=True,
@@ -452,6 +452,13 @@ def _standardized(x: Array, dims: tuple[int, ...], eps: float) -> Array:
     return (x - x.mean(dims, keepdims=True)) / np.sqrt(x.var(dims, keepdims=True) + eps)
 
 
+def _unit_map(v: Array, x: Array) -> Array:
+    """What of v is across rows x, by their lengths."""
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    along = (v * x).sum(1, keepdims=True) / length
+    return (v - x / length * along) / length
+
+
 def _standardized_map(v: Array, x: Array, dims: tuple[int, ...], eps: float) -> Array:
     """Each row of v times the matrix of the function's partial derivatives."""
     x, v = x.reshape(x.shape[0], -1), v.reshape(x.shape[0], -1)
@@ -488,6 +495,11 @@ NETWORK = [
       ref=lambda x: _standardized(x, (1,), 0.25)),
     S("standardized", r(2, 3, 2), dims=(1, 2), eps=0.25,
       ref=lambda x: _standardized(x, (1, 2), 0.25)),
+    S("unit", r(4, 3), dims=(1,), eps=1e-8,
+      ref=lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)),
+    S("unit", r(2, 3, 2), dims=(0,), eps=100.0, ref=lambda x: x / 100),
+    S("unit_map", r(4, 3), r(4, 3), dims=(1,), eps=1e-8, ref=_unit_map),
+    S("unit_map", r(2, 3, 2), r(2, 3, 2), dims=(0,), eps=100.0, ref=lambda v, x: v / 100),
     S("standardized_map", r(4, 3), r(4, 3), dims=(1,), eps=0.25,
       ref=lambda v, x: _standardized_map(v, x, (1,), 0.25)),
     S("layer_norm", r(2, 3, 4), r(4), r(4), eps=0.25, ref=_normal),
@@ -506,6 +518,7 @@ def _enter(samples: Iterable[Sample]) -> None:
 
 _enter((*LAYOUT, *INDEXING, *PRODUCTS, *REDUCTIONS, *NETWORK))
 for _path in sorted(Path(__file__).parent.glob("samples_*.py")):
+    _rng = seeded(_path.stem)  # so that a family's numbers are its own matter
     _family = importlib.import_module(_path.stem)
     _enter(_family.SAMPLES)
     DOMAINS.update(getattr(_family, "DOMAINS", {}))
@@ -514,6 +527,7 @@ for _path in sorted(Path(__file__).parent.glob("samples_*.py")):
     REAL_ONLY |= getattr(_family, "REAL_ONLY", set())
 
 
+@functools.cache
 def samples_of(name: str) -> list[Sample]:
     """The samples of a primitive; none if it has been forgotten."""
     return list(elementwise_samples(name)) if TABLE[name].elementwise else OTHERS.get(name, [])

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import wengert as torch
+from grouped import by_primitive
 from samples import Sample, samples_of, seeded, some_samples
 from test_primitives import cotangents_like, evaluate, random_like
 from wengert.core.primitive import TABLE, Primitive
@@ -27,8 +28,7 @@ NEAR = {"rtol": 1e-13, "atol": 1e-13}
 
 SAMPLES = some_samples()
 SMOOTH = [s for s in SAMPLES if s.active]
-with_sample = pytest.mark.parametrize("sample", SAMPLES, ids=str)
-with_smooth = pytest.mark.parametrize("sample", SMOOTH, ids=str)
+with_sample, with_smooth = by_primitive(SAMPLES), by_primitive(SMOOTH)
 
 
 # --- batches, and loops over them ---------------------------------------------------------------
@@ -135,6 +135,7 @@ def recast(x: Array, kinds: dict[Any, Any]) -> Array:
 def in_kind(sample: Sample, kinds: dict[Any, Any]) -> Sample:
     """The sample with operands of another dtype, its index operands as they are."""
     indices = {"index": 1, "index_put": 2, "gather": 1, "scatter_add": 1, "pick": 1,
+               "take": 1, "untake": 1, "ungather": 1, "unpick": 1,
                "nll_loss": 1, "cross_entropy": 1, "nll_loss_map": 1, "cross_entropy_map": 2}
     fixed = indices.get(sample.name, len(sample.operands))
     return dataclasses.replace(sample, operands=tuple(

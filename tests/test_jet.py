@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 import wengert as torch
+from grouped import by_primitive
 from samples import PARAMS, Sample, domains, seeded, some_samples, values
 from wengert.core.handle import wrap
 from wengert.core.levels import entered, here
@@ -66,6 +67,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "xlogy": lambda x, y: x * mp.log(y), "ldexp": lambda x, y: x * mp.mpf(2) ** y,
     "log_sigmoid": lambda x: -mp.log1p(mp.exp(-x)),
     "mish": lambda x: x * mp.tanh(mp.log1p(mp.exp(x))),
+    "mish_gate": lambda x: mp.tanh(mp.log1p(mp.exp(x))),
     "elu": lambda x, alpha, scale, width: scale * (
         x if x > 0 else alpha * mp.expm1(x / width)),
     "entr": lambda x: -x * mp.log(x), "xlog1py": lambda x, y: x * mp.log1p(y),
@@ -80,7 +82,7 @@ PIECES = {"remainder", "fmod", "floor_quotient", "trunc_quotient", "relu", "zero
           "ceil", "trunc", "round", "round_decimals", "abs", "sgn", "maximum", "minimum", "clamp",
           "where", "clamp_between", "clamp_from", "clamp_up_to", "masked_fill", "add_scaled",
           "addcmul", "addcdiv", "fmax", "fmin", "nan_to_num", "copysign", "frac", "nextafter",
-          "mantissa", "complex", "angle", "leaky_relu", "prelu", "hardtanh", "hardsigmoid",
+          "mantissa", "complex", "polar", "angle", "leaky_relu", "prelu", "hardtanh", "hardsigmoid",
           "hardswish", "hardshrink", "softshrink", "threshold"}
 """Elementwise primitives that are put together from polynomials; nested `jvp` is their judge."""
 
@@ -277,7 +279,7 @@ def directions(sample: Sample, order: int) -> list[list[Any]]:
             for x in (sample.operands[i] for i in sample.active)]
 
 
-@pytest.mark.parametrize("sample", ACTIVE, ids=str)
+@by_primitive(ACTIVE)
 def test_every_primitive(sample: Sample) -> None:
     """Order 3, as nested `jvp` has it: values, shapes, dtypes, infinities too."""
     primals = tuple(wrap(np.array(sample.operands[i])) for i in sample.active)
@@ -415,7 +417,7 @@ matrix of twice the size."""
 def test_cost_is_polynomial(sample: Sample) -> None:
     """Twice the order costs at most eight times as much, where nested `jvp` squares its cost."""
     primals = [sample.operands[i] for i in sample.active]
-    few, more, most = (cost(apply(sample), primals, k) for k in (5, 10, 20))
+    few, more, most = (cost(apply(sample), primals, k) for k in (3, 6, 12))
     assert more <= 8 * few and most <= 8 * more
 
 

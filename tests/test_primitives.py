@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import wengert as torch
+from grouped import by_primitive
 from samples import FLAT, Sample, arity, domains, every_sample, samples_of, seeded, values
 from wengert.core.aval import LARGE, Aval, aval_of
 from wengert.core.handle import Handle
@@ -32,8 +33,7 @@ EXACT = {"rtol": 1e-13, "atol": 1e-13}
 
 SAMPLES = every_sample()
 SMOOTH = [s for s in SAMPLES if s.active]
-with_sample = pytest.mark.parametrize("sample", SAMPLES, ids=str)
-with_smooth = pytest.mark.parametrize("sample", SMOOTH, ids=str)
+with_sample, with_smooth = by_primitive(SAMPLES), by_primitive(SMOOTH)
 
 
 # --- applying primitives and their rules ------------------------------------------------------
@@ -103,6 +103,18 @@ def difference_gradient(f: Callable[..., float], xs: Sequence[Array], i: int) ->
                 return f(*xs[:i], x, *xs[i + 1:])
             out[at] += unit * slope(moved)
     return out
+
+
+def difference_along(f: Callable[..., float], xs: Sequence[Array], i: int, along: Array) -> float:
+    """The derivative of a real loss along a direction in x_i."""
+    return slope(lambda s: f(*xs[:i], xs[i] + s * along, *xs[i + 1:]))
+
+
+def random_direction(rng: np.random.Generator, x: Array) -> Array:
+    """A direction in which no element hides: each moves by about half a unit to one."""
+    size = rng.uniform(0.5, 1, x.shape) * rng.choice((-1, 1), x.shape)
+    turn = np.exp(1j * rng.uniform(0, 2 * np.pi, x.shape)) if x.dtype.kind == "c" else 1
+    return np.asarray(size * turn, x.dtype)
 
 
 # --- the tests --------------------------------------------------------------------------------
@@ -275,7 +287,7 @@ def test_every_derivative_goes_forward() -> None:
     assert not lacking
 
 
-@pytest.mark.parametrize("sample", [s for s in SMOOTH if s.primitive.linear], ids=str)
+@by_primitive(s for s in SMOOTH if s.primitive.linear)
 def test_linear(sample: Sample) -> None:
     """Additive in the operands in which it is linear, and with its transpose as its VJP."""
     rng, p = seeded(str(sample)), sample.primitive
@@ -293,7 +305,7 @@ def test_linear(sample: Sample) -> None:
         inner(gs, fa), rel=1e-12, abs=1e-12)
 
 
-@pytest.mark.parametrize("sample", [s for s in SMOOTH if s.primitive.multilinear], ids=str)
+@by_primitive(s for s in SMOOTH if s.primitive.multilinear)
 def test_multilinear(sample: Sample) -> None:
     """Additive in each operand apart."""
     rng, p = seeded(str(sample)), sample.primitive
@@ -309,7 +321,8 @@ def test_second_order(sample: Sample) -> None:
     """The pullback's own derivative, in the operands and in the cotangent.
 
     S = sum_i Re<c_i, pullback_i(x, g)> for random c is differentiated through the recorded
-    pullback, and compared with differences of the pullback as arrays compute it.
+    pullback, and compared with differences of the pullback as arrays compute it, along a random
+    direction in each operand (element by element, `test_both_modes_nested` looks at them).
     """
     gs = cotangents_like(evaluate(sample.primitive, sample.operands, sample.params), str(sample))
     count, smooth = len(sample.operands), list(sample.active)
@@ -327,9 +340,12 @@ def test_second_order(sample: Sample) -> None:
     second = torch.autograd.grad(roots, wanted, [torch.tensor(c) for c, g in zip(
         cs, first, strict=True) if g.requires_grad], materialize_grads=True) if roots else [
         torch.zeros_like(w) for w in wanted]
-    given = [*sample.operands, *gs]
+    given, rng = [*sample.operands, *gs], seeded(f"{sample} directions")
     for i, found in zip([*smooth, *range(count, len(given))], second, strict=True):
-        np.testing.assert_allclose(found.numpy(), difference_gradient(total, given, i), **CLOSE)
+        assert found.aval == aval_of(given[i])
+        along = random_direction(rng, given[i])
+        np.testing.assert_allclose(inner([along], [found.numpy()]),
+                                   difference_along(total, given, i, along), **CLOSE)
 
 
 @with_smooth
@@ -348,8 +364,7 @@ ROUGH = {np.float32: 2e-5, np.float16: 2e-2, np.complex64: 2e-5}
 
 
 @with_smooth
-@pytest.mark.parametrize("create", [False, True])
-def test_low_precision(sample: Sample, create: bool) -> None:
+def test_low_precision(sample: Sample) -> None:
     """In smaller dtypes, gradients have their operand's dtype, and about the same numbers."""
     gs = cotangents_like(evaluate(sample.primitive, sample.operands, sample.params), str(sample))
     exact = gradients(sample, sample.operands, gs)
@@ -359,12 +374,13 @@ def test_low_precision(sample: Sample, create: bool) -> None:
         out = lower.primitive.abstract(*map(aval_of, operands), **sample.params)
         low = [np.asarray(g, o.numpy) for g, o in zip(
             gs, out if lower.primitive.multiple else [out], strict=True)]
-        found = gradients(lower, operands, low, create)
-        for i, g, full in zip(sample.active, found, exact, strict=True):
-            assert g.aval == aval_of(operands[i])
-            scale = max(np.abs(full.numpy()).max(initial=0), 1)
-            np.testing.assert_allclose(g.detach().numpy(), full.numpy(), atol=ROUGH[kind] * scale,
-                                       rtol=ROUGH[kind])
+        for create in (False, True):
+            found = gradients(lower, operands, low, create)
+            for i, g, full in zip(sample.active, found, exact, strict=True):
+                assert g.aval == aval_of(operands[i])
+                scale = max(np.abs(full.numpy()).max(initial=0), 1)
+                np.testing.assert_allclose(g.detach().numpy(), full.numpy(), rtol=ROUGH[kind],
+                                           atol=ROUGH[kind] * scale)
 
 
 def _lowered(x: Array, kind: Any) -> Array:
@@ -420,20 +436,19 @@ ELEMENTWISE = [name for name, p in TABLE.items() if p.elementwise and p.vjp is n
 def test_blocks(name: str) -> None:
     """Large operands, worked on in blocks by several threads, give what small ones give."""
     first, rng = samples_of(name)[0], seeded(f"{name} large")
-    rows = 3
-    shape = (LARGE // 1000, 1000 * rows)
+    shape = (LARGE // 1000, 1500)  # whole blocks and a part of one for each of two threads
     operands = [values(rng, d, () if i else shape) for i, d in enumerate(domains(name))]
     if arity(TABLE[name]) == 3:
         operands[1] = values(rng, domains(name)[1], shape)
     large = Sample(name, tuple(operands), first.params)
     (out,) = evaluate(large.primitive, operands, large.params)
-    g = random_like(rng, out)
-    found = gradients(large, operands, [g])
+    g, tensors = random_like(rng, out), tensors_of(large, operands)
+    value = large.primitive(*tensors, **large.params)
+    found = torch.autograd.grad(value, [tensors[i] for i in large.active], torch.tensor(g))
     some = slice(LARGE // 2000, None, LARGE // 3000)
     parts = [x[some] if x.ndim else np.broadcast_to(x, shape)[some] for x in operands]
     pieces = gradients(large, [np.ascontiguousarray(x) for x in parts], [g[some]])
-    value = large.primitive(*map(torch.from_numpy, operands), **large.params).numpy()
-    np.testing.assert_array_equal(value, out)
+    np.testing.assert_array_equal(value.detach().numpy(), out)
     for i, a, b in zip(large.active, found, pieces, strict=True):
         assert a.aval == aval_of(operands[i])
         if operands[i].ndim:

@@ -13,6 +13,7 @@ that is rounded on the way, and says what.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -305,30 +306,37 @@ def apply(name: str, xs: Sequence[Array]) -> tuple[Array, list[Array]]:
     return out.detach().numpy(), [t.grad.numpy() for t in tensors]
 
 
-def error(found: Any, exact: Any, kind: Any) -> float:
-    """The error in ulp of the exact result, beyond what the range's ends excuse."""
+@functools.cache
+def ends(kind: Any) -> tuple[Any, float, Any, int]:
+    """What may round to infinity, what is large enough for it, the smallest normal number, and
+    how many bits come after the first."""
     info = np.finfo(kind)
     largest, normal = mpf(float(info.max)), mpf(float(info.smallest_normal))
-    if abs(exact) > largest * (1 - 8 * mpf(float(info.eps))):  # may round to infinity
-        ok = abs(found) >= float(info.max) * (1 - 16 * info.eps) and (found > 0) == (exact > 0)
-        return 0.0 if ok else math.inf
-    if not np.isfinite(found):
+    return (largest * (1 - 8 * mpf(float(info.eps))), float(info.max * (1 - 16 * info.eps)),
+            normal, info.nmant)
+
+
+def error(found: Any, exact: Any, kind: Any) -> float:
+    """The error in ulp of the exact result, beyond what the range's ends excuse."""
+    overflow, large, normal, bits = ends(kind)
+    if abs(exact) > overflow:
+        return 0.0 if abs(found) >= large and (found > 0) == (exact > 0) else math.inf
+    if not math.isfinite(found):
         return math.inf
-    off = abs(mpf(float(found)) - exact)
+    off = abs(float(found) - exact)
     if off <= normal:
         return 0.0
-    unit = mpf(2)**(int(mpmath.floor(mpmath.log(abs(exact), 2))) - info.nmant)
-    return float(off / unit)
+    return float(mpmath.ldexp(off, bits + 1 - mpmath.mag(exact)))  # 2**(mag - 1) <= |exact|
 
 
 def worst(found: Array, exact: Exact, xs: Sequence[Array], f: Function, *,
           order: int) -> Iterator[str]:
     """The points at which an error exceeds its bound, of values (order 0) or slopes (1)."""
-    kind = found.dtype.type
+    kind, info = found.dtype.type, np.finfo(found.dtype)
     for number, *at in zip(found, *xs, strict=True):
         place = [mpf(float(x)) for x in at]
         off = error(number, exact(*place), kind)
-        if not off <= f.bound[order] + f.slack(*map(float, at), np.finfo(kind))[order]:
+        if not off <= f.bound[order] + f.slack(*map(float, at), info)[order]:
             yield f"at {tuple(map(float, at))}: {number!r} is off by {off:.3g} ulp"
 
 

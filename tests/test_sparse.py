@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse
 
 import wengert as torch
+from grouped import by_primitive
 from samples import Sample, some_samples
 from wengert import func
 from wengert.core.levels import here
@@ -48,7 +49,7 @@ def applied(sample: Sample) -> Any:
 SAMPLES = [s for s in some_samples() if s.active]
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+@by_primitive(SAMPLES)
 def test_patterns_cover_what_primitives_do(sample: Sample) -> None:
     run, xs = applied(sample), [torch.tensor(sample.operands[i]) for i in sample.active]
     places = tuple(range(len(xs)))
@@ -58,7 +59,7 @@ def test_patterns_cover_what_primitives_do(sample: Sample) -> None:
         assert covers(pattern, block.numpy().reshape(pattern.shape))
 
 
-@pytest.mark.parametrize("sample", [s for s in SAMPLES if not s.is_complex], ids=str)
+@by_primitive(s for s in SAMPLES if not s.is_complex)
 def test_patterns_of_gradients_cover_second_derivatives(sample: Sample) -> None:
     run, xs = applied(sample), [torch.tensor(sample.operands[i]) for i in sample.active]
     sizes = [x.numel() for x in xs]

@@ -192,8 +192,8 @@ CASES = {
                                both(spread(1e-20, 80)), (6, 6)),
     "modified_bessel_k0": Case(special.modified_bessel_k0, k(0), lambda x: -k(1)(x),
                                SOME),
-    "modified_bessel_k1": Case(special.modified_bessel_k1, k(1), halves(
-        k(0), k(2), 1, lambda x: -k(0)(x) - k(2)(x)), SOME),
+    "modified_bessel_k1": Case(special.modified_bessel_k1, k(1), lambda x: (
+        -(k(0)(x) + k(2)(x)) / 2), SOME),
     "scaled_modified_bessel_k0": Case(special.scaled_modified_bessel_k0, k(0, True),
                                       lambda x: k(0, True)(x) - k(1, True)(x),
                                       [*SOME, *spread(80, 1e4, 8)], (6, 16)),

@@ -17,6 +17,7 @@ import pytest
 import wengert
 import working_calls
 import wrong_arguments
+from grouped import grouped
 from wengert.core.guard import guarded
 from wengert.core.primitive import broadcast_shapes
 from wengert.ops import diagonals, shapes
@@ -40,14 +41,21 @@ DIFFERENT = {
 LEEWAY = 2  # for words that are new
 
 
-@pytest.mark.parametrize("word", words())
+def room_and_letter(word: str) -> str:
+    return word[:word.rfind(".") + 2]
+
+
+by_letter = grouped(words(), by=room_and_letter)
+
+
+@by_letter
 def test_a_wrong_call_is_told_in_our_words_and_changes_nothing(word: str) -> None:
     wrong = {str(call): told for call in chosen(word, SHARE)
              if (told := fault(call, outcome(wengert, call)))}
     assert not wrong
 
 
-@pytest.mark.parametrize("word", words())
+@by_letter
 def test_a_wrong_call_spoils_no_right_one(word: str) -> None:
     for wrong, right in twins(word):
         if zlib.crc32(str(wrong).encode()) % 4 == 0:
