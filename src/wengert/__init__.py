@@ -16,7 +16,7 @@ import sys as _sys
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING, Any as _Any
 
-from . import autograd as autograd, compiler as compiler, func as func, utils as utils
+from . import autograd as autograd, compiler as compiler
 from ._tensor import (
     Tensor as Tensor,
 )
@@ -70,7 +70,6 @@ from .core.formats import (
     strided as strided,
 )
 from .core.guard import guard as _guard, guarded as _guarded
-from .func import cond as cond, vmap as vmap, while_loop as while_loop
 from .ops.addmm import *
 from .ops.choices import *
 from .ops.counting import *
@@ -123,27 +122,60 @@ if _TYPE_CHECKING:
     from . import (
         array_api as array_api,
         fft as fft,
+        func as func,
         linalg as linalg,
         nn as nn,
         random as random,
         show as show,
+        signal as signal,
         solvers as solvers,
         special as special,
+        utils as utils,
     )
     from .compiler.api import compile as compile
+    from .func import cond as cond, vmap as vmap, while_loop as while_loop
     from .nn.functional.top import *
+    from .ops.copies import *
     from .ops.linalg.lowrank import *
     from .ops.linalg.older import *
     from .ops.special import *
+    from .signal.periodic import *
+    from .signal.spectra import *
+
+    # `_IN_PLACE`, for those who read the source only
+    abs_, acos_, acosh_, addmv_, arccos_, arccosh_ = (
+        Tensor.abs_, Tensor.acos_, Tensor.acosh_, Tensor.addmv_, Tensor.arccos_, Tensor.arccosh_)
+    arcsin_, arcsinh_, arctan_, arctanh_, as_strided_ = (
+        Tensor.arcsin_, Tensor.arcsinh_, Tensor.arctan_, Tensor.arctanh_, Tensor.as_strided_)
+    asin_, asinh_, atan_, atanh_, ceil_, clamp_ = (
+        Tensor.asin_, Tensor.asinh_, Tensor.atan_, Tensor.atanh_, Tensor.ceil_, Tensor.clamp_)
+    clamp_max_, clamp_min_, clip_, conj_physical_, cos_ = (
+        Tensor.clamp_max_, Tensor.clamp_min_, Tensor.clip_, Tensor.conj_physical_, Tensor.cos_)
+    cosh_, deg2rad_, detach_, erf_, erfc_, exp_ = (
+        Tensor.cosh_, Tensor.deg2rad_, Tensor.detach_, Tensor.erf_, Tensor.erfc_, Tensor.exp_)
+    exp2_, expm1_, fill_, fix_, floor_, frac_ = (
+        Tensor.exp2_, Tensor.expm1_, Tensor.fill_, Tensor.fix_, Tensor.floor_, Tensor.frac_)
+    gcd_, i0_, index_put_, lcm_, ldexp_, log_ = (
+        Tensor.gcd_, Tensor.i0_, Tensor.index_put_, Tensor.lcm_, Tensor.ldexp_, Tensor.log_)
+    log10_, log1p_, log2_, logit_, nan_to_num_, neg_ = (
+        Tensor.log10_, Tensor.log1p_, Tensor.log2_, Tensor.logit_, Tensor.nan_to_num_, Tensor.neg_)
+    negative_, rad2deg_, reciprocal_, round_, rsqrt_ = (
+        Tensor.negative_, Tensor.rad2deg_, Tensor.reciprocal_, Tensor.round_, Tensor.rsqrt_)
+    sigmoid_, sin_, sinc_, sinh_, sqrt_, square_ = (
+        Tensor.sigmoid_, Tensor.sin_, Tensor.sinc_, Tensor.sinh_, Tensor.sqrt_, Tensor.square_)
+    tan_, tanh_, trunc_, xlogy_, zero_ = (
+        Tensor.tan_, Tensor.tanh_, Tensor.trunc_, Tensor.xlogy_, Tensor.zero_)
 
 _LATER = {
-    "array_api": ".array_api", "compile": ".compiler.api", "fft": ".fft", "linalg": ".linalg",
-    "nn": ".nn", "random": ".random", "return_types": ".ops.results", "show": ".show",
-    "solvers": ".solvers", "special": ".special",
+    "array_api": ".array_api", "compile": ".compiler.api", "cond": ".func", "fft": ".fft",
+    "func": ".func", "linalg": ".linalg", "nn": ".nn", "random": ".random",
+    "return_types": ".ops.results", "show": ".show", "signal": ".signal", "solvers": ".solvers",
+    "special": ".special", "utils": ".utils", "vmap": ".func", "while_loop": ".func",
 }
 """What is imported when it is first used: a name, and the module that is it or has it."""
 
-_ROOMS = (".ops.linalg.older", ".ops.linalg.lowrank", ".ops.special", ".nn.functional.top")
+_ROOMS = (".ops.linalg.older", ".ops.linalg.lowrank", ".ops.special", ".nn.functional.top",
+          ".signal.periodic", ".signal.spectra", ".ops.copies")
 """Modules of words that few programs use, which are loaded with the first of them."""
 
 _IN_PLACE = {f"{name}_" for name in (

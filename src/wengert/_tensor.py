@@ -7,7 +7,6 @@ with its numbers are functions of `ops`, gathered by family in `methods`.
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,13 @@ import numpy as np
 from . import printing
 from .autograd import differentiate
 from .core import dtypes
-from .core.aval import Size
+from .core.aval import Size, aval_of
 from .core.device import CPU, check_device, device
 from .core.formats import contiguous_format, memory_format, strided
 from .core.guard import guard, guarded
-from .core.handle import Alias, GradSlot, Handle, results_are, version_of, wrap
+from .core.handle import Alias, GradSlot, Handle, Storage, results_are, version_of, wrap
 from .core.levels import concrete, here
+from .core.provenance import warn
 from .interpreters.lifted import detached, rebind
 from .interpreters.tape import AccumulateGrad, Port, RemovableHandle, _Hooks, add_hook, leaf_node
 from .interpreters.views import refresh
@@ -38,16 +38,19 @@ from .methods.products import Products
 from .methods.random import Random
 from .methods.reductions import Reductions
 from .methods.shapes import Shapes
+from .methods.signals import Signals
 from .methods.special import Special
 from .ops import creation, products, shapes, splitting
 from .ops.arguments import LOOKS, wrapped_dim
+from .primitives import layout, strides
 
 if TYPE_CHECKING:
     from .core.dtypes import dtype as Dtype  # noqa: N812
 
 
 class Tensor(Operators, Elementwise, InPlace, Activations, Reductions, Products, LinearAlgebra,
-             Shapes, Indexing, Random, Special, Creation, Conversions, Interchange, Handle):
+             Shapes, Indexing, Random, Special, Signals, Creation, Conversions, Interchange,
+             Handle):
     """An n-dimensional array of numbers that remembers how it was computed.
 
     Tensors are made by `wengert.tensor` and its kin; operations on a tensor with `requires_grad`
@@ -249,12 +252,12 @@ class Tensor(Operators, Elementwise, InPlace, Activations, Reductions, Products,
         if self.aval.level is not None:
             return None
         if self.extra is None and not self.is_leaf:
-            warnings.warn(
+            warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its "
                 ".grad attribute won't be populated during autograd.backward(). If you indeed "
                 "want the .grad field to be populated for a non-leaf Tensor, use .retain_grad() "
                 "on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make sure "
-                "you access the leaf Tensor instead.", UserWarning, stacklevel=2)
+                "you access the leaf Tensor instead.")
         if here.recorder is not None:
             here.recorder.leaf(self)
         return None if self.extra is None else self.extra.grad
@@ -440,7 +443,8 @@ class Tensor(Operators, Elementwise, InPlace, Activations, Reductions, Products,
                 "protocol at the moment.")
         if id(self) in memo:
             return memo[id(self)]
-        out = _rebuilt(type(self), np.array(self.value, order="K"), self.requires_grad, {})
+        memory, place, storage = _copied(self, memo)
+        out = _rebuilt(type(self), memory, self.requires_grad, {}, place, storage)
         memo[id(self)] = out
         out.__dict__.update(copy.deepcopy(self.__dict__, memo))
         if self.extra is not None and self.extra.grad is not None:
@@ -450,15 +454,46 @@ class Tensor(Operators, Elementwise, InPlace, Activations, Reductions, Products,
     def __reduce_ex__(self, protocol: Any) -> Any:
         if self.aval.level is not None:
             raise TypeError(f"a Tensor inside {self.aval.level.word} can't be pickled")
-        return _rebuilt, (type(self), np.ascontiguousarray(self.value) if self.aval.ndim else
-                          self.value, self.requires_grad, dict(self.__dict__))
+        memory, place = _spread(self.value)
+        return _rebuilt, (type(self), memory, self.requires_grad, dict(self.__dict__), place)
 
 
-def _rebuilt(cls: Any, array: np.ndarray, requires_grad: bool, attributes: dict[str, Any]) -> Any:
+_Place = tuple[Any, ...] | None
+"""Where an array lies in memory: shape, strides and offset; None if it is all of it, in order."""
+
+
+def _spread(array: np.ndarray) -> tuple[np.ndarray, _Place]:
+    """The memory from an array's first element to its last, and the array's place in it."""
+    if array.flags.c_contiguous:
+        return array, None
+    steps = tuple(s // array.itemsize for s in array.strides)
+    size = strides.reach(array.shape, steps, 0)
+    return layout.strided(array, (size,), (array.itemsize,)), (array.shape, steps, 0)
+
+
+def _copied(x: Any, memo: dict[int, Any]) -> tuple[np.ndarray, _Place, Storage | None]:
+    """A copy of a tensor's memory; of what it shares with others one copy, for all of them."""
+    if x.alias is None:
+        memory, place = _spread(x.value)
+        return memory.copy(), place, None
+    storage = x.alias.storage
+    if id(storage) not in memo:
+        memo[id(storage)] = strides.memory_of(x.value).copy(), Storage()
+    memory, copied = memo[id(storage)]
+    steps, offset = strides.layout_of(x.value) or (x.stride(), 0)
+    return memory, (tuple(x.aval.shape), steps, offset), copied
+
+
+def _rebuilt(cls: Any, array: np.ndarray, requires_grad: bool, attributes: dict[str, Any],
+             place: _Place = None, storage: Storage | None = None) -> Any:
     """A tensor from what a pickle keeps of it."""
-    plain = wrap(array)
+    if place is not None:
+        shape, steps, offset = place
+        size = array.itemsize
+        array = np.ndarray(shape, array.dtype, array, offset * size, [s * size for s in steps])
     out = Handle.__new__(cls)
-    out.value, out.aval, out.node, out.alias, out.extra = plain.value, plain.aval, None, None, None
+    out.value, out.aval, out.node, out.extra = array, aval_of(array), None, None
+    out.alias = None if storage is None else Alias(storage)
     if requires_grad:
         creation.require_grad(out)
     out.__dict__.update(attributes)

@@ -7,7 +7,10 @@ Example:
     (tensor(6.),)
 """
 
-from . import forward_ad, function, functional
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING, Any as _Any
+
+from . import function
 from .differentiate import backward, grad
 from .function import Function
 from .grad_mode import (
@@ -23,6 +26,9 @@ from .grad_mode import (
 )
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .graph import Node
+
+if _TYPE_CHECKING:
+    from . import forward_ad, functional
 
 __all__ = [
     "Function",
@@ -45,3 +51,10 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    """Modules that few programs use, which are loaded on first use."""
+    if name in ("forward_ad", "functional"):
+        return _import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

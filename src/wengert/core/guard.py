@@ -18,12 +18,14 @@ import numpy as np
 
 from . import dtypes
 from .handle import Handle
+from .out import into, lacks_out
 
 F = TypeVar("F")
 _LATER = {RuntimeError, ValueError, IndexError, NotImplementedError}
 """What our lines raise about values. PyTorch looks at all types before, except in `nn`."""
 _RAISE = opcode.opmap["RAISE_VARARGS"]
-_WORDS_IN = ("wengert.ops", "wengert.nn", "wengert.methods", "wengert.core.dtypes")
+_WORDS_IN = ("wengert.ops", "wengert.nn", "wengert.methods", "wengert.signal",
+             "wengert.core.dtypes")
 _FACES = ("wengert", "wengert._tensor")
 _CHECKED = "wengert.ops.pointwise"  # where words on the fast paths say that they belong
 
@@ -55,7 +57,9 @@ def _guarded(function: Any) -> Any:
         try:
             return function(*args, **named)
         except Exception as error:  # noqa: BLE001 - it is raised again, if under another name
-            raise told(function, args, named, error)  # noqa: B904 - it names its cause
+            if not lacks_out(error, named):
+                raise told(function, args, named, error)  # noqa: B904 - it names its cause
+        return into(called, args, named)
 
     for attribute in ("__name__", "__module__", "__doc__"):
         setattr(called, attribute, getattr(function, attribute))
