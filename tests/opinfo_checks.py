@@ -23,6 +23,7 @@ from opinfo_case import (
     result,
     tidy,
 )
+from opinfo_layouts import laid_out
 from opinfo_samples import (
     COMPLEX,
     FLOATS,
@@ -104,9 +105,30 @@ def _sharing(side: Any, fn: Callable[..., Any], sample: Sample) -> list[Any]:
         spans = [(i, side.span(t)) for i, t in enumerate(tensors) if t.numel()]
         shared = [i for i, (a, b) in spans if low < b and a < high]
         found.append(f"shares memory with {shared}, is {[x is t for t in tensors]}" + (
-            f", strides {[s for s, n in zip(x.stride(), x.shape, strict=True) if n > 1]}"
+            f", strides {_steps(x)}"
             f", at {x.storage_offset() - tensors[shared[0]].storage_offset()}" if shared else ""))
     return found
+
+
+@check
+def check_layout(case: Case) -> Iterator[Found]:
+    """How results lie in memory where operands lie otherwise."""
+    for kind, sample in case.samples(case.main(), 8):
+        for how, other in laid_out(sample):
+            theirs = attempt(_lying, Torch, case.op.op, other)
+            if not isinstance(theirs, Raised):
+                yield Found(f"[{kind}] {how} {other}", compared(
+                    attempt(_lying, Wengert, case.ours, other), theirs))
+
+
+def _lying(side: Any, fn: Callable[..., Any], sample: Sample) -> list[Any]:
+    args, kwargs = sample.placed(side, sample.tensors(side))
+    return [_steps(x) for x in _flat(side, fn(*args, **kwargs)) if x.numel()]
+
+
+def _steps(x: Any) -> list[int]:
+    """The strides that matter: those of dimensions with more than one element."""
+    return [s for s, n in zip(x.stride(), x.shape, strict=True) if n > 1]
 
 
 # --- derivatives -----------------------------------------------------------------------------

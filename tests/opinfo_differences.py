@@ -15,8 +15,6 @@ OUT_OF_SCOPE: dict[str, str] = {
     "to_sparse": "sparse layouts",
     "torch.*": "internal to PyTorch",
     "_*[a-z]": "internal to PyTorch",
-    "signal.windows.*": "torch.signal",
-    "*_copy": "what functionalization makes of views",
     "slice": "torch.ops.aten, no public name",
     "native_*": "internal to PyTorch's nn.functional",
     "max_pool2d_with_indices_backward": "internal to PyTorch's nn.functional",
@@ -55,7 +53,7 @@ UNINITIALISED = {"empty", "empty_like", "empty_strided", "empty_permuted", "new_
 OF_EQUALS = {"kthvalue", "median", "mode", "nanmedian", "sort", "topk"}
 
 # In-scope names that wengert has not got yet.
-MISSING: set[str] = {"istft", "stft"}
+MISSING: set[str] = set()
 
 # (name, check or "*"): the reason.
 DIFFERENCES: dict[tuple[str, str], str] = {
@@ -74,7 +72,9 @@ DIFFERENCES: dict[tuple[str, str], str] = {
     ("lerp", "value"): "PyTorch rounds in the midst of it for float16, more than once",
     ("argsort", "value"): "equal elements stay in order, even if nobody asked for that",
     **{(name, "vmap"): "it looks at memory, in which the examples of a batch lie otherwise"
-       for name in ("as_strided", "as_strided.partial_views", "as_strided_scatter")},
+       for name in ("as_strided", "as_strided.partial_views", "as_strided_copy",
+                    "as_strided_scatter")},
+    ("narrow_copy", "errors"): "an IndexError, as of narrow, where PyTorch asserts",
     ("as_strided_scatter", "grad"): "PyTorch's gradient of what is overwritten is not zero",
     **{(name, "vmap"): "the size of the result depends on numbers that differ by example"
        for name in ("argwhere", "bincount", "repeat_interleave")},
@@ -94,3 +94,44 @@ DIFFERENCES: dict[tuple[str, str], str] = {
                            "kin refuse",
     ("nn.functional.embedding_bag", "value"): "PyTorch rounds bfloat16 after each row",
 }
+
+# How results lie in memory, where it is not as PyTorch's do: the reason, and the operations.
+LYING: dict[str, str] = {
+    "matrices of LAPACK's are contiguous, where PyTorch's lie by columns":
+        "cholesky cholesky_inverse cholesky_solve lu ormqr svd svd_lowrank pca_lowrank "
+        "triangular_solve linalg.cholesky linalg.cholesky_ex linalg.eig linalg.eigh "
+        "linalg.householder_product linalg.inv linalg.inv_ex linalg.ldl_factor "
+        "linalg.ldl_factor_ex linalg.ldl_solve linalg.lstsq linalg.lstsq.grad_oriented "
+        "linalg.lu_factor linalg.lu_factor_ex linalg.lu_solve linalg.matrix_power linalg.solve "
+        "linalg.solve_ex linalg.svd",
+    "in PyTorch's the transformed dimensions are the innermost":
+        " ".join(f"fft.{i}{kind}{dims}" for kind, inverses in (
+            ("fft", ("", "i")), ("rfft", ("", "i")), ("hfft", ("", "i")))
+            for i in inverses for dims in ("", "2", "n")),
+    "operands of one shape that lie in different orders give contiguous results, the first's "
+    "order costing a look at each operand":
+        "add eq isclose ldexp logaddexp2 sub nn.functional.binary_cross_entropy "
+        "nn.functional.binary_cross_entropy_with_logits nn.functional.dropout "
+        "nn.functional.normalize nn.functional.poisson_nll_loss",
+    "PyTorch's is a transposed or strided view of what it computed":
+        "multinomial unique unique_consecutive unravel_index",
+    "PyTorch's has the gaps that are in the operand's memory":
+        "as_strided_scatter diagonal_scatter select_scatter slice_scatter",
+    "of images of one dimension, or without a batch, PyTorch's are channels last by how it takes "
+    "them for others":
+        "nn.functional.adaptive_max_pool1d nn.functional.avg_pool1d nn.functional.conv1d "
+        "nn.functional.conv2d nn.functional.conv_transpose1d nn.functional.interpolate.area "
+        "nn.functional.max_pool1d",
+    "PyTorch has channels last for some operations of volumes":
+        "constant_pad_nd nn.functional.adaptive_avg_pool3d nn.functional.adaptive_max_pool3d "
+        "nn.functional.avg_pool3d nn.functional.conv_transpose3d nn.functional.pad.constant",
+    "PyTorch's is channels last, or not, where its kin are otherwise":
+        "nn.functional.channel_shuffle nn.functional.conv_transpose2d "
+        "nn.functional.max_unpool2d nn.functional.max_unpool2d.grad nn.functional.pad.circular "
+        "nn.functional.pixel_shuffle nn.functional.pixel_unshuffle stack",
+    "a composition's last step sees an intermediate result that lies otherwise than PyTorch's":
+        "addr einsum kron put nn.functional.batch_norm nn.functional.scaled_dot_product_attention",
+    "a matrix is not written whose rows are one in memory":
+        "nn.functional.embedding nn.functional.embedding_bag",
+}
+DIFFERENCES |= {(name, "layout"): why for why, names in LYING.items() for name in names.split()}

@@ -17,9 +17,9 @@ from typing import Any
 import opinfo
 from opinfo_case import Case, difference, missing, name_of, out_of_scope
 
-COLUMNS = {"value": "value", "strides": "memory", "grad": "reverse", "gradgrad": "again",
-           "forward": "forward", "vmap": "vmap", "compiled": "compiled", "inplace": "in place",
-           "method": "method", "errors": "bad input"}
+COLUMNS = {"value": "value", "strides": "memory", "layout": "layout", "grad": "reverse",
+           "gradgrad": "again", "forward": "forward", "vmap": "vmap", "compiled": "compiled",
+           "inplace": "in place", "method": "method", "errors": "bad input"}
 KINDS = {"bool": ("bool",), "int": ("uint8", "int8", "int16", "int32", "int64"),
          "half": ("float16", "bfloat16"), "float": ("float32", "float64"),
          "complex": ("complex64", "complex128")}
@@ -31,9 +31,10 @@ PyTorch's results. Repeat with `python tests/parity_table.py docs/parity.md`; th
 (`tests/test_opinfo.py`).
 
 - A number says how many samples agree in that respect: *value* (with dtype and shape, in all the
-  dtypes named), *memory* (what shares memory with what), *reverse* and *forward* mode, *again*
-  (second derivatives), *vmap* against a loop, *compiled* against eager, *in place*, as a *method*
-  and under other names, and *bad input* (types and words of errors).
+  dtypes named), *memory* (what shares memory with what), *layout* (strides, of results of operands
+  that lie in each of six ways), *reverse* and *forward* mode, *again* (second derivatives), *vmap*
+  against a loop, *compiled* against eager, *in place*, as a *method* and under other names, and
+  *bad input* (types and words of errors).
 - **differs**: on purpose; the reasons are below. **missing**: wengert has not got it.
 - Nothing: PyTorch has no such form, or no samples of it.
 

@@ -1,6 +1,15 @@
-"""How a tensor lies in memory, in PyTorch's words: layouts and memory formats."""
+"""How a tensor lies in memory: PyTorch's layouts and memory formats, and in which order primitives
+leave their results."""
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .aval import LARGE
 
 
 class layout:  # noqa: N801 - PyTorch's name
@@ -54,3 +63,116 @@ contiguous_format = memory_format("contiguous_format")
 preserve_format = memory_format("preserve_format")
 channels_last = memory_format("channels_last", 4)
 channels_last_3d = memory_format("channels_last_3d", 5)
+
+
+# --- results ----------------------------------------------------------------------------------
+
+Order = Callable[[np.ndarray, Sequence[np.ndarray]], np.ndarray]
+"""Lays out a result, given the operands. It is asked where these are not all contiguous: NumPy
+leaves results as they lie, and PyTorch mostly does not."""
+
+
+def dense(result: np.ndarray, operands: Sequence[np.ndarray]) -> np.ndarray:
+    """Contiguous, whatever the operands are."""
+    return result if result.flags.c_contiguous else copied(result)
+
+
+def copied(x: np.ndarray) -> np.ndarray:
+    """A contiguous copy; of a large array with another dimension innermost by tiles that stay in
+    cache."""
+    if x.flags.c_contiguous or x.size < LARGE:
+        return x.copy()
+    inner = min(range(x.ndim), key=lambda d: abs(x.strides[d]))
+    if inner == x.ndim - 1:
+        return x.copy()
+    out = np.empty(x.shape, x.dtype)
+    lead: tuple[Any, ...] = (slice(None),) * inner
+    for i in range(0, x.shape[inner], _TILE):
+        for j in range(0, x.shape[-1], _TILE):
+            tile = (*lead, slice(i, i + _TILE), ..., slice(j, j + _TILE))
+            out[tile] = x[tile]
+    return out
+
+
+_TILE = 256
+
+
+def as_made(result: np.ndarray, operands: Sequence[np.ndarray]) -> np.ndarray:
+    """As the evaluation leaves it."""
+    return result
+
+
+def alike(result: np.ndarray, operands: Sequence[np.ndarray]) -> np.ndarray:
+    """As the first operand lies, but for its gaps; contiguous where it repeats elements."""
+    first = operands[0]
+    if result.strides == first.strides:
+        return result
+    return _ordered(result, [first] if first.shape == result.shape else [])
+
+
+def spatial(result: np.ndarray, operands: Sequence[np.ndarray]) -> np.ndarray:
+    """Of images, channels last if the first operand's are; contiguous otherwise."""
+    first = operands[0]
+    if first.ndim < 4 or first.ndim != result.ndim or not _channels_last(first):
+        return dense(result, operands)
+    return np.moveaxis(np.moveaxis(result, 1, -1).copy(), -1, 1)
+
+
+def _channels_last(x: np.ndarray) -> bool:
+    """Whether each place's channels lie side by side, and the examples apart from each other."""
+    least = 0
+    for d in (1, *range(x.ndim - 1, 1, -1), 0):
+        if x.strides[1] == 0 or x.strides[d] < least or (d == 0 and least == x.strides[1]):
+            return False
+        least = x.strides[d] * max(x.shape[d], 1)
+    return True
+
+
+def joint(result: np.ndarray, operands: Sequence[np.ndarray]) -> np.ndarray:
+    """Of elements: as the first operand lies that tells dimensions apart.
+
+    Where operands lie in different orders, NumPy's results would be contiguous.
+    """
+    return result if result.strides == operands[0].strides else _ordered(result, operands)
+
+
+def _ordered(result: np.ndarray, operands: Sequence[np.ndarray]) -> np.ndarray:
+    order = joint_order(result.shape, tuple([_steps(x, result.shape) for x in operands]))
+    if (lying := result.transpose(order)).flags.c_contiguous:
+        return result
+    return copied(lying).transpose(np.argsort(order))
+
+
+def _steps(x: np.ndarray, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """An operand's strides in a result of a shape, 0 along which it is repeated."""
+    lead = len(shape) - x.ndim
+    return (0,) * lead + tuple([0 if n == 1 != m else s for n, m, s in zip(
+        x.shape, shape[lead:], x.strides, strict=True)])
+
+
+@functools.lru_cache(maxsize=1024)
+def joint_order(shape: tuple[int, ...], steps: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """A result's dimensions as they lie, the outermost first: an insertion sort, as PyTorch's, for
+    not all pairs of dimensions are told apart."""
+    order = list(range(len(shape)))[::-1]
+    for i in range(1, len(order)):
+        at = i
+        for before in range(i - 1, -1, -1):
+            farther = _farther(order[before], order[at], shape, steps)
+            if farther < 0:
+                break
+            if farther > 0:
+                order[before], order[at] = order[at], order[before]
+                at = before
+    return tuple(order[::-1])
+
+
+def _farther(a: int, b: int, shape: tuple[int, ...], steps: Sequence[tuple[int, ...]]) -> int:
+    """1 if dimension a lies outside b, -1 if inside, 0 if no operand tells."""
+    for each in steps:
+        if each[a] and each[b]:
+            if each[a] != each[b]:
+                return 1 if each[a] > each[b] else -1
+            if shape[a] > shape[b]:
+                return 1
+    return 0

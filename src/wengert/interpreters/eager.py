@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core import blocks, halves
 from ..core.aval import LARGE, Aval, aval_of
+from ..core.formats import dense
 from ..core.handle import Alias, Handle, Storage, as_handle, plain_aval, wrap
 from ..core.levels import DeeperError, bare, bind, ground, here, quietly, shared
 from ..core.primitive import Primitive, Rule
@@ -23,19 +24,19 @@ def interpret(primitive: Primitive, operands: Sequence[Any], params: dict[str, A
     """Computes an application of a primitive to plain tensors, and records it if it must."""
     if len(operands) == 1 and not (shared.special or primitive.multiple):
         x = operands[0]
-        if ((x.alias is None or x.alias.base is None) and x.aval.level is None
-                and (x.node is None or primitive.vjp is not None)):
+        alias = x.alias
+        if ((alias is None or alias.base is None or alias.seen == alias.storage.version)
+                and x.aval.level is None and (x.node is None or primitive.vjp is not None)):
             return _simple(primitive, x, params)
     try:
-        values, avals, edges, recorded = unpack(operands)
+        values, avals, edges = unpack(operands)
     except DeeperError:
         return bind(primitive, operands, params)
-    if recorded:
-        recorded = here.grad
-        if recorded and primitive.vjp is None:
-            if primitive.decompose is not None:
-                return primitive.decompose(*operands, **params)
-            primitive = underivable(primitive)
+    recorded = any(edges) and (not shared.special or here.grad)
+    if recorded and primitive.vjp is None:
+        if primitive.decompose is not None:
+            return primitive.decompose(*operands, **params)
+        primitive = underivable(primitive)
     result = primitive.abstract(*avals, **params)
     if primitive.multiple:
         return _several(primitive, operands, values, avals, edges, params, result, recorded)
@@ -60,8 +61,8 @@ def _watched(primitive: Primitive, operands: Sequence[Any], values: Sequence[Any
         recorder.note(primitive, operands, params, out)
 
 
-def unpack(operands: Sequence[Any]) -> tuple[list[Any], list[Aval], list[Any], bool]:
-    """The operands' values, avals and nodes, and whether there is any node.
+def unpack(operands: Sequence[Any]) -> tuple[list[Any], list[Aval], list[Any]]:
+    """The operands' values, avals and nodes.
 
     Raises:
         DeeperError: if one lives at a transform's level.
@@ -69,34 +70,34 @@ def unpack(operands: Sequence[Any]) -> tuple[list[Any], list[Aval], list[Any], b
     values: list[Any] = []
     avals: list[Aval] = []
     edges: list[Any] = []
-    recorded = False
     for operand in operands:
         if isinstance(operand, Handle):
-            if operand.alias is not None:
+            if operand.alias is not None and operand.alias.base is not None:
                 refresh(operand)
             aval = operand.aval
             if aval.level is not None:
                 raise DeeperError
             values.append(operand.value)
             avals.append(aval)
-            node = operand.node
-            edges.append(node)
-            if node is not None:
-                recorded = True
+            edges.append(operand.node)
         else:
             value = operand if type(operand) is np.ndarray else constant(operand, operands)
             values.append(value)
             avals.append(aval_of(value))
             edges.append(None)
-    return values, avals, edges, recorded
+    return values, avals, edges
 
 
 def _simple(primitive: Primitive, x: Any, params: dict[str, Any]) -> Any:
-    """`interpret` for the commonest case: one operand, whose history is as it was made."""
+    """`interpret` for the commonest case: one operand, whose history is up to date."""
     aval = x.aval
     result = primitive.abstract(aval, **params)
     if aval.simple and result.simple:
-        value = fitting(quietly(primitive.evaluate, x.value, **params), result)
+        value = quietly(primitive.evaluate, x.value, **params)
+        if type(value) is not np.ndarray or value.dtype is not result.numpy:
+            value = fitting(value, result)
+        if result.ndim > 1 and primitive.order is not None and not x.value.flags.c_contiguous:
+            value = primitive.order(value, (x.value,))
     else:
         value = evaluate(primitive, (x.value,), result, params)
     out = wrap(value, result)
@@ -156,15 +157,31 @@ def settled(x: Any) -> Any:
 def evaluate(primitive: Primitive, values: Sequence[Any], result: Aval,
              params: dict[str, Any]) -> np.ndarray:
     """The primitive's value, as an array even where NumPy would give a scalar."""
+    ordered = result.ndim > 1 and primitive.order is not None and not _contiguous(values)
     if result.numel >= LARGE or (not primitive.elementwise and values
                                  and values[0].size >= LARGE):
+        if ordered and primitive.order is dense:  # one copy, before: faster than one after
+            values = [dense(x, ()) if x.size == result.numel else x for x in values]
         found = blocks.evaluate(primitive, values, result, params)
         if found is not None:
-            return found
+            return _laid(primitive, found, values) if ordered else found
     if halves.Met.yet:
         values = halves.operands(primitive, values)
     call = here.run if primitive.evaluate is primitive.ufunc else quietly
-    return fitting(call(primitive.evaluate, *values, **params), result)
+    found = fitting(call(primitive.evaluate, *values, **params), result)
+    return _laid(primitive, found, values) if ordered else found
+
+
+def _contiguous(values: Sequence[np.ndarray]) -> bool:
+    for value in values:  # noqa: SIM110 - `all` takes twice the time of these few
+        if not value.flags.c_contiguous:
+            return False
+    return True
+
+
+def _laid(primitive: Primitive, found: np.ndarray, values: Sequence[np.ndarray]) -> np.ndarray:
+    """A result of operands that are not contiguous, in the primitive's order."""
+    return found if primitive.order is None else primitive.order(found, values)
 
 
 def fitting(value: Any, result: Aval) -> np.ndarray:
@@ -206,8 +223,11 @@ def _each(primitive: Primitive, values: Sequence[Any], results: Sequence[Aval],
           params: dict[str, Any]) -> tuple[np.ndarray, ...]:
     """The values of a primitive that has several."""
     found = quietly(halves.evaluate, primitive, values, params)
-    return tuple([here.run(np.asarray, value, result.numpy)
-                  for value, result in zip(found, results, strict=True)])
+    arrays = [here.run(np.asarray, value, result.numpy)
+              for value, result in zip(found, results, strict=True)]
+    if primitive.order is None or _contiguous(values):
+        return tuple(arrays)
+    return tuple([_laid(primitive, array, values) for array in arrays])
 
 
 def _several(primitive: Primitive, operands: Sequence[Any], values: list[Any],

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.aval import Aval
+from ..core.formats import alike
 from ..core.handle import Alias, Handle, plain_aval, storage_of
 from ..core.levels import ground, here
 from ..core.primitive import Primitive, primitive
@@ -211,7 +212,7 @@ write_view = primitive(
     "write_view", _write, abstract=lambda x, y, chain: x, linear=True,
     vjp=(lambda g, y_aval, chain: write_view(g, y_aval.zeros(), chain=chain),
          lambda g, chain: take_view(g, chain=chain)),
-    decompose=lambda x, y, chain: _overlay(x, y, chain), node="CopySlices")
+    decompose=lambda x, y, chain: _overlay(x, y, chain), order=alike, node="CopySlices")
 """x with the part that `chain` views replaced by y."""
 
 take_view = primitive(
