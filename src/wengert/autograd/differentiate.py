@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
+import operator
 import sys
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.handle import GradSlot, Handle, wrap
-from ..core.levels import deepest, entered, here, made, modes
+from ..core.levels import deepest, entered, here, made, modes, shared
+from ..core.provenance import warn
 from ..interpreters import backward as engine
+from ..interpreters.backward import is_own
 from ..interpreters.batching import Batch, batch_of, stacked
 from ..interpreters.eager import recorded
 from ..interpreters.tape import AccumulateGrad
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from .._tensor import Tensor
 
 Tensors = Any
-_AS_IT_IS = contextlib.nullcontext()
 
 
 def backward(tensors: Tensors, grad_tensors: Any = None, retain_graph: bool | None = None,
@@ -50,18 +50,20 @@ def backward(tensors: Tensors, grad_tensors: Any = None, retain_graph: bool | No
         >>> torch.autograd.backward([x.sum(), (3 * x).sum()]); x.grad
         tensor([4., 4.])
     """
-    outputs = _sequence(tensors)
-    roots = _roots(outputs, _cotangents(outputs, grad_tensors), create_graph)
+    if create_graph is not False:
+        create_graph = _flag("backward", "create_graph", create_graph)
+    retain = create_graph if retain_graph is None else _flag(
+        "backward", "retain_graph", retain_graph)
+    roots = _roots(tensors, grad_tensors, create_graph)
     wanted = None if inputs is None else _inputs_of_backward(_sequence(inputs))
     if create_graph:
-        warnings.warn(
+        warn(
             "Using backward() with create_graph=True will create a reference cycle between the "
             "parameter and its gradient which can cause a memory leak. We recommend using "
             "autograd.grad when creating the graph to avoid this. If you have to use this "
             "function, make sure to reset the .grad fields of your parameters to None after use "
-            "to break the cycle and avoid the leak.", UserWarning, stacklevel=_outside())
-    engine.run(roots, retain=_retained(retain_graph, create_graph), create=create_graph,
-               wanted=wanted)
+            "to break the cycle and avoid the leak.")
+    engine.run(roots, retain=retain, create=create_graph, wanted=wanted)
 
 
 def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None,
@@ -95,24 +97,44 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None,
         >>> torch.autograd.grad(g, x)
         (tensor(12.),)
     """
-    ys, xs = _sequence(outputs), _sequence(inputs)
+    xs = _sequence(inputs)
     if materialize_grads and allow_unused is False:
         raise ValueError("Expected allow_unused to be True or not passed when materialize_grads="
                          "True, but got: allow_unused=False.")
     unused = materialize_grads if allow_unused is None else allow_unused
-    nodes = [_input_node(x) for x in xs]
+    nodes = list(map(_input_node, xs))
     if is_grads_batched:
-        return _batched(ys, xs, grad_outputs, retain_graph, create_graph, unused,
+        return _batched(outputs, xs, grad_outputs, retain_graph, create_graph, unused,
                         materialize_grads)
-    given = _cotangents(ys, grad_outputs)
-    lifted = deepest(given) is not None
-    roots = _roots(ys, given, create_graph or lifted)
-    with modes(grad=create_graph) if lifted else _AS_IT_IS:
-        found = engine.run(roots, retain=_retained(retain_graph, create_graph),
-                           create=create_graph, wanted=nodes, accumulate=False, below=lifted)
-    linked = create_graph or lifted
-    return tuple([_result(x, i, found.get(node), linked, unused, materialize_grads)
-                  for i, (x, node) in enumerate(zip(xs, nodes, strict=True))])
+    if create_graph is not False:
+        create_graph = _flag("grad", "create_graph", create_graph)
+    retain = create_graph if retain_graph is None else _flag("grad", "retain_graph", retain_graph)
+    if (shared.special and grad_outputs is not None
+            and deepest(grad_outputs := _sequence(grad_outputs)) is not None):
+        roots, linked = _roots(outputs, grad_outputs, True), True
+        with modes(grad=create_graph):
+            found = engine.run(roots, retain=retain, create=create_graph, wanted=nodes,
+                               accumulate=False, below=True)
+    else:
+        roots, linked = _roots(outputs, grad_outputs, create_graph), create_graph
+        found = engine.run(roots, retain=retain, create=create_graph, wanted=nodes,
+                           accumulate=False)
+    gradients = []
+    for i, node in enumerate(nodes):
+        gradients.append(_result(found[node], linked) if node in found else
+                         _missing(xs[i], i, unused, materialize_grads))
+    return tuple(gradients)
+
+
+def _flag(word: str, name: str, value: Any) -> bool:
+    """An argument for yes or no; PyTorch takes integers, too."""
+    if value is True:
+        return True
+    try:
+        return bool(operator.index(value))
+    except TypeError:
+        raise TypeError(
+            f"{word}(): argument '{name}' must be bool, not {type(value).__name__}") from None
 
 
 def _batched(ys: Any, xs: Any, grad_outputs: Any, retain: bool | None, create: bool,
@@ -136,55 +158,49 @@ def _batch_size(batches: Sequence[Any]) -> int:
     return int(size)
 
 
-def _retained(retain: bool | None, create: bool) -> bool:
-    return create if retain is None else bool(retain)
-
-
 def _sequence(tensors: Any) -> tuple[Any, ...]:
     if isinstance(tensors, Handle) or tensors is None:
         return (tensors,)
-    if not isinstance(tensors, Iterable):
+    if type(tensors) is not list and not isinstance(tensors, Iterable):
         raise TypeError(f"expected a Tensor or a sequence of Tensors, got {type(tensors).__name__}")
     return tuple(tensors)
 
 
-def _cotangents(outputs: Sequence[Any], given: Any) -> tuple[Any, ...]:
-    cotangents = (None,) * len(outputs) if given is None else _sequence(given)
-    if len(cotangents) != len(outputs):
-        raise RuntimeError(f"got {len(outputs)} tensors and {len(cotangents)} gradients")
-    return cotangents
-
-
-def _roots(outputs: Sequence[Any], cotangents: Sequence[Any],
-           create: bool) -> list[tuple[Any, Any]]:
+def _roots(outputs: Any, given: Any, create: bool) -> list[tuple[Any, Any]]:
     """The nodes to start from, each with its cotangent.
 
     All are checked before any is run.
     """
-    return [_root(y, g, i, create)
-            for i, (y, g) in enumerate(zip(outputs, cotangents, strict=True))]
+    if isinstance(outputs, Handle) and (given is None or isinstance(given, Handle)):
+        return [_root(outputs, given, 0, create)]
+    ys = _sequence(outputs)
+    gs = (None,) * len(ys) if given is None else _sequence(given)
+    if len(gs) != len(ys):
+        raise RuntimeError(f"got {len(ys)} tensors and {len(gs)} gradients")
+    for i, y in enumerate(ys):
+        if not isinstance(y, Handle):
+            raise TypeError(f"element {i} of tensors must be Tensor, not {type(y).__name__}")
+    return [_root(y, g, i, create) for i, (y, g) in enumerate(zip(ys, gs, strict=True))]
 
 
 def _root(y: Any, g: Any, i: int, create: bool) -> tuple[Any, Any]:
-    if not isinstance(y, Handle):
-        raise TypeError(f"element {i} of tensors must be Tensor, not {type(y).__name__}")
     if y.aval.level is not None:
         raise RuntimeError(
             f"backward() or autograd.grad() was called inside {y.aval.level.word} on a Tensor of "
             "the function that is being transformed. This is not supported, please use "
             "wengert.func.grad or vjp inside it instead, or call backward() outside.")
-    if y.alias is not None:
+    if y.alias is not None and y.alias.base is not None:
         refresh(y)
+    if g is not None and not (isinstance(g, Handle) and g.aval is y.aval):
+        g = _given(y, g, i)
     if y.node is None:
-        if g is not None:
-            _given(y, g, i)
         raise RuntimeError(f"element {i} of tensors does not require grad and does not have a "
                            "grad_fn")
-    if g is not None:
-        g = _given(y, g, i)
-        return y.node, g if create or here.recorder is not None else g.value
-    one = _one(y)
-    return y.node, made(wrap(one, y.aval)) if create else one
+    if g is None:
+        one = _one(y)
+        return y.node, made(wrap(one, y.aval)) if create else one
+    tensor = create or (shared.special and here.recorder is not None)
+    return y.node, g if tensor else g.value
 
 
 def _one(y: Any) -> np.ndarray:
@@ -200,11 +216,12 @@ def _one(y: Any) -> np.ndarray:
 
 
 def _given(y: Any, g: Any, i: int) -> Any:
-    if isinstance(g, Handle) and g.aval is y.aval:
-        return g
+    """A cotangent whose aval is not the output's, as one that fits."""
     if not isinstance(g, Handle):
         raise TypeError("gradients can be either Tensors or None, but got "
                         f"{type(g).__name__}")
+    if g.aval.level is not None and not g.aval.level.alive:
+        g = clone(g)  # it stands for what it held
     if g.aval.shape != y.aval.shape:
         raise RuntimeError(f"Mismatch in shape: grad_output[{i}] has a shape of {g.aval.shape!r} "
                            f"and output[{i}] has a shape of {y.aval.shape!r}.")
@@ -213,7 +230,7 @@ def _given(y: Any, g: Any, i: int) -> Any:
                            f"the same dtype. Mismatch in dtype: grad_output[{i}] has a dtype of "
                            f"{g.aval.dtype} and output[{i}] has a dtype of {y.aval.dtype}.")
     if g.aval.dtype is not y.aval.dtype:
-        return astype(g, y.aval.dtype)  # type: ignore[arg-type]
+        return astype(g, y.aval.dtype)
     return g
 
 
@@ -231,21 +248,24 @@ def _inputs_of_backward(inputs: Sequence[Any]) -> list[Any]:
 def _input_node(x: Any) -> Any:
     if not isinstance(x, Handle):
         raise TypeError(f"inputs must be Tensors, not {type(x).__name__}")
-    if x.alias is not None:
+    if x.alias is not None and x.alias.base is not None:
         refresh(x)
     if x.node is None:
         raise RuntimeError("One of the differentiated Tensors does not require grad")
     return x.node
 
 
-def _result(x: Any, i: int, g: Any, linked: bool, unused: bool, materialize: bool) -> Any:
+def _result(g: Any, linked: bool) -> Any:
     """A gradient as a tensor: in memory of its own, unless more than its numbers matter."""
-    if g is not None:
-        if here.recorder is not None and not linked:
-            return clone(recorded(g))
-        if isinstance(g, Handle):
-            return g
-        return wrap(g if engine.is_own(sys.getrefcount(g), g) else np.array(g))
+    if shared.special and here.recorder is not None and not linked:
+        return clone(recorded(g))
+    if isinstance(g, Handle):
+        return g
+    return wrap(g if is_own(sys.getrefcount(g), g) else np.array(g))
+
+
+def _missing(x: Any, i: int, unused: bool, materialize: bool) -> Any:
+    """What is given for an input on which no output depends."""
     if materialize:
         return made(wrap(x.aval.zeros(), x.aval))
     if not unused:
@@ -269,11 +289,3 @@ def retain_grad(x: Any) -> None:
     if type(x.extra) is not GradSlot:
         x.extra = GradSlot()
     x.node.more().retain = x.extra
-
-
-def _outside() -> int:
-    """The stack level of the user's call, for warnings."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("wengert."):
-        frame, level = frame.f_back, level + 1
-    return level

@@ -16,12 +16,12 @@ Example:
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from ..core.provenance import warn
 from ..func.reverse import vjp
 from ..ops.random import Generator, randn
 from .checking import (
@@ -35,7 +35,7 @@ from .checking import (
     requiring_grad,
     several,
 )
-from .differentiate import _outside, grad
+from .differentiate import grad
 from .grad_mode import enable_grad
 
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
@@ -154,7 +154,7 @@ def gradgradcheck(func: Callable[..., Any], inputs: Any, grad_outputs: Any = Non
                        check_batched_grad, False, check_fwd_over_rev, check_rev_over_rev,
                        fast_mode)
     given = several(inputs)
-    _check_inputs(given, warn=False)
+    _check_inputs(given, doubts=False)
     cotangents = (_random_cotangents(func, given, gen_non_contig_grad_outputs)
                   if grad_outputs is None else several(grad_outputs))
     n = len(given)
@@ -203,7 +203,7 @@ def _verdict(check: Check, raise_exception: bool) -> bool:
 # --- what is given ----------------------------------------------------------------------------
 
 
-def _check_inputs(inputs: Sequence[Any], warn: bool = True) -> None:
+def _check_inputs(inputs: Sequence[Any], *, doubts: bool = True) -> None:
     """Refuses inputs that can't be checked, warns of those that will hardly pass.
 
     Raises:
@@ -215,11 +215,10 @@ def _check_inputs(inputs: Sequence[Any], warn: bool = True) -> None:
         raise ValueError("gradcheck expects at least one input tensor to require gradient, but "
                          "none of them have requires_grad=True.")
     for j, x in asking:
-        if warn and x.dtype not in DOUBLE:
-            warnings.warn(f"Input #{j} requires gradient and is not a double precision floating "
-                          "point or complex. This check will likely fail if all the inputs are "
-                          "not of double precision floating point or complex. ", UserWarning,
-                          stacklevel=_outside())
+        if doubts and x.dtype not in DOUBLE:
+            warn(f"Input #{j} requires gradient and is not a double precision floating "
+                 "point or complex. This check will likely fail if all the inputs are "
+                 "not of double precision floating point or complex. ")
         if _overlaps(x.value):
             stride = ("a dimension with stride 0" if 0 in x.value.strides else
                       "elements that share memory")

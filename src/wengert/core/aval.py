@@ -62,14 +62,18 @@ class Aval:
         fast: whether operators may take their fast path: floats, no halves, and not so large
             that the work is worth cutting into blocks.
         simple: whether rules may be called directly on arrays: small, not complex, no halves.
+        whole: whether they are simple bools or integers of a plain tensor, which have no history.
         scalars: Python number -> 0-d array, for numbers that operators met beside this aval.
+        integers: the same for ints: `scalars`, but apart for integers, which floats promote.
         foreign: whether native code has no such numbers: complex ones, and bfloat16.
         zero: the 0-d array of 0; not among `scalars`, where 0.0 and -0.0 would be one key.
+        ranked: the dtype with its rank, as `dtypes.result_type` takes it.
         plain: the aval of the same shape and dtype at no level.
     """
 
-    __slots__ = ("__weakref__", "_boolean", "dtype", "fast", "foreign", "is_complex", "level",
-                 "ndim", "numel", "numpy", "plain", "scalars", "shape", "simple", "zero")
+    __slots__ = ("__weakref__", "_boolean", "dtype", "fast", "foreign", "integers", "is_complex",
+                 "level", "ndim", "numel", "numpy", "plain", "ranked", "scalars", "shape", "simple",
+                 "whole", "zero")
 
     def __init__(self, shape: Iterable[int], dtype: dtypes.dtype,
                  level: Level | None = None) -> None:
@@ -79,12 +83,17 @@ class Aval:
         self.numpy = dtype.numpy
         self.ndim = len(self.shape)
         self.numel = self.shape.numel()
+        self.ranked = (2 if self.ndim else 1), dtype
         self.simple = self.numel < LARGE and not (dtype.is_complex or dtype.is_half)
         self.fast = self.simple and dtype.is_floating_point and level is None
         self.is_complex = dtype.is_complex
         self.foreign = dtype.is_complex or dtype is dtypes.bfloat16
+        self.whole = self.simple and not dtype.differentiable and level is None
         self.scalars: dict[float, np.ndarray] = {}
         self.zero = np.zeros((), self.numpy)
+        self.integers: dict[Any, np.ndarray] = self.scalars
+        if self.whole:
+            self.integers = {0: self.zero} if dtype.category else {}
         self._boolean: Aval | None = None
         self.plain = self
         if dtype.is_half:

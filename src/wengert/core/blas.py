@@ -11,8 +11,12 @@ import ctypes
 import functools
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+
+from . import blocks
+from .aval import LARGE
 
 _NAMES = tuple((f"{prefix}openblas_get_num_threads{suffix}",
                 f"{prefix}openblas_set_num_threads{suffix}")
@@ -61,3 +65,14 @@ def one_thread() -> Iterator[None]:
             _State.asking -= 1
             if not _State.asking:
                 put(_State.before)
+
+
+def in_parts(work: Callable[[slice], Any], examples: int, size: int) -> list[Any]:
+    """What `work`, which multiplies matrices, gives for parts of the examples: on several threads
+    if they have many elements, of which each has `size`."""
+    count = min(blocks.get_num_threads(), examples) if examples * size >= LARGE else 1
+    if count < 2:
+        return [work(slice(0, examples))]
+    ends = [examples * i // count for i in range(count + 1)]
+    with one_thread():
+        return blocks.in_parts(work, list(map(slice, ends, ends[1:])))

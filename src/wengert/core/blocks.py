@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import os
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +21,7 @@ import numpy as np
 from . import buffers, halves
 from .aval import LARGE, Aval
 from .levels import here, quietly
+from .provenance import warn
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -58,7 +58,7 @@ def _initial_threads() -> int:
     if wanted.isdecimal() and int(wanted) > 0:
         return int(wanted)
     if wanted:
-        warnings.warn(f"WENGERT_NUM_THREADS={wanted!r} is not a positive integer", stacklevel=2)
+        warn(f"WENGERT_NUM_THREADS={wanted!r} is not a positive integer")
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -125,10 +125,12 @@ def evaluate(primitive: Any, values: Sequence[Any], result: Aval, params: dict[s
         return found
     if primitive.ufunc is not None and not params:
         return apply(primitive.ufunc, values, result, out)
-    if primitive.elementwise and result.dtype.is_half:
-        fn = halves.by_blocks(functools.partial(primitive.evaluate, **params))
-        return _by_blocks(fn, values, result, out)
-    return None
+    if not primitive.elementwise:
+        return None
+    fn: Callable[..., Any] = functools.partial(primitive.evaluate, **params)
+    if result.dtype.is_half and not primitive.halves:
+        fn = halves.by_blocks(fn)
+    return _by_blocks(fn, values, result, out)
 
 
 def apply(ufunc: Callable[..., Any], values: Sequence[Any], result: Aval,

@@ -8,6 +8,7 @@ changes the result only when its category is higher.
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any, TypeAlias
 
@@ -225,6 +226,11 @@ def result_type(ranked: list[tuple[int, dtype]]) -> dtype:
 
     Rank 2 is a tensor with dimensions, 1 a 0-d tensor, 0 a Python number.
     """
+    return _result_type(*ranked)
+
+
+@functools.lru_cache
+def _result_type(*ranked: tuple[int, dtype]) -> dtype:
     at: list[dtype | None] = [None, None, None]
     for rank, kind in ranked:
         before = at[rank]
@@ -244,3 +250,10 @@ def can_cast(source: dtype, target: dtype) -> bool:
     if source.category != target.category:
         return source.category < target.category
     return True
+
+
+def check_cast(source: dtype, target: dtype) -> None:
+    """Refuses a result whose kind of number its place does not hold."""
+    if not can_cast(source, target):
+        raise RuntimeError(f"result type {source.words} can't be cast to the desired output type "
+                           f"{target.words}")

@@ -16,15 +16,17 @@ with AVX2. Everything agrees there, within two limits:
 
 from __future__ import annotations
 
+import functools
 import math
-import operator
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from math import cos, log1p, sin, sqrt
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from .blocks import in_rows
 from .rounding import box_muller, fma
 from .shuffling import exchange, inside_out
 
@@ -38,13 +40,16 @@ __all__ = ["DEFAULT_SEED", "Generator"]
 
 DEFAULT_SEED: Final = 67280421310721
 _F4, _F8, _U8 = np.float32, np.float64, np.uint64
+_SINGLE, _DOUBLE = np.dtype(_F4), np.dtype(_F8)
+_WORD, _INT, _LONG = np.dtype("u4"), np.dtype("i4"), np.dtype("i8")
 _FLOAT_NAMES: Final = {"e": "Half", "f": "Float", "d": "Double", "E": "BFloat16"}
 _BFLOAT16: Final = "E"  # the character of ml_dtypes' type, which NumPy knows little else of
 _WIDE_RANGE: Final = 1 << 28  # from this range on, an integer takes two words
 _WIDE_PERMUTATION: Final = 0xFFFFFFFF // 20  # from this length on, so does each exchange
-_CHUNK_BLOCKS: Final = 4096  # blocks of 16 handled at a time, to stay in the cache
+_FEW: Final = 64  # up to here, Python's numbers cost less than arrays, or a state put back
 
 # As arrays, which NumPy takes as operands faster than scalars.
+_TURN: Final = 2.0 * math.pi
 _LOW_24, _LOW_53 = np.array((1 << 24) - 1, np.uint32), np.array((1 << 53) - 1, _U8)
 _ULP_24, _HALF_WORD = np.array(2.0**-24, _F4), np.array(32, _U8)
 
@@ -175,8 +180,11 @@ class Generator:
         >>> Generator().manual_seed(1).uniform((), "float64", 2.0, 4.0).tolist()
         2.1221065494392475
         """
+        plain = low == 0 and high == 1
+        if plain and (dtype is _SINGLE or dtype is _DOUBLE):
+            with self._lock:
+                return self._unit(math.prod(shape), dtype).reshape(shape)
         real, count = _real_parts(dtype, shape, "check_uniform_bounds")
-        plain = (low, high) == (0, 1)
         if not plain:
             _check_interval(float(low), float(high), real)
         wide = np.promote_types(real, _F4)
@@ -206,14 +214,15 @@ class Generator:
         >>> Generator().manual_seed(0).normal((2, 8), "float32")[0, :2].tolist()
         [-1.1258398294448853, -1.152360200881958]
         """
-        real, count = _real_parts(dtype, shape, "normal_kernel_cpu")
         if not std >= 0:
             raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
-        std = std / math.sqrt(2) if np.dtype(dtype).kind == "c" else std
+        real, count = _real_parts(dtype, shape, "normal_kernel_cpu")
+        if real is not dtype and np.dtype(dtype).kind == "c":
+            std = std / math.sqrt(2)
         with self._lock:
             unit = (self._block_normals(count, real) if blocks and count >= 16
                     else self._single_normals(count))
-        if (mean, std) != (0, 1):
+        if mean != 0 or std != 1:
             unit = fma(unit, unit.dtype.type(std), unit.dtype.type(mean))
         return _narrow(unit, real).view(dtype).reshape(shape)
 
@@ -242,9 +251,11 @@ class Generator:
         with self._lock:
             if span >= _WIDE_RANGE:
                 offset = self._words64(count) % _U8(span)
+                drawn = (offset + _U8(low % (1 << 64))).view(np.int64)
             else:
-                offset = (self._words32(count) % np.uint32(span)).astype(_U8)
-        drawn = (offset + _U8(low % (1 << 64))).view(np.int64)
+                drawn = (self._words32(count) % np.array(span, _WORD)).astype(np.int64)
+                if low:
+                    drawn += low
         return drawn.astype(out, copy=False).reshape(shape)
 
     def permutation(self, n: int, dtype: npt.DTypeLike = np.int64) -> Array:
@@ -285,7 +296,7 @@ class Generator:
         if not isinstance(p, np.ndarray) and not 0 <= p <= 1:
             raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")
         chance = p if isinstance(p, np.ndarray) else np.array(float(p))
-        if not np.all((chance >= 0) & (chance <= 1)):
+        if chance is p and not np.logical_and.reduce((p >= 0) & (p <= 1), None):
             raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
         with self._lock:
             unit = self._unit(math.prod(shape), np.promote_types(chance.dtype, _F4))
@@ -301,12 +312,10 @@ class Generator:
         >>> Generator().manual_seed(0).exponential((), "float32").tolist()
         3.508326292037964
         """
-        real, count = _real_parts(dtype, shape, "exponential_cpu", "efdE")
         if not rate > 0:
             raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={rate:g}")
-        with self._lock:
-            unit = self._unit(count, np.dtype(_F8))
-        return _narrow(-1.0 / rate * np.log1p(-unit), real).reshape(shape)
+        return self._by_inverse("exponential_cpu", shape, dtype,
+                                lambda unit: -1.0 / rate * np.log1p(-unit))
 
     def cauchy(
         self, shape: Sequence[int], dtype: npt.DTypeLike, median: float = 0.0, sigma: float = 1.0
@@ -315,13 +324,10 @@ class Generator:
 
         Raises RuntimeError unless ``sigma > 0``, and NotImplementedError for other dtypes.
         """
-        real, count = _real_parts(dtype, shape, "cauchy_cpu", "efdE")
         if not sigma > 0:
             raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
-        with self._lock:
-            unit = self._unit(count, np.dtype(_F8))
-        drawn = fma(np.tan(math.pi * (unit - 0.5)), _F8(sigma), _F8(median))
-        return _narrow(drawn, real).reshape(shape)
+        return self._by_inverse("cauchy_cpu", shape, dtype, lambda unit: fma(
+            np.tan(math.pi * (unit - 0.5)), _F8(sigma), _F8(median)))
 
     def log_normal(
         self, shape: Sequence[int], dtype: npt.DTypeLike, mean: float = 1.0, std: float = 2.0
@@ -373,16 +379,28 @@ class Generator:
 
         Raises RuntimeError for a negative mean, and NotImplementedError for other than floats.
         """
-        from .poisson import poisson  # which few programs draw
+        from .poisson import Uniforms, poisson  # which few programs draw
 
         real, _ = _real_parts(rate.dtype, rate.shape, "poisson_cpu", "efdE")
         if not np.all(rate >= 0):
             raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+        rates = rate.astype(_F8).ravel().tolist()
         with self._lock:
-            source = _Uniforms(self)
-            drawn = [poisson(one, source.next) for one in rate.astype(_F8).ravel().tolist()]
-            source.give_back()
+            if len(rates) < _FEW:
+                drawn = [poisson(one, lambda: self._units(1)[0]) for one in rates]
+            else:
+                source = Uniforms(self)
+                drawn = [poisson(one, source.next) for one in rates]
+                source.give_back()
         return np.array(drawn, _F8).astype(real).reshape(rate.shape)
+
+    def _by_inverse(self, kernel: str, shape: Sequence[int], dtype: npt.DTypeLike,
+                    inverse: Callable[[Array], Array]) -> Array:
+        """Draw floats by the inverse of their distribution function, at float64 uniform numbers."""
+        real, count = _real_parts(dtype, shape, kernel, "efdE")
+        with self._lock:
+            unit = self._unit(count, _DOUBLE)
+        return _narrow(inverse(unit), real).reshape(shape)
 
     def _restart(self, seed: int) -> None:
         self._seed, self._fresh = seed, True
@@ -394,7 +412,7 @@ class Generator:
         return self._engine
 
     def _words32(self, count: int) -> Array:
-        return self._raw(count).astype(np.uint32)
+        return self._raw(count).astype(_WORD)
 
     def _words64(self, count: int) -> Array:
         raw = self._raw(2 * count)
@@ -405,26 +423,39 @@ class Generator:
             return self._words64(math.prod(shape)).view(np.int64).astype(out).reshape(shape)
 
     def _raw(self, count: int) -> Array:
-        self._fresh &= count == 0
-        return self._twister().random_raw(count)
+        if count:
+            self._fresh = False
+        return (self._engine or self._twister()).random_raw(count)
 
     def _unit(self, count: int, dtype: np.dtype[Any]) -> Array:
         """Draw flat uniform numbers in [0, 1); ``dtype`` is float32 or float64."""
-        if dtype == _F4:
-            bits = self._words32(count) & _LOW_24
-            return bits.view(np.int32).astype(_F4) * _ULP_24  # signed converts faster
+        if dtype.itemsize == 4:
+            bits = self._words32(count)
+            bits &= _LOW_24
+            unit = bits.view(_INT).astype(_SINGLE)  # signed converts faster
+            unit *= _ULP_24
+            return unit
         bits = self._words64(count) & _LOW_53
         return bits.view(np.int64) * 2.0**-53
+
+    def _units(self, count: int) -> list[float]:
+        """Draw flat uniform float64 numbers, as Python's."""
+        if count > _FEW:
+            return self._unit(count, _DOUBLE).tolist()
+        words = iter(self._raw(2 * count).tolist())
+        return [((high << 32 | low) & 0x1FFFFFFFFFFFFF) * 2.0**-53
+                for high, low in zip(words, words, strict=True)]
 
     def _single_normals(self, count: int) -> Array:
         values = [] if self._spare is None else [self._spare]
         pairs = (count - len(values) + 1) // 2
-        unit = self._unit(2 * pairs, np.dtype(_F8)).tolist()
-        for turn, tail in zip(unit[0::2], unit[1::2], strict=True):
-            radius, angle = math.sqrt(-2.0 * math.log1p(-tail)), 2.0 * math.pi * turn
-            values += [radius * math.cos(angle), radius * math.sin(angle)]
-        self._spare = values[count] if len(values) > count else None
-        return np.array(values[:count], _F8)
+        unit = iter(self._units(2 * pairs))
+        for turn, tail in zip(unit, unit, strict=True):
+            radius, angle = sqrt(-2.0 * log1p(-tail)), _TURN * turn
+            values.append(radius * cos(angle))
+            values.append(radius * sin(angle))
+        self._spare = values.pop() if len(values) > count else None
+        return np.array(values, _DOUBLE)
 
     def _block_normals(self, count: int, real: np.dtype[Any]) -> Array:
         whole = count // 16 * 16
@@ -433,36 +464,8 @@ class Generator:
         if used > whole:
             flat = np.concatenate((flat[:whole], flat[used:]))
         blocks = flat.reshape(-1, 2, 8)
-        for start in range(0, len(blocks), _CHUNK_BLOCKS):
-            box_muller(blocks[start : start + _CHUNK_BLOCKS])
+        in_rows(lambda part: box_muller(blocks[part]), len(blocks), flat.size)
         return flat if whole == count else np.concatenate((flat[: count - 16], flat[whole:]))
-
-
-class _Uniforms:
-    """Uniform float64 numbers one by one, for who can't say how many it needs."""
-
-    _AT_ONCE = 512
-
-    def __init__(self, source: Generator) -> None:
-        self.source, self.fresh = source, source._fresh
-        self.state = source._twister().state
-        self.blocks = 0
-        self.left: Iterator[float] = iter(())
-
-    def next(self) -> float:
-        """The next number."""
-        for number in self.left:
-            return number
-        self.blocks += 1
-        self.left = iter(self.source._unit(self._AT_ONCE, np.dtype(_F8)).tolist())
-        return next(self.left)
-
-    def give_back(self) -> None:
-        """Puts the generator to where it would be had it drawn what was used alone."""
-        used = self.blocks * self._AT_ONCE - operator.length_hint(self.left)
-        self.source._twister().state = self.state
-        self.source._fresh = self.fresh
-        self.source._raw(2 * used)
 
 
 def _seeded_engine(seed: int) -> MT19937:
@@ -483,6 +486,8 @@ def _engine(key: Array, used: int) -> MT19937:
 def _real_parts(
     dtype: npt.DTypeLike, shape: Sequence[int], kernel: str, allowed: str = "efdFDE"
 ) -> tuple[np.dtype[Any], int]:
+    if dtype is _SINGLE or dtype is _DOUBLE:
+        return dtype, math.prod(shape)
     out = np.dtype(dtype)
     if out.char not in allowed or not out.isnative:
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{out}'")
@@ -541,6 +546,7 @@ def _integer_bounds(low: int, high: int, out: np.dtype[Any]) -> tuple[int, int]:
     return low, high
 
 
+@functools.lru_cache
 def _integer_limits(out: np.dtype[Any]) -> tuple[float, float]:
     if out.kind not in "biu" and not _is_float(out):
         raise RuntimeError(
@@ -567,6 +573,8 @@ def _bounds_as_floats(low: int, high: int, out: np.dtype[Any]) -> tuple[int, int
 def _check_permutation(n: int, out: np.dtype[Any]) -> None:
     if n < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
+    if out is _LONG:
+        return
     if out.char not in "efdEbBhilq":
         raise NotImplementedError(f"\"randperm\" not implemented for '{out}'")
     if _is_float(out) and n > 2 ** (digits := _digits(out)) + 1:
@@ -578,5 +586,7 @@ def _check_permutation(n: int, out: np.dtype[Any]) -> None:
 
 def _narrow(values: Array, real: np.dtype[Any]) -> Array:
     """Convert to ``real``; halves by way of float32, as PyTorch's scalar conversion does."""
-    wide = _F4 if real.itemsize == 2 and _is_float(real) else real
+    if values.dtype is real:
+        return values
+    wide = _SINGLE if real.itemsize == 2 and _is_float(real) else real
     return values.astype(wide, copy=False).astype(real, copy=False)

@@ -2,7 +2,8 @@
 
 So PyTorch works on the CPU: an operation reads halves, works in float32, and rounds its result.
 Primitives and derivative rules need not know of it. What NumPy does by one ufunc is rounded once
-already, and views don't compute; all else is handed float32 arrays, and its result is rounded.
+already, and what moves numbers about does not compute; all else is handed float32 arrays, and its
+result is rounded.
 """
 
 from __future__ import annotations
@@ -54,16 +55,10 @@ def rounded(value: Any, aval: Aval) -> Any:
     return value
 
 
-def as_they_are(evaluate: Callable[..., Any]) -> Callable[..., Any]:
-    """An evaluation that is to be given halves: what it finds is not what float32 would give."""
-    evaluate.takes_halves = True  # type: ignore[attr-defined]
-    return evaluate
-
-
 def operands(primitive: Any, values: Sequence[Any]) -> Sequence[Any]:
     """What a primitive is evaluated on: halves in float32, unless it is right on halves."""
-    if primitive.view or (primitive.elementwise and primitive.ufunc is not None) or hasattr(
-            primitive.evaluate, "takes_halves"):
+    if primitive.view or primitive.halves or (
+            primitive.elementwise and primitive.ufunc is not None):
         return values
     return widened(values)
 

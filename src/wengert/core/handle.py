@@ -128,9 +128,13 @@ def plain_aval(value: Any) -> Aval:
 
 def without_history(x: Handle) -> bool:
     """Whether a tensor is plain and was recorded nowhere: there is no more to it than numbers."""
+    return x.aval.level is None and x.node is None and current(x)
+
+
+def current(x: Handle) -> bool:
+    """Whether a tensor is as it was made, or a view of memory that was not written since."""
     alias = x.alias
-    return x.aval.level is None and x.node is None and (
-        alias is None or alias.base is None or alias.seen == alias.storage.version)
+    return alias is None or alias.base is None or alias.seen == alias.storage.version
 
 
 def version_of(handle: Handle) -> int:

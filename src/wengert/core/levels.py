@@ -68,6 +68,7 @@ class Here(threading.local):
         recorder: what notes the primitives that run, for the compiler; None normally.
         worker: whether this is one of the threads that `blocks` spreads work over.
         levels: the transforms in force in this thread, outermost first.
+        watched: whether anything of this is in force, recording switched off aside.
         run: calls a function where NumPy's floating-point warnings are off. It enters a context
             that this thread owns, which costs a tenth of `numpy.errstate`. A context can't be
             entered twice, so this is for functions that run no Python code; for others there is
@@ -84,16 +85,15 @@ class Here(threading.local):
         self.worker = False
         self.counted: _Counted | None = None
         self.levels: list[Level] = []
+        self.watched = False
         self.run = _quiet_context().run
-
-    def _special(self) -> bool:
-        return bool(not self.grad or self.inference or self.anomaly or self.hooks
-                    or self.levels or self.recorder)
 
     def put(self, **modes: Any) -> None:
         """Changes modes of this thread and keeps the count in `shared` right."""
         self.__dict__.update(modes)
-        if not self._special():
+        self.watched = bool(self.inference or self.anomaly or self.hooks or self.levels
+                            or self.recorder)
+        if self.grad and not self.watched:
             self.counted = None
         elif self.counted is None:
             self.counted = _Counted()

@@ -31,12 +31,14 @@ import numpy as np
 from . import halves, levels
 from .aval import Aval, aval_of
 from .dtypes import BOOL, COMPLEX, FLOAT, INTEGER, bool_, dtype, int32
+from .formats import Order, dense, joint
 from .handle import Handle, plain_aval
 from .levels import ground, here, shared
 
 _OPERANDS = {"x": 0, "y": 1, "z": 2, "w": 3}
 LISTS = {"xs": 0, "from_1": 1, "from_2": 2}
 AVALS = {"x_aval": 0, "y_aval": 1, "z_aval": 2, "w_aval": 3}
+_ASKED = {*LISTS, *AVALS, "avals", "out_aval", "i", "wanted"}
 RuleFunction = Callable[..., Any]
 
 
@@ -47,18 +49,24 @@ class Rule:
         fn: the function; linear in its first argument.
         reads: one getter per further argument: an int is a place in a node's saved values
             (-1: the result), a string any other name.
+        named: those of them at the end that are parameters of the primitive.
+        first: those before.
         only: the place, where the rule reads exactly one saved value; else None.
         saves: the places that must be saved for it.
         saves_from: the place from which on all operands must be saved; None if no such list.
     """
 
-    __slots__ = ("fn", "only", "reads", "saves", "saves_from")
+    __slots__ = ("first", "fn", "named", "only", "reads", "saves", "saves_from")
 
     def __init__(self, fn: RuleFunction) -> None:
         self.fn = fn
         names = fn.__code__.co_varnames[1:fn.__code__.co_argcount]
         self.reads: tuple[int | str, ...] = tuple(
             -1 if name == "out" else _OPERANDS.get(name, name) for name in names)
+        count = len(names)
+        while count and isinstance(self.reads[count - 1], str) and names[count - 1] not in _ASKED:
+            count -= 1
+        self.first, self.named = self.reads[:count], names[count:]
         self.saves = tuple(read for read in self.reads if isinstance(read, int))
         self.only = self.saves[0] if len(self.saves) == len(self.reads) == 1 else None
         self.saves_from = next((LISTS[n] for n in names if n in LISTS), None)
@@ -134,15 +142,20 @@ class Primitive:
             whole operands that may not lie across what is written in place.
         uniform: whether all elements of the result are the same, so that it may be written where
             several elements share one place.
+        halves: whether halves are evaluated as they are, since numbers are only moved about, or
+            what is found is not what float32 would give (see `core/halves.py`).
         terms: of a product summed over dimensions, a letter per dimension: those of each operand
             and those of the result, as `(("ij", "jk"), "ik")`; None if it isn't one.
+        order: how results lie where operands are not contiguous (see `core/formats.py`): those of
+            elementwise primitives as the first operand, others contiguous, unless it is given;
+            None for views.
         node_name: how the tape node is called, "TanhBackward0".
     """
 
     __slots__ = ("abstract", "aligned", "batch", "conjugate", "decompose", "elementwise",
-                 "evaluate", "jvp", "linear", "lower", "multilinear", "multiple", "name",
-                 "node_class", "node_name", "scalar", "store", "terms", "ufunc", "uniform", "view",
-                 "vjp")
+                 "evaluate", "halves", "jvp", "linear", "lower", "multilinear", "multiple", "name",
+                 "node_class", "node_name", "order", "scalar", "store", "terms", "ufunc", "uniform",
+                 "view", "vjp")
 
     def __init__(self, name: str, evaluate: Callable[..., Any], *,
                  abstract: Callable[..., Any],
@@ -154,8 +167,8 @@ class Primitive:
                  store: Callable[..., None] | None = None,
                  batch: Callable[..., Any] | None = None, lower: Callable[..., Any] | None = None,
                  decompose: Callable[..., Any] | None = None, node: str = "",
-                 refuses: dict[str, Any] | None = None, aligned: bool = True,
-                 uniform: bool = False,
+                 refuses: dict[str, Any] | None = None, aligned: bool = True, halves: bool = False,
+                 uniform: bool = False, order: Order | None = None,
                  terms: tuple[tuple[str, ...], str] | None = None) -> None:
         self.name, self.evaluate = name, evaluate
         self.abstract = functools.lru_cache(maxsize=512)(_refusing(abstract, refuses or {}))
@@ -163,9 +176,10 @@ class Primitive:
         self.linear, self.multilinear = linear, multilinear
         self.elementwise, self.view = elementwise, view
         self.multiple, self.conjugate, self.ufunc, self.store = multiple, conjugate, ufunc, store
-        self.scalar = scalar
+        self.scalar, self.halves = scalar, halves
         self.batch, self.lower, self.decompose = batch, lower, decompose
         self.aligned, self.uniform, self.terms = aligned, uniform, terms
+        self.order = None if view else order or (joint if elementwise else dense)
         self.node_name = node or f"{_camel(name)}Backward0"
         self.node_class: Any = None  # made by the tape on first need
 

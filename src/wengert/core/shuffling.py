@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 _U8 = np.uint64
+_FEW = 256  # up to here, swaps one by one take less time than a dozen operations on arrays
 
 
 def exchange(target: Array) -> Array:
@@ -20,11 +21,21 @@ def exchange(target: Array) -> Array:
     Entry j holds, when its turn comes, what the last swap into it put there: the entry of that
     earlier turn, whose own origin is found by following such links to their roots.
     """
+    if len(target) < _FEW:
+        return _swapped(target.tolist())
     own = np.arange(len(target))
     link, moved = own.copy(), target != own
     link[target[moved]] = own[moved]  # of equal targets the last assignment stays
     before = _last_with_same(target)
     return np.where(before >= 0, _roots(link)[before], target)
+
+
+def _swapped(target: list[int]) -> Array:
+    """`exchange`, swap by swap."""
+    order = list(range(len(target)))
+    for i, j in enumerate(target):
+        order[i], order[j] = order[j], order[i]
+    return np.array(order, np.int64)
 
 
 def inside_out(target: Array) -> Array:

@@ -16,7 +16,7 @@ import numpy as np
 from ..core.handle import Handle, Storage
 from ..core.levels import numbers
 from ..core.primitive import Primitive
-from .provenance import Line, user_line
+from ..core.provenance import Line, user_line
 from .pullback import pullback
 from .tape import Node
 

@@ -1,9 +1,9 @@
 """Backward: cotangents are carried from results to leaves, latest node first.
 
-Nodes wait in a heap by number. When a node's turn comes, everything that used its result is
-done, so its cotangent is complete; there is no recursion and no pass over the graph beforehand
-(except when only some inputs are asked for). Cotangents are plain arrays, or tensors when the
-derivative itself is to be differentiated.
+Nodes wait in a heap by number; on a chain, where one waits at a time, the heap stays empty. When a
+node's turn comes, everything that used its result is done, so its cotangent is complete; there is
+no recursion and no pass over the graph beforehand (except when only some inputs are asked for).
+Cotangents are plain arrays, or tensors when the derivative itself is to be differentiated.
 
 Leaves come last: their sums are delivered when every rule and hook has succeeded, so that an
 error leaves no gradient half-accumulated.
@@ -15,13 +15,15 @@ import operator
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heappushpop
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from ..core import blocks, buffers
 from ..core.aval import LARGE, Aval, aval_of
+from ..core.formats import alike, joint_order
 from ..core.handle import Handle, as_handle, wrap
 from ..core.levels import here, made, modes, quietly, shared
 from ..primitives.elementwise import add
@@ -52,7 +54,7 @@ def run(roots: Sequence[tuple[Any, Any]], *, retain: bool, create: bool,
     Returns:
         The cotangents of the wanted nodes that were reached.
     """
-    watched = here.recorder is not None
+    watched = shared.special > 0 and here.recorder is not None
     this = _Pass(retain, create, create or below or watched, wanted, bare)
     if watched or (create and not below):
         roots = [(node, g if isinstance(g, Handle) else made(wrap(g))) for node, g in roots]
@@ -85,28 +87,27 @@ class _Pass:
 
     def __init__(self, retain: bool, create: bool, tensors: bool,
                  wanted: Iterable[Any] | None, bare: bool) -> None:
-        self.retain, self.create, self.tensors, self.bare = retain, create, tensors, bare
-        self.wanted = None if wanted is None else set(wanted)
-        self.arrived: dict[Any, Any] = {}
+        self.retain, self.create = retain, create
+        self.tensors, self.bare = tensors, bare
+        self.wanted: Any = None if wanted is None else set(wanted)
         self.captured: dict[Any, Any] = {}
+        self.arrived = self.captured  # one, until it is known that more arrives than was asked for
         self.retained: list[tuple[Any, Any]] = []
         self.needed: set[Any] | None = None
         self.pull = _pull_in_force(create) if shared.special else pullback
 
     def carry(self, roots: Sequence[tuple[Any, Any]]) -> None:
         wanted = self.wanted
-        if wanted is not None:
-            self.needed = _leading_to(wanted, roots)
+        if wanted is not None and (needed := _leading_to(wanted, roots)) is not None:
+            self.needed, self.captured = needed, {}
         self._walk(roots)
         arrived = self.arrived
         for leaf in arrived:
             if leaf.extra is not None:
                 arrived[leaf] = self._before(leaf, arrived[leaf])
-        if wanted is not None:
-            if self.needed is None:
-                self.captured = arrived
-            else:
-                self.captured.update((leaf, g) for leaf, g in arrived.items() if leaf in wanted)
+        if wanted is not None and arrived is not self.captured:
+            for leaf in wanted & arrived.keys():
+                self.captured[leaf] = arrived[leaf]
 
     def _walk(self, pairs: Iterable[tuple[Any, Any]]) -> None:
         """Hands cotangents to their nodes, pulls that of the latest node back, hands on ..."""
@@ -115,46 +116,54 @@ class _Pass:
         arrived, needed, tensors, free = self.arrived, self.needed, self.tensors, not self.retain
         pull = self.pull
         node: Any = None
+        cotangents: Any
         try:
             while True:
+                ahead = None  # the first node to wait from now on: on a chain it is the next one
                 for edge, g in pairs:
                     if g is None:
                         continue
-                    waiting = arrived if edge.leaf else pending
-                    if edge in waiting:
-                        waiting[edge] = _sum(waiting[edge], g)
+                    if edge.leaf:
+                        arrived[edge] = _sum(arrived[edge], g) if edge in arrived else g
+                    elif edge in pending:
+                        pending[edge] = _sum(pending[edge], g)
                     else:
-                        waiting[edge] = g
-                        if waiting is pending:
+                        pending[edge] = g
+                        if ahead is None:
+                            ahead = edge
+                        else:
                             heappush(heap, (edge.order, edge))
-                pairs, g = (), None  # let arrays go before the next ones are made
+                pairs, g, cotangents = (), None, None  # let arrays go before others are made
                 if not heap:
-                    break
-                node = heappop(heap)[1]
+                    if ahead is None:
+                        break
+                    node = ahead
+                elif ahead is None:
+                    node = heappop(heap)[1]
+                else:
+                    node = heappushpop(heap, (ahead.order, ahead))[1]
                 g = pending.pop(node)
                 if node.extra is not None:
                     g = self._before(node, g)
-                if needed is not None and not self._goes_on(node, g):
+                if needed is not None and (node not in needed or (
+                        node in self.wanted and not self._goes_on(node, g))):
                     continue
-                if node.extra is None and type(g) is not Several and type(node) is not Port:
-                    cotangents: Any = pull(node, g, tensors, needed)
+                if node.single and node.extra is None:
+                    cotangents = pull(node, g, tensors, needed)
                 else:
                     cotangents = self._pull(node, g)
                 if free and node.saved:
                     node.saved = FREED
-                pairs, g, cotangents = zip(node.edges, cotangents), None, None  # noqa: B905 - hot
+                pairs = zip(node.edges, cotangents)  # noqa: B905 - hot
         except Exception as error:
             explain(error, node)
             raise
 
     def _goes_on(self, node: Node, g: Any) -> bool:
         """Keeps a cotangent that was asked for; whether anything asked for lies further back."""
-        assert self.wanted is not None and self.needed is not None
-        if node in self.wanted:
-            self.captured[node] = g
-            if self.bare:
-                return False
-        return not self.needed.isdisjoint(node.edges)
+        assert self.needed is not None
+        self.captured[node] = g
+        return not (self.bare or self.needed.isdisjoint(node.edges))
 
     def _pull(self, node: Any, g: Any) -> Sequence[Any]:
         if type(node) is Port:
@@ -244,13 +253,13 @@ def _accumulate(leaf: AccumulateGrad, g: Any, create: bool) -> None:
         here.recorder.leaf(leaf.variable)
     grad = leaf.grad
     if create or (grad is None and isinstance(g, Handle)):
-        leaf.grad = clone(g) if grad is None else grad + g
+        leaf.grad = _cloned(g, leaf._value) if grad is None else grad + g
     elif isinstance(g, Handle):
         write(add, grad, g)
     elif grad is None:
         kind = leaf.variable.aval.numpy  # rules on half precision may go on in a wider one
-        leaf.grad = wrap(g if g.dtype == kind and is_own(sys.getrefcount(g), g)
-                         else np.array(g, kind))
+        g = g if g.dtype == kind and is_own(sys.getrefcount(g), g) else np.array(g, kind)
+        leaf.grad = wrap(g if g.ndim < 2 else alike(g, (leaf._value,)))
     elif overlaps_itself(grad.value):
         grad.value = grad.value + g
     else:
@@ -258,12 +267,20 @@ def _accumulate(leaf: AccumulateGrad, g: Any, create: bool) -> None:
         written(grad)
 
 
+def _cloned(g: Any, own: np.ndarray) -> Any:
+    """A copy of a leaf's gradient, which lies in memory as the leaf does."""
+    if own.ndim < 2 or type(g.value) is not ndarray or g.value.strides == own.strides:
+        return clone(g)
+    return clone(g, dims=joint_order(own.shape, (own.strides,)))
+
+
 def _sum(a: Any, b: Any) -> Any:
     """The sum of two cotangents of one node; `a` is written over if this pass alone holds it."""
-    if type(a) is Several:
+    if type(a) is ndarray:
+        if a.size >= LARGE and a.shape == b.shape and a.dtype == b.dtype:
+            return _add(a, b, a if is_own(sys.getrefcount(a), a) else None)
+    elif type(a) is Several:
         return a.add(b, _sum)
-    if type(a) is np.ndarray and a.size >= LARGE and a.shape == b.shape and a.dtype == b.dtype:
-        return _add(a, b, a if is_own(sys.getrefcount(a), a) else None)
     return a + b
 
 
@@ -281,8 +298,8 @@ def is_own(references: int, g: Any) -> bool:
     `references` is what `sys.getrefcount` says of it where the question is asked: in a function
     that was given the array out of a dict, or out of a variable that came from one.
     """
-    return (type(g) is np.ndarray and buffers.owns(g) and bool(g.flags.writeable)
-            and references <= _OWN)
+    return (references <= _OWN and type(g) is ndarray
+            and (g.base is None or buffers.owns(g)) and g.flags.writeable)
 
 
 def _own_references() -> int:
@@ -306,28 +323,34 @@ def _pull_in_force(create: bool) -> Callable[..., Any]:
     return pullback if here.recorder is None or create else here.recorder.pull
 
 
-def _leading_to(wanted: set[Any], roots: Iterable[tuple[Any, Any]]) -> set[Any] | None:
+_order = operator.attrgetter("order")
+
+
+def _leading_to(wanted: set[Any], roots: Sequence[tuple[Any, Any]]) -> set[Any] | None:
     """The nodes below the roots from which a wanted node can be reached.
 
     None if everything leads to wanted leaves and to nothing else, so that no node is to be left
     out.
     """
-    oldest = max([node.order for node in wanted], default=1)
-    reached, leaves, beyond = set(), set(), False
-    todo = [node for node, _ in roots]
-    while todo:
-        node = todo.pop()
-        if node.order > oldest:
-            beyond = True
-        elif node.leaf:
-            leaves.add(node)
-        elif node not in reached:
-            reached.add(node)
-            todo += filter(None, node.edges)
-    if leaves <= wanted and wanted.isdisjoint(reached) and not beyond:
+    oldest = max(map(_order, wanted), default=1)
+    todo = list(dict(roots))
+    reached, more = set(todo), False
+    for node in todo:
+        for edge in node.edges:
+            if edge is None or edge in reached:
+                continue
+            if edge.leaf:
+                if edge not in wanted:
+                    more = True
+            elif edge.order > oldest:  # and so is all behind it
+                more = True
+            else:
+                reached.add(edge)
+                todo.append(edge)
+    if not more and wanted.isdisjoint(reached):
         return None
-    needed = wanted & (reached | leaves)
-    for node in sorted(reached, key=operator.attrgetter("order"), reverse=True):
+    needed = set(wanted)
+    for node in sorted(reached, key=_order, reverse=True):
         if not needed.isdisjoint(node.edges):
             needed.add(node)
     return needed

@@ -20,12 +20,12 @@ from ..core.aval import aval_of
 from ..core.handle import Handle, as_handle, plain_aval, wrap
 from ..core.levels import Level
 from ..core.primitive import Primitive
+from ..core.provenance import user_line
 from ..primitives.elementwise import copy
 from ..primitives.layout import clone, expand, reshape
 from .eager import constant
 from .inplace import check_fits, write, written
 from .lifted import detached, note_views, quietly_on_arrays, rebind, take
-from .provenance import user_line
 from .views import base_of, follow, path, refresh
 
 _Shift = Callable[[Any, int], Any]

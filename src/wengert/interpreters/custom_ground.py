@@ -5,12 +5,12 @@ What it wrote in place, returned as it was given, or returned as a view, is seen
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from ..core.handle import Alias, Handle, storage_of, wrap
 from ..core.levels import here
+from ..core.provenance import warn
 from .custom_node import CustomNode, attach
 from .custom_outputs import check_marks, closed_over, ids, listed, structured
 from .inplace import check_history, move_retain, written
@@ -128,7 +128,7 @@ def _check_dirty(node: CustomNode, args: Sequence[Any], outs: Sequence[Any],
     check_marks(node, outs)
     for x in node.dirty_tensors or ():
         if not any(arg is x for arg in args):
-            warnings.warn(_NO_INPUT, UserWarning, stacklevel=5)
+            warn(_NO_INPUT)
             continue
         if not recorded:
             continue

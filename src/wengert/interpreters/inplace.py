@@ -11,8 +11,15 @@ from typing import Any
 import numpy as np
 
 from ..core import blocks, dtypes, halves
-from ..core.aval import LARGE, Aval
-from ..core.handle import GradSlot, Handle, storage_of, wrap
+from ..core.aval import LARGE, Aval, aval_of
+from ..core.handle import (
+    GradSlot,
+    Handle,
+    current,
+    storage_of,
+    without_history,
+    wrap,
+)
 from ..core.levels import DeeperError, deepest, here, numbers, quietly, shared
 from ..core.primitive import Primitive
 from .eager import underivable, unpack
@@ -28,6 +35,14 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
             if the result's shape is not x's or its dtype can't be stored in x's, or if several
             elements of x share one place in memory.
     """
+    if unbound(x) and (loose := _loose(primitive, x, others)) is not None:
+        values, avals = loose
+        result = primitive.abstract(*avals, **params)
+        if result is not x.aval:
+            check_fits(x.aval, result)
+        _store(primitive, x.value, values, result, params)
+        written(x)
+        return x
     if here.recorder is not None:
         here.recorder.meet(x, to_write=True)
     if type(x.extra) is Lent:
@@ -36,12 +51,12 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
         refresh(x)
     operands = (x, *others)
     try:
-        values, avals, edges, recorded = unpack(operands)
+        values, avals, edges = unpack(operands)
     except DeeperError:
         level = deepest(operands)
         assert level is not None
         return level.write(primitive, x, others, params)
-    recorded = recorded and here.grad and x.aval.dtype.differentiable
+    recorded = any(edges) and here.grad and x.aval.dtype.differentiable
     if here.grad and not (x.node is None and x.alias is None):
         check_history(x, recorded)
     if not primitive.uniform:
@@ -68,6 +83,60 @@ def write(primitive: Primitive, x: Any, *others: Any, **params: Any) -> Any:
     if shared.special and here.recorder is not None:
         here.recorder.wrote(primitive, x, others, params)
     return x
+
+
+def unbound(x: Any) -> bool:
+    """Whether a write to x is a matter of its memory alone: that is dense, there is no history to
+    go on, and nobody watches. So it mostly is: between training steps, in loops over integers."""
+    alias = x.alias
+    return (x.aval.level is None and (x.node is None or not here.grad)
+            and not (shared.special and here.watched)
+            and x.value.flags.carray and type(x.extra) is not Lent
+            and (alias is None or (not alias.storage.inference and (
+                alias.base is None or without_history(alias.base)))))
+
+
+def apart(x: Any, y: Any) -> bool:
+    """Whether y adds nothing to the history of x, and is x itself or lies elsewhere in memory."""
+    if y.aval.level is not None or (y.node is not None and here.grad):
+        return False
+    alias = y.alias
+    return alias is None or y is x or (
+        current(y) and (x.alias is None or x.alias.storage is not alias.storage))
+
+
+def put(x: Any, value: np.ndarray) -> bool:
+    """Writes an array into x, if that is a matter of its memory alone, and says whether it was."""
+    if not unbound(x):
+        return False
+    put_array(x.value, value)
+    written(x)
+    return True
+
+
+def put_array(target: np.ndarray, value: Any) -> None:
+    """Writes an array (or NumPy scalar) into another, converted without a warning."""
+    if value.dtype is target.dtype:
+        target[...] = value
+    else:
+        here.run(np.copyto, target, value, "unsafe")
+
+
+def _loose(primitive: Primitive, x: Any,
+           others: Sequence[Any]) -> tuple[list[Any], list[Aval]] | None:
+    """The arrays and avals of x and of others, if these are arrays or `apart`; else None."""
+    values, avals = [x.value], [x.aval]
+    for other in others:
+        if type(other) is np.ndarray:
+            values.append(other)
+            avals.append(aval_of(other))
+        elif isinstance(other, Handle) and apart(x, other) and (
+                other is not x or primitive.aligned):
+            values.append(other.value)
+            avals.append(other.aval)
+        else:
+            return None
+    return values, avals
 
 
 def relaid(x: Any, step: Step, back: Step) -> Any:
@@ -118,7 +187,7 @@ def own(x: Any) -> None:
 
 def written(x: Handle) -> None:
     """Counts a write to x's memory, so that whoever saved the old value will notice."""
-    storage = storage_of(x)
+    storage = storage_of(x) if x.alias is None else x.alias.storage
     storage.version += 1
     if shared.special and here.anomaly:
         here.anomaly.mark_write(storage)
@@ -134,9 +203,7 @@ def check_fits(x: Aval, result: Aval) -> None:
 
 def check_kind(x: Aval, result: Aval) -> None:
     """Refuses a result whose kind of number x does not hold."""
-    if not dtypes.can_cast(result.dtype, x.dtype):
-        raise RuntimeError(f"result type {result.dtype.words} can't be cast to the desired output "
-                           f"type {x.dtype.words}")
+    dtypes.check_cast(result.dtype, x.dtype)
 
 
 def check_leaf(x: Any) -> None:
@@ -235,28 +302,28 @@ def _before(primitive: Primitive, x: Any, edges: Sequence[Any]) -> Any:
     return wrap(x.value, x.aval, x.node)
 
 
-def _store(primitive: Primitive, target: np.ndarray, values: list[Any], result: Aval,
+def _store(primitive: Primitive, target: np.ndarray, values: Sequence[Any], result: Aval,
            params: dict[str, Any]) -> None:
     if primitive.store is not None and not (primitive.elementwise and result.numel >= LARGE):
         quietly(primitive.store, *values, **params)
-    elif _store_blocks(primitive, target, values, result, params):
+    elif result.numel >= LARGE and _store_blocks(primitive, target, values, result, params):
         pass
-    elif primitive.ufunc is None or params or result.numpy != target.dtype:
-        value = quietly(halves.evaluate, primitive, values, params)
-        here.run(np.copyto, target, value, "unsafe")
+    elif primitive.ufunc is None or params or result.numpy is not target.dtype:
+        if halves.Met.yet:
+            values = halves.operands(primitive, values)
+        put_array(target, quietly(primitive.evaluate, *values, **params))
     else:
         here.run(primitive.ufunc, *values, out=target)
 
 
-def _store_blocks(primitive: Primitive, target: np.ndarray, values: list[Any], result: Aval,
-                  params: dict[str, Any]) -> bool:
+def _store_blocks(primitive: Primitive, target: np.ndarray, values: Sequence[Any],
+                  result: Aval, params: dict[str, Any]) -> bool:
     """Stores the result of a large operation element by element, if that can be."""
-    return (result.numel >= LARGE and result.numpy == target.dtype
-            and not _overlaps(target, values)
+    return (result.numpy == target.dtype and not _overlaps(target, values)
             and blocks.evaluate(primitive, values, result, params, target) is not None)
 
 
-def _overlaps(target: np.ndarray, values: list[Any]) -> bool:
+def _overlaps(target: np.ndarray, values: Sequence[Any]) -> bool:
     """Whether an operand lies across the target's memory: only one ufunc call is safe then."""
     return any(v is not target and np.may_share_memory(v, target) for v in values)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from ..core import blocks, dtypes, halves
 from ..core.aval import LARGE, Aval
@@ -41,38 +42,57 @@ def pullback(node: Any, g: Any, create: bool, needed: set[Any] | None) -> list[A
         create: whether to work on tensors, so that the work is recorded in its turn.
         needed: the nodes whose cotangents are wanted; None for all.
     """
-    if type(node.saved) is not tuple:
+    saved = node.saved
+    if type(saved) is not tuple:
         if node.pull is not None:
             return node.pull(g, create, needed)
         node = opened(node, create)
-    saved, rules, out, ins = node.saved, node.rules, node.out, node.ins
+        saved = node.saved
+    rules, ins = node.rules, node.ins
     if type(rules) is not tuple:
         if node.primitive.multiple:
             return _at_once(node, rules, g, create, needed)
         rules = (rules,) * len(node.edges)
+    if not (node.single and node.out.simple) or (create and isinstance(g, Handle)):
+        return _by_all_rules(node, rules, g, create, needed)
     # Small, real and single-valued is the common case: its rules are called right here.
-    simple = type(out) is Aval and out.simple and not (create and isinstance(g, Handle))
-    joint = {} if simple or len(rules) < 2 else _jointly(node, rules, g, create, needed)
     found: list[Any] = []
-    i = -1
-    for edge in node.edges:
-        i += 1
-        rule = rules[i]
+    for edge, rule in zip(node.edges, rules):  # noqa: B905 - hot
         if edge is None or rule is None or (needed is not None and edge not in needed):
             found.append(None)
             continue
-        if simple:
-            if (only := rule.only) is not None:
-                value = saved[only]
-                if type(value) is not np.ndarray:
-                    value = (_read_below(node, only) if create else
-                             value.value if value.alias is None else read(node, only))
-                cotangent = rule.fn(g, value)
-            elif rule.reads:
-                cotangent = _general(node, rule, i, g, create)
-            else:
-                cotangent = rule.fn(g)
-        elif joint and i in joint:
+        if (only := rule.only) is not None:
+            value = saved[only]
+            if type(value) is not ndarray:
+                value = (_read_below(node, only) if create else
+                         value.value if (alias := value.alias) is None
+                         or not alias.storage.version else read(node, only))
+            cotangent = rule.fn(g, value)
+        elif not rule.reads:
+            cotangent = rule.fn(g)
+        elif ins is None or (ins[0].simple and not halves.Met.yet):
+            cotangent = rule.fn(g, *_arguments(node, rule, len(found), create))
+        else:
+            cotangent = _general(node, rule, len(found), g, create)
+        if ins is not None and cotangent is not None:
+            aval = ins[len(found)]
+            if cotangent.dtype is not aval.numpy or cotangent.shape != aval.shape:
+                cotangent = fit(cotangent, aval, node.primitive.elementwise)
+        found.append(cotangent)
+    return found
+
+
+def _by_all_rules(node: Node, rules: Sequence[Rule | None], g: Any, create: bool,
+                  needed: set[Any] | None) -> list[Any]:
+    """`pullback` for a node that is large, complex, or has several results; or that is recorded."""
+    ins = node.ins
+    joint = {} if len(rules) < 2 else _jointly(node, rules, g, create, needed)
+    found: list[Any] = []
+    for i, (edge, rule) in enumerate(zip(node.edges, rules)):  # noqa: B905 - hot
+        if edge is None or rule is None or (needed is not None and edge not in needed):
+            found.append(None)
+            continue
+        if joint and i in joint:
             cotangent = joint[i]
         elif create and not rule.reads:
             cotangent = rule.fn(g)
@@ -273,25 +293,48 @@ def _target(node: Node, i: int) -> Aval:
             node.ins[i])
 
 
+def _arguments(node: Node, rule: Rule, i: int, create: bool) -> list[Any]:
+    """What a rule reads of a node that is small, real and single-valued."""
+    found: list[Any] = []
+    name: Any
+    for name in rule.first:
+        if type(name) is int:
+            value = node.saved[name]
+            if type(value) is not ndarray:
+                value = (_read_below(node, name) if create else
+                         value.value if (alias := value.alias) is None
+                         or not alias.storage.version else read(node, name))
+        elif (place := AVALS.get(name)) is not None:
+            value = node.out if node.ins is None else node.ins[place]
+        else:
+            value = _argument(node, name, i, _read_below if create else read, False)
+        found.append(value)
+    if rule.named:
+        assert node.params is not None
+        found += map(node.params.__getitem__, rule.named)
+    return found
+
+
 def _argument(node: Node, name: int | str, i: int, get: Any, conjugate: bool) -> Any:
     if isinstance(name, int):
-        if name < 0 and node.primitive.multiple:
+        if name < 0 and not node.single:
             return [get(node, place) for place in range(len(node.edges), len(node.saved))]
         value = get(node, name)
         return conj(value) if conjugate else value
-    if (params := node.params) is not None and name in params:
-        return params[name]
-    ins = node.ins if node.ins is not None else (node.out,) * len(node.edges)
-    if name in LISTS:
-        places = range(LISTS[name], len(node.edges))
-        return [_argument(node, place, i, get, conjugate) for place in places]
-    if name == "avals":
-        return ins
     if name == "i":
         return i
     if name == "out_aval":
         return node.out
-    return ins[AVALS[name]]
+    ins = node.ins if node.ins is not None else (node.out,) * len(node.edges)
+    if name == "avals":
+        return ins
+    if name in AVALS:
+        return ins[AVALS[name]]
+    if name in LISTS:
+        places = range(LISTS[name], len(node.edges))
+        return [_argument(node, place, i, get, conjugate) for place in places]
+    assert node.params is not None
+    return node.params[name]
 
 
 def fit(cotangent: Any, aval: Aval, elementwise: bool) -> Any:

@@ -7,6 +7,7 @@ last tensor that needs it goes. It saves an operand or the result only if a rule
 
 from __future__ import annotations
 
+import functools
 import itertools
 import weakref
 from collections.abc import Callable, Sequence
@@ -18,8 +19,8 @@ from ..core.aval import Aval
 from ..core.handle import Alias, GradSlot, Handle, wrap
 from ..core.levels import here, shared
 from ..core.primitive import Primitive
+from ..core.provenance import Line
 from .packing import packed
-from .provenance import Line
 
 new = object.__new__
 number = itertools.count(0, -1).__next__
@@ -144,6 +145,7 @@ class Node:
     leaf: ClassVar[bool] = False
     pull: ClassVar[Any] = None  # its own pullback, where there are no rules
     materializes: ClassVar[bool] = True  # whether it is handed zeros where no gradient arrived
+    single: ClassVar[bool] = False  # whether its primitive has one result
 
     edges: tuple[Any, ...]
     saved: tuple[Any, ...]
@@ -275,7 +277,8 @@ def node_class(primitive: Primitive) -> type[Node]:
         fixed = several and all(r is None or r.saves_from is None for r in several)
         primitive.node_class = type(primitive.node_name, (Node,), {
             "__slots__": (), "primitive": primitive, "rules": rules,
-            "places": tuple(dict.fromkeys(places_of(primitive, several))) if fixed else None,
+            "places": places_of(primitive, (True,) * len(several)) if fixed else None,
+            "single": not primitive.multiple,
             # One rule for all operands is told which gradients did not arrive.
             "materializes": not primitive.multiple or isinstance(rules, tuple)})
     return primitive.node_class
@@ -297,8 +300,10 @@ def record(primitive: Primitive, out: Any, operands: Sequence[Any], avals: Seque
     node: Node = new(primitive.node_class or node_class(primitive))
     node.edges, node.order = tuple(edges), number()
     node.ins, node.params, node.extra = tuple(avals), params, None
-    if primitive.multiple:
-        node.out = tuple(o.aval.plain for o in out)
+    if not primitive.multiple:
+        node.out = out.aval.plain
+    else:
+        node.out = tuple([o.aval.plain for o in out])
         for i, o in enumerate(out):
             if o.aval.dtype.differentiable:
                 o.node = port_of(node, i, o.aval.plain)
@@ -309,14 +314,13 @@ def record(primitive: Primitive, out: Any, operands: Sequence[Any], avals: Seque
         if watch := here.anomaly:
             watch.mark(node)
     if not primitive.multiple:
-        node.out = out.aval.plain
         out.node = node
     return node
 
 
 def record_one(primitive: Primitive, out: Any, x: Any, params: dict[str, Any]) -> None:
-    """`record` for a primitive of one operand, which is no view, and one result, with nothing out
-    of the ordinary in force."""
+    """`record` for a primitive of one operand and one result, with nothing out of the ordinary in
+    force."""
     node: Node = new(primitive.node_class or node_class(primitive))
     places = node.places
     if places is None:
@@ -326,7 +330,8 @@ def record_one(primitive: Primitive, out: Any, x: Any, params: dict[str, Any]) -
     node.ins, node.params, node.extra = (x.aval,), params, None
     node.saved = (x if 0 in places else None, saved_output(out) if -1 in places else None
                   ) if places else ()
-    node.versions = None if x.alias is None or not places else versions(node.saved)
+    node.versions = (versions(node.saved) if places and x.alias is not None and _written(x.alias)
+                     else None)
     out.node = node
 
 
@@ -358,37 +363,38 @@ def _save(node: Node, primitive: Primitive, out: Any, operands: Sequence[Any],
     node.saved, node.versions = (), None
     places: Sequence[int] | None = node.places
     if places is None or None in node.edges:
-        places = places_of(primitive, node.edges)
+        places = places_of(primitive, tuple(map(bool, node.edges)))
     if not places:
         return
     saved: list[Any] = [None] * (len(operands) + 1)
-    aliased = False
+    written = False
     if primitive.multiple and -1 in places:
         saved[-1:] = map(saved_result, out, range(len(out))) if result is None else result
-        aliased = any(getattr(value, "alias", None) is not None for value in saved)
+        written = any(getattr(value, "alias", None) is not None for value in saved)
         places = [place for place in places if place >= 0]
     for place in places:
         value = operands[place] if place >= 0 else (
             saved_output(out) if result is None else result)
-        if type(value) is not np.ndarray:
-            if isinstance(value, (Handle, SavedOutput)):
-                aliased = aliased or value.alias is not None
-            else:
-                value = np.asarray(value)  # a NumPy scalar, out of a rule
+        if isinstance(value, (Handle, SavedOutput)):
+            if value.alias is not None:
+                written = written or _written(value.alias)
+        elif type(value) is not np.ndarray:
+            value = np.asarray(value)  # a NumPy scalar, out of a rule
         saved[place] = value
     node.saved = tuple(saved)
-    if aliased:
+    if written:
         node.versions = versions(saved)
 
 
-def places_of(primitive: Primitive, edges: Sequence[Any]) -> list[int]:
+@functools.lru_cache(maxsize=4096)
+def places_of(primitive: Primitive, edges: Sequence[bool]) -> tuple[int, ...]:
     """The places that are read when the operands with an edge get their cotangents."""
     rules = primitive.vjp if isinstance(primitive.vjp, tuple) else (primitive.vjp,) * len(edges)
-    found: list[int] = []
+    found: dict[int, None] = {}
     for edge, rule in zip(edges, rules):  # noqa: B905 - hot
-        if edge is not None and rule is not None:
-            found += rule.saves if rule.saves_from is None else rule.saved_places(len(edges))
-    return found
+        if edge and rule is not None:
+            found.update(dict.fromkeys(rule.saved_places(len(edges))))
+    return tuple(found)
 
 
 def versions(saved: Sequence[Any]) -> tuple[int, ...] | None:
@@ -399,6 +405,11 @@ def versions(saved: Sequence[Any]) -> tuple[int, ...] | None:
         if alias is not None:
             found[i] = _saved_version(alias)
     return tuple(found) if any(found) else None
+
+
+def _written(alias: Alias) -> bool:
+    """Whether `versions` has to look at a saved tensor in memory that is shared."""
+    return alias.storage.version > 0 or alias.storage.inference
 
 
 def _saved_version(alias: Alias) -> int:

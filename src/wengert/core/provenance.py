@@ -1,8 +1,9 @@
-"""Where in the user's program an operation was called."""
+"""Where in the user's program an operation was called, and warnings that name that line."""
 
 from __future__ import annotations
 
 import sys
+import warnings
 from types import CodeType
 
 _PACKAGE = __name__.partition(".")[0]
@@ -53,9 +54,9 @@ def user_line(after: Line | None = None) -> Line:
     return Line(frame.f_code, frame.f_lasti, after)
 
 
-def user_level() -> int:
-    """How far up the caller's stack the user's code is, as `warnings.warn` counts."""
-    level, frame = 1, sys._getframe(1)
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warns about the user's line, however many of our own calls there are above this one."""
+    level, frame = 1, sys._getframe(0)
     while _own[frame.f_globals.get("__name__", "")] and frame.f_back is not None:
         level, frame = level + 1, frame.f_back
-    return level
+    warnings.warn(message, category, stacklevel=level)
