@@ -12,6 +12,7 @@ import numpy as np
 
 from ..core.guard import told
 from ..core.handle import Handle
+from ..core.out import into, lacks_out
 
 F = TypeVar("F", bound=Callable[..., Any])
 POSITIONAL = ""
@@ -35,7 +36,9 @@ def also(**names: str) -> Callable[[F], F]:
             try:
                 return function(*args, **given)
             except Exception as error:  # noqa: BLE001 - it is raised again
-                raise told(function, args, given, error)  # noqa: B904 - it names its cause
+                if not lacks_out(error, given):
+                    raise told(function, args, given, error)  # noqa: B904 - it names its cause
+            return into(called, args, given)
 
         called.guarded = True  # type: ignore[attr-defined]
         return called  # type: ignore[return-value]
@@ -159,13 +162,21 @@ def size(value: Any) -> int:
         raise TypeError(f"argument 'size' failed to unpack {value}: {error}") from None
 
 
+def created(args: Sequence[Any]) -> tuple[int, ...]:
+    """`sizes` of what is to be created, none of which is negative."""
+    for n in args:
+        if type(n) is not int or not 0 <= n < _BEYOND:
+            return nonnegative(sizes(args))
+    return tuple(args)
+
+
 def nonnegative(shape: tuple[int, ...]) -> tuple[int, ...]:
     """A shape to be created.
 
     Raises:
         RuntimeError: if a size is negative.
     """
-    if any(n < 0 for n in shape):
+    if shape and min(shape) < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: "
                            f"{list(shape)}")
     return shape

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import dtypes
+from ..core.formats import dense
 from ..core.handle import Handle, wrap
 from ..core.levels import concrete, made
 from ..core.primitive import Primitive
-from ..interpreters.inplace import write
+from ..interpreters.inplace import put, write
 from ..primitives import elementwise as e
 from . import operators
 from .arguments import LOOKS, need_tensor
@@ -64,12 +65,12 @@ def limits(x: Any, min: Any = None, max: Any = None) -> Limited:
     """What limits x to [min, max]."""
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    bounds = [b for b in (min, max) if b is not None]
-    if isinstance(bounds[0], Handle):
+    if isinstance(max if min is None else min, Handle):
+        bounds = [b for b in (min, max) if b is not None]
         need_tensor("clamp", bounds[-1], "max", 3)
         apply = e.clamp_up_to if min is None else e.clamp_from if max is None else e.clamp_between
         return apply, promoted((x, *bounds)), {}
-    return e.clamp, _within(x, *bounds), {"low": min, "high": max}
+    return e.clamp, _within(x, min, max), {"low": min, "high": max}
 
 
 def lower_limit(x: Any, min: Any) -> Limited:
@@ -86,18 +87,42 @@ def upper_limit(x: Any, max: Any) -> Limited:
     return e.clamp_max, _within(x, max), {"low": None, "high": max}
 
 
-def _within(x: Any, *numbers: Any) -> tuple[Any, ...]:
-    """x as it is to be limited by numbers: in a dtype that holds such."""
+def _within(x: Any, *numbers: Any) -> tuple[Any]:
+    """x as it is to be limited by numbers (or by None): in a dtype that holds such."""
+    kind = x.aval.dtype
+    for number in numbers:
+        if not ((number is None and len(numbers) > 1) or (
+                _holds(kind, type(number)) and (kind.differentiable or _counts(kind, number)))):
+            given = [n for n in numbers if n is not None or len(numbers) == 1]
+            return (_promoted_within(x, given),)
+    return (x,)
+
+
+def _promoted_within(x: Any, numbers: list[Any]) -> Any:
+    """The same where the dtype may have to be another."""
     for number in numbers:
         if not is_number(number):
             raise TypeError("clamp() received an invalid combination of arguments: bounds must be "
                             "two tensors or two numbers (or one of them None), not "
                             f"{type(number).__name__}")
-    x = promoted((x, *numbers))[0]
+    if not all(_holds(x.aval.dtype, type(number)) for number in numbers):
+        x = promoted((x, *numbers))[0]
     if not x.aval.dtype.differentiable:
         for number in numbers:
             operators.exact_array(number, x.aval.dtype)
-    return (x,)
+    return x
+
+
+def _holds(kind: dtypes.dtype, of_number: type) -> bool:
+    """Whether a tensor's dtype stays as it is beside a Python number: what most numbers are."""
+    return (of_number is int and kind is not dtypes.bool_) or (
+        of_number is float and kind.differentiable)
+
+
+def _counts(kind: dtypes.dtype, number: int) -> bool:
+    """Whether an integer is within an integer dtype."""
+    least, most = operators.integer_limits(kind)
+    return max(least, -most - 1) <= number <= most
 
 
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
@@ -116,11 +141,15 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     need_tensor("where", condition, "condition")
     if input is None and other is None:
         return tuple(made(wrap(i)) for i in np.nonzero(concrete(condition, LOOKS)))
-    if condition.aval.dtype not in (dtypes.bool_, dtypes.uint8):
-        raise RuntimeError("where expected condition to be a boolean tensor, but got a tensor with "
-                           f"dtype {condition.aval.dtype.words}")
-    if condition.aval.dtype is dtypes.uint8:
-        condition = condition != 0
+    if condition.aval.dtype is not dtypes.bool_:
+        condition = _as_condition(condition)
+    if isinstance(input, Handle) and isinstance(other, Handle) and (
+            input.aval.dtype is other.aval.dtype):
+        return e.where(condition, input, other)
+    for one, number in ((input, other), (other, input)):
+        if isinstance(one, Handle) and _holds(one.aval.dtype, type(number)):
+            number = operators.scalar(number, one.aval)
+            return e.where(condition, *((one, number) if one is input else (number, one)))
     for position, (word, x) in enumerate((("input", input), ("other", other)), 2):
         if not operators.acceptable(x):
             need_tensor("where", x, word, position)
@@ -130,6 +159,14 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     else:
         pair = promoted((input, other))
     return e.where(condition, *pair)
+
+
+def _as_condition(x: Any) -> Any:
+    """A tensor of bytes as one of bools: so PyTorch had them once."""
+    if x.aval.dtype is not dtypes.uint8:
+        raise RuntimeError("where expected condition to be a boolean tensor, but got a tensor with "
+                           f"dtype {x.aval.dtype.words}")
+    return x != 0
 
 
 def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
@@ -219,14 +256,18 @@ def _c_name(x: Any) -> str:
     return names.get(x.aval.dtype.name, operators.c_name(x.aval.dtype))
 
 
-_masked_by_number = e.masked_fill.named("MaskedFillBackward0")
-_masked_by_tensor = e.masked_fill.named("MaskedFillBackward1")
+_masked_by_number = e.masked_fill.named("MaskedFillBackward0", order=dense)
+_masked_by_tensor = e.masked_fill.named("MaskedFillBackward1", order=dense)
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Fills the tensor with a number (or 0-d tensor), in place."""
     if not isinstance(value, Handle):
-        return write(e.fill, self, _number("fill_", value, self.aval.dtype, 1))
+        if not is_number(value):
+            need_tensor("fill_", value, "value")
+        as_array = operators.stored if self.aval.numel == 1 else operators.exact_array
+        number = as_array(value, self.aval.dtype)
+        return self if put(self, number) else write(e.fill, self, number)
     if value.aval.ndim:
         raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor with "
                            f"{value.aval.ndim} dimensions.")

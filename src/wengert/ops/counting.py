@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import dtypes
-from ..core.handle import Handle, wrap
+from ..core.handle import Handle, without_history, wrap
 from ..core.levels import concrete, made, numbers, quietly
 from ..primitives import elementwise as e, indexing, layout, reductions, sorting as p
 from . import results, shapes
@@ -48,9 +48,12 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False,
         >>> torch.unique(torch.tensor([3, 1, 3]), return_counts=True)
         (tensor([1, 3]), tensor([1, 2]))
     """
-    x, rows = _rows("unique", input, dim)
-    order = _order(rows)
-    return _groups(input, x, rows, order, return_inverse, return_counts, dim)
+    x, rows, d = _rows("unique", input, dim)
+    if x.aval.ndim == 1 and not return_inverse and without_history(x):  # nobody asks for places
+        rows = rows.copy()
+        rows.sort()
+        return _groups(input, made(wrap(rows)), rows, d, None, False, return_counts, dim)
+    return _groups(input, x, rows, d, _order(rows), return_inverse, return_counts, dim)
 
 
 def unique_consecutive(input: Tensor, return_inverse: bool = False, return_counts: bool = False,
@@ -62,19 +65,20 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
         >>> torch.unique_consecutive(torch.tensor([1, 1, 2, 1]))
         tensor([1, 2, 1])
     """
-    x, rows = _rows("unique_consecutive", input, dim)
-    return _groups(input, x, rows, None, return_inverse, return_counts, dim)
+    x, rows, d = _rows("unique_consecutive", input, dim)
+    return _groups(input, x, rows, d, None, return_inverse, return_counts, dim)
 
 
-def _rows(name: str, x: Any, dim: Any) -> tuple[Any, np.ndarray]:
-    """What is compared: a tensor with it along a dimension, and the numbers, a row each."""
+def _rows(name: str, x: Any, dim: Any) -> tuple[Any, np.ndarray, int]:
+    """What is compared: a tensor with it along a dimension, the numbers (a row each if there are
+    several to compare), and the dimension."""
     d = None if dim is None else wrapped_dim(dim, need_tensor(name, x).aval.ndim)
     if need_tensor(name, x).aval.is_complex:
         word = "unique" if d is None else "unique_dim"
         raise NotImplementedError(f'"{word}" not implemented for \'{x.aval.dtype.words}\'')
     if d is None or not x.aval.ndim:
-        x = shapes.reshape(x, -1)
-        return x, concrete(x, LOOKS).reshape(-1, 1)
+        x = x if x.aval.ndim == 1 else shapes.reshape(x, -1)
+        return x, concrete(x, LOOKS), 0
     if x.aval.shape.count(0) > 1 and not x.aval.shape[d]:
         raise RuntimeError("Number of zero sized dimensions is more than one, so unique cannot be "
                            "applied ")
@@ -82,32 +86,33 @@ def _rows(name: str, x: Any, dim: Any) -> tuple[Any, np.ndarray]:
         raise RuntimeError("There are 0 sized dimensions, and they aren't selected, so unique "
                            "cannot be applied")
     values = np.moveaxis(concrete(x, LOOKS), d, 0)
-    return x, values.reshape(len(values), math.prod(values.shape[1:]))
+    size = math.prod(values.shape[1:])
+    return x, values.reshape((len(values), size) if size != 1 else -1), d
 
 
 def _order(rows: np.ndarray) -> np.ndarray:
-    if rows.shape[1] == 1:
-        return quietly(p.argsort.evaluate, rows[:, 0], 0, False, True)
+    if rows.ndim == 1:
+        return quietly(p.argsort.evaluate, rows, 0, False, True)
     return np.lexsort(rows.T[::-1])
 
 
-def _groups(input: Any, x: Any, rows: np.ndarray, order: np.ndarray | None, return_inverse: bool,
-            return_counts: bool, dim: Any) -> Any:
+def _groups(input: Any, x: Any, rows: np.ndarray, d: int, order: np.ndarray | None,
+            return_inverse: bool, return_counts: bool, dim: Any) -> Any:
     """The first row of each run of equal ones, in an order (None: as they are)."""
-    inorder = rows if order is None else rows[order]
+    inorder = rows if order is None else rows.take(order, 0)
     differ = inorder[1:] != inorder[:-1]
-    begins = np.ones(len(rows), np.bool_)
-    begins[1:] = differ[:, 0] if rows.shape[1] == 1 else differ.any(1)
-    starts = np.flatnonzero(begins)
-    d = 0 if dim is None or not x.aval.ndim else wrapped_dim(dim, x.aval.ndim)
-    pattern = ((None, None, None),) * d + (0,)
-    found = [indexing.index(x, starts if order is None else order[starts], pattern=pattern)]
+    begins = np.empty(len(rows), np.bool_)
+    begins[:1] = True
+    begins[1:] = differ if rows.ndim == 1 else differ.any(1)
+    (starts,) = begins.nonzero()
+    found = [indexing.take_apart(x, starts if order is None else order.take(starts), dim=d)]
     if return_inverse:
         inverse = np.empty(len(rows), np.int64)
         inverse[slice(None) if order is None else order] = np.cumsum(begins) - 1
         found.append(made(wrap(inverse if dim is not None else inverse.reshape(input.aval.shape))))
     if return_counts:
-        found.append(made(wrap(np.diff(starts, append=len(rows)))))
+        ends = np.concatenate((starts[1:], (len(rows),)))[:len(starts)]
+        found.append(made(wrap(ends - starts)))
     return found[0] if len(found) == 1 else tuple(found)
 
 
@@ -131,7 +136,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if kind.category != dtypes.INTEGER:
         raise NotImplementedError(f'"bincount_cpu" not implemented for \'{kind.words}\'')
     given = concrete(input, LOOKS)
-    if given.ndim != 1 or (given < 0).any():
+    if given.ndim != 1 or np.count_nonzero(given < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if weights is not None and weights.aval.shape != input.aval.shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
@@ -178,7 +183,9 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
     if min > max:
         raise RuntimeError("torch.histc: max must be larger than min")
-    return p.histc(shapes.reshape(x, -1).detach(), bins=int(bins), low=min, high=max)
+    x = x.detach() if x.requires_grad or x.aval.level is not None else x
+    return p.histc(x if x.aval.ndim == 1 else shapes.reshape(x, -1), bins=int(bins), low=min,
+                   high=max)
 
 
 def _range(x: Any, given: Any, d: int) -> tuple[Any, Any]:
@@ -200,7 +207,7 @@ def _range(x: Any, given: Any, d: int) -> tuple[Any, Any]:
 
 
 def histogram(input: Tensor, bins: Any = 100, *, range: Sequence[float] | None = None,
-              weight: Tensor | None = None, density: bool = False) -> Any:
+              weight: Tensor | None = None, density: bool = False) -> results.histogram:
     """How many elements fall into each bin, and the edges of the bins: (hist, bin_edges).
 
     Args:
@@ -226,7 +233,7 @@ def histogram(input: Tensor, bins: Any = 100, *, range: Sequence[float] | None =
 
 
 def histogramdd(input: Tensor, bins: Any, *, range: Sequence[float] | None = None,
-                weight: Tensor | None = None, density: bool = False) -> Any:
+                weight: Tensor | None = None, density: bool = False) -> results.histogramdd:
     """How many points fall into each box of a grid, and the edges along each dimension.
 
     Args:

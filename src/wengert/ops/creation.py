@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +13,13 @@ from ..core.aval import aval_of
 from ..core.device import check_device
 from ..core.formats import contiguous_format, preserve_format
 from ..core.handle import Alias, Handle, Results, Storage, wrap
-from ..core.levels import concrete, here, made, numbers
+from ..core.levels import concrete, here, made, numbers, shared
+from ..core.provenance import warn
 from ..interpreters.tape import leaf_node
 from ..primitives import layout
 from ..primitives.layout import copied_order, inverse_order
 from ..primitives.strides import reach
-from .arguments import LOOKS, need_tensor, nonnegative, sizes
+from .arguments import LOOKS, created, need_tensor, nonnegative, sizes
 from .operators import is_number, number_array
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ def new_leaf(array: np.ndarray, requires_grad: bool = False) -> Tensor:
     Raises:
         RuntimeError: if it is to require grad and its dtype can't.
     """
-    out = made(wrap(array, aval_of(array)))
+    out = wrap(array, aval_of(array))
+    if not (shared.special or requires_grad):
+        return out
+    made(out)
     if here.inference:
         out.alias = Alias(Storage(inference=True))
     if requires_grad:
@@ -61,7 +65,9 @@ def require_grad(x: Any) -> None:
 
 
 def _kind(dtype: Any, default: dtypes.dtype | None = None) -> np.dtype[Any]:
-    return (default or dtypes.get_default_dtype() if dtype is None else dtypes.of(dtype)).numpy
+    if dtype is None:
+        return (default or dtypes.get_default_dtype()).numpy
+    return dtypes.of(dtype).numpy
 
 
 # --- from data --------------------------------------------------------------------------------
@@ -92,10 +98,10 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     """
     check_device(device)
     if isinstance(data, Handle):
-        warnings.warn(
+        warn(
             "To copy construct from a tensor, it is recommended to use sourceTensor.detach()."
             "clone() or sourceTensor.detach().clone().requires_grad_(True), rather than "
-            "torch.tensor(sourceTensor).", UserWarning, stacklevel=2)
+            "torch.tensor(sourceTensor).")
     return new_leaf(array_from(data, dtype, copy=True), requires_grad)
 
 
@@ -111,17 +117,63 @@ def array_from(data: Any, dtype: Any = None, *, copy: bool = False) -> np.ndarra
 
 def _from_array(array: np.ndarray, dtype: Any, copy: bool) -> np.ndarray:
     kind = dtypes.of(array.dtype) if dtype is None else dtypes.of(dtype)  # refuses object arrays
+    if not copy:
+        refuse_negative(array)
     with np.errstate(all="ignore"):
         return np.array(array, kind.numpy, order="K", copy=True if copy else None)
 
 
+def refuse_negative(array: np.ndarray) -> None:
+    """Refuses an array in whose memory a tensor can't lie.
+
+    Raises:
+        ValueError: for negative strides.
+    """
+    if any(s < 0 for s in array.strides):
+        raise ValueError("At least one stride in the given numpy array is negative, and tensors "
+                         "with negative strides are not currently supported. (You can probably "
+                         "work around this by making a copy of your array  with array.copy().) ")
+
+
 def _from_sequence(data: Any, kind: dtypes.dtype | None) -> np.ndarray:
+    flat, shape, kinds = _unnested(data) or _flattened(data)
+    if kind is None:
+        kind = _inferred(kinds)
+    array = _filled(flat, kinds, kind)
+    return array if len(shape) == 1 else array.reshape(shape)
+
+
+_Flat = tuple[list[Any], tuple[int, ...], set[type]]
+"""Numbers, the shape that they are to have, and their types."""
+_NUMBERS = {bool, int, float, complex}
+_SEQUENCES = {list, tuple}
+
+
+def _unnested(data: Any) -> _Flat | None:
+    """The Python numbers in lists of equal lengths; None if there is anything else in them."""
+    level: list[Any] = [data]
+    shape: list[int] = []
+    while True:
+        kinds = set(map(type, level))
+        if kinds <= _NUMBERS:
+            return level, tuple(shape), kinds
+        lengths = set(map(len, level)) if kinds <= _SEQUENCES else ()
+        if len(lengths) != 1:
+            return None
+        shape += lengths
+        level = list(chain.from_iterable(level))
+
+
+def _flattened(data: Any) -> _Flat:
+    """The numbers in whatever can be made a tensor.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: for what can't.
+    """
     shape = _shape_of(data)
     flat: list[Any] = []
     _flatten(data, shape, 0, flat)
-    if kind is None:
-        kind = _inferred(flat)
-    return _filled(flat, kind).reshape(shape)
+    return flat, shape, set(map(type, flat))
 
 
 def _shape_of(data: Any) -> tuple[int, ...]:
@@ -150,7 +202,7 @@ def _flatten(data: Any, shape: tuple[int, ...], dim: int, into: list[Any]) -> No
             raise _ragged(shape, dim, len(array) if array.ndim else 0)
         into.extend(array.reshape(-1))
     elif dim == len(shape):
-        into.append(_number(data, dim))
+        into.append(_number(data, dim, into))
     elif not isinstance(data, (list, tuple, range)):
         raise TypeError(f"not a sequence: {type(data).__name__}" if not is_number(data) else
                         "not a sequence")
@@ -165,12 +217,14 @@ def _ragged(shape: tuple[int, ...], dim: int, got: int) -> ValueError:
     return ValueError(f"expected sequence of length {shape[dim]} at dim {dim} (got {got})")
 
 
-def _number(value: Any, dim: int = 0) -> Any:
+def _number(value: Any, dim: int, before: list[Any]) -> Any:
     if is_number(value):
         return value
     if isinstance(value, (list, tuple)):
-        raise TypeError(f"must be real number, not {type(value).__name__}")
-    if isinstance(value, str) and dim:
+        name = type(value).__name__
+        raise TypeError(f"'{name}' object cannot be interpreted as an integer" if isinstance(
+            before[0], int) else f"must be real number, not {name}")
+    if isinstance(value, str) and dim and not before:
         raise ValueError("too many dimensions 'str'")
     if isinstance(value, str):
         raise TypeError("new(): invalid data type 'str'")
@@ -182,23 +236,26 @@ def _number(value: Any, dim: int = 0) -> Any:
     raise RuntimeError(f"Could not infer dtype of {type(value).__name__}")
 
 
-def _inferred(flat: list[Any]) -> dtypes.dtype:
-    kinds = {type(v) for v in flat}
+_EXACT = {bool: dtypes.bool_, int: dtypes.int64}
+_COMPLEX = {complex, np.complex64, np.complex128}
+
+
+def _inferred(kinds: set[type]) -> dtypes.dtype:
     kind: dtypes.dtype | None = None
     for one in kinds:
-        this = dtypes.of(np.dtype(one)) if issubclass(one, np.generic) else dtypes.of_number(one())
+        this = _EXACT.get(one) or (
+            dtypes.of(np.dtype(one)) if issubclass(one, np.generic) else dtypes.of_number(one()))
         kind = this if kind is None else dtypes.promote(kind, this)
     return dtypes.get_default_dtype() if kind is None else kind
 
 
-def _filled(flat: list[Any], kind: dtypes.dtype) -> np.ndarray:
-    if not kind.is_complex and any(isinstance(v, (complex, np.complexfloating)) for v in flat):
+def _filled(flat: list[Any], kinds: set[type], kind: dtypes.dtype) -> np.ndarray:
+    if not (kind.is_complex or kinds.isdisjoint(_COMPLEX)):
         raise TypeError("must be real number, not complex")
     try:
-        with np.errstate(all="ignore"):
-            if kind.category == dtypes.INTEGER:
-                return _integers([int(v) for v in flat], kind)
-            return np.array(flat, kind.numpy)
+        if kind.category == dtypes.INTEGER and not (kinds == {int} and kind is dtypes.int64):
+            return _integers([int(v) for v in flat], kind)
+        return here.run(np.array, flat, kind.numpy)
     except OverflowError:
         raise ValueError("Overflow when unpacking long long") from None
     except ValueError as error:
@@ -210,7 +267,7 @@ def _integers(flat: list[int], kind: dtypes.dtype) -> np.ndarray:
     if any(not least <= v <= most for v in flat):
         if kind is dtypes.int64:
             raise OverflowError
-        raise RuntimeError(f"value cannot be converted to type {kind.numpy}_t without overflow")
+        raise RuntimeError(f"value cannot be converted to type {kind.numpy} without overflow")
     return np.array(flat, kind.numpy)
 
 
@@ -308,8 +365,7 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0,
                          f"must be a multiple of element size ({each})")
     array = np.frombuffer(buffer, kind.numpy, count, offset)
     if given.readonly:
-        warnings.warn("The given buffer is not writable: writing to the tensor will be refused.",
-                      UserWarning, stacklevel=2)
+        warn("The given buffer is not writable: writing to the tensor will be refused.")
     return _asking(wrap(array), requires_grad)
 
 
@@ -329,13 +385,13 @@ def scalar_tensor(s: Any, *, dtype: Any = None, layout: Any = None, device: Any 
 def _maker(name: str, make: Callable[..., np.ndarray], says: str) -> Callable[..., Tensor]:
     def function(*size: Any, dtype: Any = None, layout: Any = None, device: Any = None,
                  pin_memory: bool = False, requires_grad: bool = False, **others: Any) -> Tensor:
-        check_device(device)
-        if "size" in others:
-            size = (others.pop("size"),)
-        order = others.pop("memory_format", None)
+        if device is not None:
+            check_device(device)
+        order = None
         if others:
-            raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(others))}'")
-        array = make(nonnegative(sizes(size)), _kind(dtype))
+            order = others.pop("memory_format", None)
+            size = named_size(name, size, others)
+        array = make(created(size), _kind(dtype))
         return new_leaf(array if order is None else in_order(array, order), requires_grad)
 
     function.__name__ = function.__qualname__ = name
@@ -348,6 +404,15 @@ def _maker(name: str, make: Callable[..., np.ndarray], says: str) -> Callable[..
     return function
 
 
+def named_size(name: str, size: Any, others: dict[str, Any]) -> Any:
+    """The size, which alone may be among the other keywords."""
+    if "size" in others:
+        size = (others.pop("size"),)
+    if others:
+        raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(others))}'")
+    return size
+
+
 def in_order(array: np.ndarray, order: Any) -> np.ndarray:
     """An array of the same shape whose dimensions lie in memory in a format's order."""
     if order in (preserve_format, contiguous_format):
@@ -356,8 +421,15 @@ def in_order(array: np.ndarray, order: Any) -> np.ndarray:
     return np.ascontiguousarray(array.transpose(dims)).transpose(inverse_order(dims))
 
 
+def _ones(shape: tuple[int, ...], kind: np.dtype[Any]) -> np.ndarray:
+    """`numpy.ones`, at half the cost for few."""
+    found = np.empty(shape, kind)
+    found[...] = 1
+    return found
+
+
 zeros = _maker("zeros", np.zeros, "of zeros")
-ones = _maker("ones", np.ones, "of ones")
+ones = _maker("ones", _ones, "of ones")
 empty = _maker("empty", np.empty, "whose elements are whatever the memory holds")
 
 
@@ -374,8 +446,14 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, layout: Any = None,
     if not isinstance(size, (tuple, list)):
         raise TypeError("full(): argument 'size' (position 1) must be tuple of ints, not "
                         f"{type(size).__name__}")
-    return new_leaf(np.full(nonnegative(sizes((size,))), _filling(fill_value, dtype)),
-                    requires_grad)
+    return new_leaf(_full(created(size), _filling(fill_value, dtype)), requires_grad)
+
+
+def _full(shape: tuple[int, ...], value: np.ndarray) -> np.ndarray:
+    """An array with a 0-d array's number throughout."""
+    found = np.empty(shape, value.dtype)
+    found[...] = value
+    return found
 
 
 def _filling(value: Any, dtype: Any) -> np.ndarray:
@@ -387,13 +465,16 @@ def _filling(value: Any, dtype: Any) -> np.ndarray:
     return number_array(value, dtypes.of_number(value) if dtype is None else dtypes.of(dtype))
 
 
-def _like(name: str, make: Callable[..., np.ndarray], says: str) -> Callable[..., Tensor]:
+def _like(name: str, make: Callable[..., np.ndarray], make_like: Callable[..., np.ndarray],
+          says: str) -> Callable[..., Tensor]:
     def function(input: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
                  requires_grad: bool = False, memory_format: Any = preserve_format,
                  pin_memory: bool = False) -> Tensor:
         check_device(device)
-        found = make(*_model(name, input, dtype, memory_format))
-        return new_leaf(in_order(found, memory_format), requires_grad)
+        model, kind, order = _model(name, input, dtype, memory_format)
+        if order == "K" and model.flags.c_contiguous:
+            return new_leaf(make(model.shape, kind), requires_grad)
+        return new_leaf(in_order(make_like(model, kind, order), memory_format), requires_grad)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (f"A tensor {says}, of the shape, dtype and order in memory of `input` "
@@ -410,9 +491,10 @@ def _model(name: str, x: Any, dtype: Any, memory_format: Any) -> tuple[Any, Any,
     return np.broadcast_to(x.aval.plain.zero, x.aval.shape), kind, "C"
 
 
-zeros_like = _like("zeros_like", np.zeros_like, "of zeros")
-ones_like = _like("ones_like", np.ones_like, "of ones")
-empty_like = _like("empty_like", np.empty_like, "that is not initialised")
+zeros_like = _like("zeros_like", np.zeros, np.zeros_like, "of zeros")
+ones_like = _like("ones_like", _ones, np.ones_like, "of ones")
+empty_like = _like("empty_like", np.empty, np.empty_like,
+                   "that is not initialised")
 
 
 def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, layout: Any = None,
@@ -453,7 +535,7 @@ def empty_permuted(size: Any, physical_layout: Any, *, dtype: Any = None, layout
         RuntimeError: unless the order names each dimension once.
     """
     check_device(device)
-    shape, order = nonnegative(sizes((size,))), sizes((physical_layout,))
+    shape, order = created(size), sizes((physical_layout,))
     if len(shape) != len(order):
         raise RuntimeError("Number of dimensions in size does not match the length of the "
                            f"physical_layout; i.e. len(size) = {len(shape)} is not equal to "

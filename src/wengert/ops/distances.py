@@ -40,26 +40,12 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0,
         >>> torch.cdist(torch.tensor([[0., 0.]]), torch.tensor([[3., 4.], [0., 0.]]))
         tensor([[5., 0.]])
     """
-    for i, (name, x) in enumerate((("x1", x1), ("x2", x2)), 1):
-        need_tensor("cdist", x, name, i)
+    need_tensor("cdist", x1, "x1")
+    need_tensor("cdist", x2, "x2", 2)
     if compute_mode not in _MODES:
         raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
     a, b = x1.aval, x2.aval
-    for name, each in (("X1", a), ("X2", b)):
-        if each.ndim < 2:
-            raise RuntimeError("cdist only supports at least 2D tensors, "
-                               f"{name} got: {each.ndim}D")
-    if a.shape[-1] != b.shape[-1]:
-        raise RuntimeError("X1 and X2 must have the same number of columns. X1: "
-                           f"{a.shape[-1]} X2: {b.shape[-1]}")
-    for name, each in (("X1", a), ("X2", b)):
-        if not each.dtype.is_floating_point:
-            raise RuntimeError("cdist only supports floating-point dtypes, "
-                               f"{name} got: {each.dtype.words}")
-    if p < 0:
-        raise RuntimeError("cdist only supports non-negative p values")
-    if a.dtype is not b.dtype:
-        raise RuntimeError(f"expected scalar type {a.dtype.words} but found {b.dtype.words}")
+    _check_cdist(a, b, p)
     batch = broadcast_shapes([a.shape[:-2], b.shape[:-2]])
     x, y = (shapes.expand(v, *batch, *v.aval.shape[-2:]) if v.aval.shape[:-2] != batch else v
             for v in (x1, x2))
@@ -68,6 +54,26 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0,
         product = max(a.shape[-2], b.shape[-2]) > d.MANY
     found: Any = d.cdist(x, y, p=float(p), product=bool(product and p == 2))
     return found
+
+
+def _check_cdist(a: Any, b: Any, p: float) -> None:
+    """Refuses shapes and dtypes of which there are no distances."""
+    both = (("X1", a), ("X2", b))
+    for name, each in both:
+        if each.ndim < 2:
+            raise RuntimeError("cdist only supports at least 2D tensors, "
+                               f"{name} got: {each.ndim}D")
+    if a.shape[-1] != b.shape[-1]:
+        raise RuntimeError("X1 and X2 must have the same number of columns. X1: "
+                           f"{a.shape[-1]} X2: {b.shape[-1]}")
+    for name, each in both:
+        if not each.dtype.is_floating_point:
+            raise RuntimeError("cdist only supports floating-point dtypes, "
+                               f"{name} got: {each.dtype.words}")
+    if p < 0:
+        raise RuntimeError("cdist only supports non-negative p values")
+    if a.dtype is not b.dtype:
+        raise RuntimeError(f"expected scalar type {a.dtype.words} but found {b.dtype.words}")
 
 
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import string
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..core import dtypes
@@ -44,23 +46,50 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     if not isinstance(equation, str):
         raise TypeError("einsum(): argument 'equation' must be str, not "
                         f"{type(equation).__name__}")
+    tensors: Sequence[Any] = _tensors(operands)
+    terms, result = _parsed(equation, tuple([x.aval.ndim for x in tensors]))
+    if any(len(set(term)) < len(term) for term in terms):
+        tensors, terms = zip(*map(_without_repeats, tensors, terms), strict=True)
+    kind = tensors[0].aval.dtype
+    if not kind.differentiable or any(x.aval.dtype is not kind for x in tensors):
+        tensors = _alike(tensors, terms, result)
+    return p.einsum(*tensors, terms=terms, result=result)
+
+
+def _tensors(operands: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
         operands = tuple(operands[0])
     if not operands:
         raise RuntimeError("einsum(): must provide at least one operand")
     for i, x in enumerate(operands):
         need_tensor("einsum", x, "operands", i + 2)
-    terms, result = _parsed(equation, tuple([x.aval.ndim for x in operands]))
-    tensors, letters = [], []
-    for x, term in zip(operands, terms, strict=True):
-        x, term = _without_repeats(x, term)
-        tensors.append(x)
-        letters.append(term)
-    if not tensors[0].aval.dtype.differentiable and any(
-            c not in result and sum(c in term for term in letters) == 1 for c in set(
-                "".join(letters))):  # sums of integers are 64 bits wide
-        tensors = [to_kind(x, dtypes.int64) for x in tensors]
-    return p.einsum(*tensors, terms=tuple(letters), result=result)
+    return operands
+
+
+def _alike(tensors: Sequence[Any], terms: tuple[str, ...], result: str) -> list[Any]:
+    """Operands in one dtype: sums of integers are 64 bits wide; what is multiplied is promoted,
+    unless the products are summed.
+
+    Raises:
+        RuntimeError: for products of several dtypes that are summed.
+    """
+    kind = tensors[0].aval.dtype
+    for i, x in enumerate(tensors[1:], 1):
+        if (other := x.aval.dtype) is kind:
+            continue
+        later = result + "".join(terms[i + 1:])
+        if any(c in terms[i] and c not in later for c in "".join(terms[:i])):
+            raise RuntimeError(f"expected scalar type {kind.words} but found {other.words}")
+        kind = dtypes.result_type([(2, kind), (2, other)])
+    if not kind.differentiable and _sums_one_alone(terms, result):
+        kind = dtypes.int64
+    return [to_kind(x, kind) for x in tensors]
+
+
+def _sums_one_alone(terms: tuple[str, ...], result: str) -> bool:
+    """Whether a letter of a single operand is summed over."""
+    counts = Counter("".join(terms))
+    return any(n == 1 and c not in result for c, n in counts.items())
 
 
 def _spelled(*given: Any) -> tuple[str, tuple[Any, ...]]:
@@ -84,40 +113,53 @@ def _parsed(equation: str, ndims: tuple[int, ...]) -> tuple[tuple[str, ...], str
     """The terms and the result, with the ellipsis spelled out in letters of its own."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
+    _check(equation, left + right, terms, ndims)
+    spare = [c for c in string.ascii_letters if c not in equation]
+    widths = [n - len(t.replace("...", "")) if "..." in t else 0
+              for n, t in zip(ndims, terms, strict=True)]
+    rest = "".join(spare[:max(widths)])
+    full = tuple([_full(i, term, n, rest[len(rest) - w:] if w > 0 else "")
+                  for i, (n, term, w) in enumerate(zip(ndims, terms, widths, strict=True))])
+    result = right.replace("...", rest) if arrow else rest + _met_once("".join(terms))
+    _check_result(result, full)
+    return full, result
+
+
+def _check(equation: str, letters: str, terms: list[str], ndims: tuple[int, ...]) -> None:
     if len(terms) != len(ndims):
         raise RuntimeError(
             f"einsum(): {'more' if len(ndims) > len(terms) else 'fewer'} operands were provided "
             f"than specified in the equation")
-    for c in (left + right).replace("...", "").replace(",", ""):
+    for c in letters.replace("...", "").replace(",", ""):
         if c not in string.ascii_letters:
             raise RuntimeError(f"einsum(): invalid subscript given at index {equation.index(c)} in "
                                "the equation string, subscripts must be in [a-zA-Z]")
-    spare = [c for c in string.ascii_letters if c not in equation]
-    widths = [n - len(t.replace("...", "")) if "..." in t else 0
-              for n, t in zip(ndims, terms, strict=True)]
-    width = max(widths)
-    full = []
-    for i, (n, term, w) in enumerate(zip(ndims, terms, widths, strict=True)):
-        spelled = term.replace("...", "".join(spare[width - w:width])) if w >= 0 else term
-        if len(spelled) != n:
-            raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(term)}) "
-                               f"does not match the number of dimensions ({n}) for operand {i} "
-                               f"{'' if '...' in term else 'and no ellipsis was given'}".rstrip())
-        full.append(spelled)
-    rest = "".join(spare[:width])
-    if arrow:
-        result = right.replace("...", rest)
-    else:
-        counts = "".join(terms).replace("...", "")
-        result = rest + "".join(sorted(c for c in set(counts) if counts.count(c) == 1))
+
+
+def _full(i: int, term: str, ndim: int, rest: str) -> str:
+    """A term, with letters for the dimensions that its ellipsis stands for."""
+    spelled = term.replace("...", rest)
+    if len(spelled) != ndim:
+        raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(term)}) "
+                           f"does not match the number of dimensions ({ndim}) for operand {i} "
+                           f"{'' if '...' in term else 'and no ellipsis was given'}".rstrip())
+    return spelled
+
+
+def _met_once(letters: str) -> str:
+    """The letters that appear once, in alphabetical order."""
+    counts = Counter(letters.replace("...", ""))
+    return "".join(sorted(c for c, n in counts.items() if n == 1))
+
+
+def _check_result(result: str, terms: tuple[str, ...]) -> None:
     for c in result:
         if result.count(c) > 1:
             raise RuntimeError(f"einsum(): output subscript {c} appears more than once in the "
                                "output")
-        if not any(c in term for term in full):
+        if not any(c in term for term in terms):
             raise RuntimeError(f"einsum(): output subscript {c} does not appear in the equation "
                                "for any input operand")
-    return tuple(full), result
 
 
 def _without_repeats(x: Any, term: str) -> tuple[Any, str]:

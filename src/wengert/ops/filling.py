@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..core import dtypes
+from ..core.formats import dense
 from ..core.handle import Handle
 from ..core.levels import here, numbers
 from ..core.primitive import Primitive, broadcast_shapes
@@ -164,7 +165,10 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     count = cumsum(layout.cast(flat, dtype=dtypes.int64), dim=0)
     places = where(flat, count - 1, 0)
     found = p.index(layout.reshape(source, shape=(source.aval.numel,)), places, pattern=(0,))
-    return where(holds, layout.reshape(found, shape=shape), x)
+    return _masked(holds, layout.reshape(found, shape=shape), x)
+
+
+_masked = where.named("MaskedScatterBackward0", order=dense)
 
 
 def _check_masked(x: Any, mask: Any, source: Any) -> None:

@@ -10,13 +10,18 @@ import numpy as np
 from ..core.handle import Handle
 from ..core.levels import deepest, here, numbers
 from ..core.primitive import Primitive
-from ..interpreters.inplace import check_history, check_inference, check_memory, write, written
+from ..interpreters.inplace import (
+    check_history,
+    check_inference,
+    check_memory,
+    unbound,
+    write,
+    written,
+)
 from ..interpreters.views import refresh
 from ..primitives.elementwise import copy
 from .random import (
     Generator,
-    bernoulli_numbers,
-    check_probabilities,
     drawn,
     in_memory_order,
     memory_order,
@@ -33,6 +38,10 @@ Draw = Callable[[Generator, tuple[int, ...]], np.ndarray]
 def _refill(self: Any, node: Primitive, draw: Draw, generator: Any) -> Any:
     """Draws into a tensor, in place: in the order of its memory, as PyTorch does."""
     origin = source(generator)
+    if unbound(self):
+        self.value[...] = draw(origin, self.aval.shape)
+        written(self)
+        return self
     in_order = in_memory_order(lambda shape: draw(origin, shape), memory_order(self.value))
     if (self.node is not None or deepest((self,)) is not None or here.levels
             or here.recorder is not None):
@@ -177,8 +186,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
         raise NotImplementedError('"bernoulli_tensor_cpu_p_" not implemented for '
                                   f"'{p.aval.dtype.words}'")
     chances = numbers(expand(p, self.aval.shape))  # type: ignore[arg-type]
-    check_probabilities(chances)
     order = memory_order(self.value)
     chances = chances if order is None else chances.transpose(order)
-    return _refill(self, _BERNOULLI, lambda g, shape: bernoulli_numbers(g, chances, shape, kind),
+    return _refill(self, _BERNOULLI, lambda g, shape: g.bernoulli(chances, shape, kind),
                    generator)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +9,14 @@ import numpy as np
 from ..core import dtypes
 from ..core.handle import Handle, wrap
 from ..core.levels import concrete, here, in_charge
-from ..interpreters.inplace import write
+from ..core.primitive import Primitive
+from ..core.provenance import warn
+from ..interpreters.inplace import apart, put_array, unbound, write, written
 from ..primitives import indexing as p, layout
 from ..primitives.elementwise import masked_fill, where
 from . import shapes
 from .arguments import LOOKS, need_tensor
-from .operators import is_number, number_array, to_kind
+from .operators import is_number, stored, to_kind
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -37,13 +38,27 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         return _select(x, index)
     if index is Ellipsis:
         return layout.index_alias(x, index=(Ellipsis,))
-    if _is_mask(index) and index.aval.shape == x.aval.shape and shapes.is_contiguous(x):
-        x, index = (layout.reshape(a, shape=(a.aval.numel,)) for a in (x, index))
+    if isinstance(index, Handle) and index.aval.ndim and x.aval.ndim:
+        if index.aval.dtype in _PLACES:
+            return _read(x, (0,), [index])
+        if index.aval.dtype is dtypes.bool_ and index.aval.shape == x.aval.shape and (
+                shapes.is_contiguous(x)):
+            return where_true(p.take_apart, x, index, _MASK)
     basic, arrays = _parsed(x, index)
     viewed = _view(x, basic) if arrays is None or _does_something(basic) else x
     if arrays is None:
         return viewed
     return _read(viewed, *arrays)
+
+
+_PLACES = (dtypes.int64, dtypes.int32)
+_MASK = "An index that is a mask has a result whose size depends on it."
+
+
+def where_true(take: Primitive, x: Any, mask: Any, asked: str) -> Any:
+    """The elements where a mask of a tensor's shape holds, as a vector."""
+    places = np.flatnonzero(concrete(mask, asked))
+    return take(x if x.aval.ndim == 1 else layout.reshape(x, shape=(x.aval.numel,)), places, dim=0)
 
 
 def _select(x: Any, i: int) -> Any:
@@ -66,6 +81,9 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
         IndexError: as for reading.
         RuntimeError: if the value does not broadcast, or x may not be written.
     """
+    if ((type(index) is int or type(index) is slice) and x.aval.ndim and unbound(x)
+            and _put_part(x, index, value)):
+        return
     if _is_mask(index) and _fits(index, x) and (is_number(value) or (
             isinstance(value, Handle) and not value.aval.ndim)):
         _fill_where(x, index, value)
@@ -93,10 +111,32 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
         raise TypeError(f"can't assign a {type(value).__name__} to a "
                         f"torch.{x.aval.dtype.words}Tensor")
     else:
-        value = number_array(value, x.aval.dtype)
+        value = stored(value, x.aval.dtype)
     pattern, indices = arrays
-    in_words(lambda: write(p.index_put, target, value, *indices, pattern=pattern,
-                           accumulate=False))
+    try:
+        write(p.index_put, target, value, *indices, pattern=pattern, accumulate=False)
+    except IndexError as error:
+        raise _in_words(error) from None
+
+
+def _put_part(x: Any, index: int | slice, value: Any) -> bool:
+    """Writes a number, or a tensor of its shape, into a part of the first dimension, where that is
+    a matter of memory alone: what a loop that fills a tensor does. False for anything else."""
+    n = x.aval.shape[0]
+    if isinstance(index, int):
+        _check_bounds(index, n, 0)
+    else:
+        index = slice(*_slice(index, n))
+    target = x.value[index, ...]
+    if type(value) is float or type(value) is int:
+        target[...] = stored(value, x.aval.dtype)
+    elif (isinstance(value, Handle) and value.aval.shape == target.shape and apart(x, value)
+          and not value.aval.is_complex):
+        put_array(target, value.value)
+    else:
+        return False
+    written(x)
+    return True
 
 
 def _is_mask(index: Any) -> bool:
@@ -115,7 +155,8 @@ def _fill_where(x: Any, mask: Any, value: Any) -> None:
     missing = x.aval.ndim - mask.aval.ndim
     if missing:
         mask = layout.reshape(mask, shape=(*mask.aval.shape, *(1,) * missing))
-    write(_filled, x, mask, to_kind(value, x.aval.dtype))
+    number = stored(value, x.aval.dtype) if is_number(value) else to_kind(value, x.aval.dtype)
+    write(_filled, x, mask, number)
 
 
 def _masks(index: Any) -> bool:
@@ -184,11 +225,11 @@ def _stands_for_tuple(index: Any) -> bool:
         i is None or i is Ellipsis or isinstance(i, (slice, list, tuple, Handle, np.ndarray))
         for i in index)
     if found:
-        warnings.warn(
+        warn(
             "Using a non-tuple sequence for multidimensional indexing is deprecated and will be "
             "changed in pytorch 2.9; use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will "
             "be interpreted as tensor index, x[torch.tensor(seq)], which will result either in an "
-            "error or a different result", UserWarning, stacklevel=4)
+            "error or a different result")
     return found
 
 
@@ -204,7 +245,7 @@ def _stand_in(item: Any) -> Any:
             item.aval.dtype not in (dtypes.bool_, dtypes.uint8)):
         return item.value  # and not looked at
     if plain or item.aval.dtype in (dtypes.bool_, dtypes.uint8):
-        return concrete(item, "An index that is a mask has a result whose size depends on it.")
+        return concrete(item, _MASK)
     return np.zeros((*item.aval.shape, 1), item.aval.numpy)[..., 0] if item.aval.ndim else (
         _Scalar((), item.aval.numpy))
 
@@ -234,8 +275,8 @@ def _item(item: Any) -> Any:
         raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte "
                         f"Variables are valid indices (got {type(item).__name__})")
     if item.dtype == np.uint8:
-        warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype "
-                      "torch.bool instead.", UserWarning, stacklevel=2)
+        warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype "
+             "torch.bool instead.")
         return np.asarray(item != 0)
     if item.dtype not in _INDEX_KINDS:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
@@ -348,25 +389,31 @@ def _pattern(advanced: list[Any]) -> tuple[tuple[Any, ...], list[Any]]:
 def true_places(mask: np.ndarray) -> tuple[np.ndarray, ...]:
     """`np.nonzero`, in half its time where there are several dimensions."""
     if mask.ndim == 1:
-        return np.nonzero(mask)
+        return mask.nonzero()
     return np.unravel_index(np.flatnonzero(mask), mask.shape)
 
 
 def _read(x: Any, pattern: Any, indices: list[Any]) -> Any:
-    return in_words(lambda: p.index(x, *indices, pattern=pattern))
-
-
-def in_words(apply: Any) -> Any:
-    """Calls, and says in PyTorch's words what NumPy finds wrong with an index."""
+    dim = len(pattern) - 1
     try:
-        return apply()
+        if len(indices) == 1 and pattern == p.whole_but(dim):
+            return _taken(x, indices[0], dim=dim)
+        return p.index(x, *indices, pattern=pattern)
     except IndexError as error:
-        text = str(error)
-        if "shape mismatch" in text:
-            shapes = text.partition("with shapes")[2].replace("(", "[").replace(",)", "]")
-            text = ("shape mismatch: indexing tensors could not be broadcast together with shapes"
-                    + shapes.replace(")", "]").replace("] [", "], [").rstrip())
-        raise IndexError(text.replace("for axis", "for dimension")) from None
+        raise _in_words(error) from None
+
+
+_taken = p.take.named("IndexBackward0")
+
+
+def _in_words(error: IndexError) -> IndexError:
+    """Says in PyTorch's words what NumPy finds wrong with an index."""
+    text = str(error)
+    if "shape mismatch" in text:
+        shapes = text.partition("with shapes")[2].replace("(", "[").replace(",)", "]")
+        text = ("shape mismatch: indexing tensors could not be broadcast together with shapes"
+                + shapes.replace(")", "]").replace("] [", "], [").rstrip())
+    return IndexError(text.replace("for axis", "for dimension"))
 
 
 # --- by function ------------------------------------------------------------------------------
@@ -429,4 +476,7 @@ def _put(x: Any, indices: Any, values: Any, apply: Any) -> Any:
                          f"{len(items)})")
     _, arrays = _parsed(x, items)
     pattern, found = arrays if arrays is not None else ((), [])
-    return in_words(lambda: apply(x, values, found, pattern))
+    try:
+        return apply(x, values, found, pattern)
+    except IndexError as error:
+        raise _in_words(error) from None

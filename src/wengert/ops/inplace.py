@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..core import dtypes
-from ..core.aval import Aval
-from ..core.levels import shared
+from ..core.levels import here
 from ..core.primitive import Primitive
-from ..interpreters.inplace import check_fits, check_kind, write, written
+from ..interpreters.inplace import check_fits, check_kind, unbound, write, written
 from ..primitives import complexes as c, elementwise as e
 from . import choices, pointwise, shapes
 from .arguments import need_tensor
@@ -39,8 +38,14 @@ def unary(primitive: Primitive, *, floats: bool = True) -> Callable[[Tensor], Te
         floats: whether its results are floats even for integers, which then have no room for them.
     """
     as_float = floats
+    ufunc: Any = primitive.ufunc
+    at_once = ufunc is not None and "f->f" in ufunc.types
 
     def function(self: Any) -> Any:
+        if at_once and self.aval.fast and unbound(self):
+            here.run(ufunc, self.value, self.value)
+            written(self)
+            return self
         if as_float:
             check_floats(self)
         return write(primitive, self)
@@ -80,7 +85,7 @@ frac_ = unary(e.frac, floats=False)
 bitwise_not_ = unary(e.bitwise_not, floats=False)
 floor_, ceil_, trunc_ = _whole(e.floor), _whole(e.ceil), _whole(e.trunc)
 _round, _square = _whole(e.round_), unary(e.square, floats=False)
-_abs = unary(e.abs_, floats=False)
+_abs, _neg = unary(e.abs_, floats=False), unary(e.neg, floats=False)
 
 
 def abs_(self: Tensor) -> Tensor:
@@ -130,7 +135,7 @@ def neg_(self: Tensor) -> Tensor:
     """`neg`, in place."""
     if self.aval.dtype is dtypes.bool_:
         pointwise.neg(self)
-    return write(e.neg, self)
+    return _neg(self)
 
 
 def conj_physical_(self: Tensor) -> Tensor:
@@ -145,7 +150,8 @@ def _binary_(name: str, apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any]
     """The word of an in-place operator."""
 
     def function(self: Any, other: Any) -> Any:
-        return _or_type_error(name, other, apply(self, other))
+        found = apply(self, other)
+        return need_tensor(name, other, "other") if found is NotImplemented else found
 
     return _named(function, name)
 
@@ -181,7 +187,8 @@ def ipow_operator(self: Any, exponent: Any) -> Any:
     """self **= exponent."""
     if is_number(exponent) and self.aval.dtype.is_floating_point and not isinstance(
             exponent, complex):
-        return write(e.scalar_power, self, exponent=float(exponent))
+        return _square(self) if exponent == 2 else write(
+            e.scalar_power, self, exponent=float(exponent))
     return _ipower(self, exponent)
 
 
@@ -192,7 +199,8 @@ _ipower = inplace_binary(e.power.named("PowBackward1", ufunc=None))
 def add_(self: Tensor, other: Any, *, alpha: complex = 1) -> Tensor:
     """self += alpha * other, in place."""
     if type(alpha) is int and alpha == 1:
-        return _or_type_error("add_", other, iadd_operator(self, other))
+        found = iadd_operator(self, other)
+        return found if found is self else _or_type_error("add_", other, found)
     return write_promoted(e.add_scaled, self, *arithmetic.scaled("add_", self, other, alpha))
 
 
@@ -257,14 +265,11 @@ def _question(name: str, ask: Callable[..., Any]) -> Callable[..., Tensor]:
 
     def function(self: Any, *other: Any) -> Any:
         answer = ask(self, *other)
-        check_fits(self.aval, _like(self.aval, answer.aval))
+        if answer.aval.shape != self.aval.shape:
+            check_fits(self.aval, self.aval.with_shape(answer.aval.shape))
         return shapes.copy_(self, answer.detach())
 
     return _named(function, name)
-
-
-def _like(x: Aval, answer: Aval) -> Aval:
-    return x.with_shape(answer.shape)
 
 
 eq_, ne_ = _question("eq_", pointwise.eq), _question("ne_", pointwise.ne)
@@ -286,10 +291,7 @@ def zero_(self: Tensor) -> Tensor:
         >>> torch.ones(2).zero_()
         tensor([0., 0.])
     """
-    alias = self.alias
-    if (self.node is None and not shared.special and self.value.flags.writeable
-            and (alias is None or (alias.base is None and not alias.storage.inference))):
-        # as between training steps
+    if unbound(self):
         self.value.fill(0)
         written(self)
         return self

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,9 @@ from ..core import dtypes
 from ..core.device import CPU, check_device, device
 from ..core.handle import wrap
 from ..core.levels import concrete
+from ..core.provenance import warn
 from .arguments import LOOKS, need_tensor
+from .creation import refuse_negative
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -40,14 +41,10 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     if not ndarray.flags.writeable:
-        warnings.warn("The given NumPy array is not writable: writing to the tensor will be "
-                      "refused. Copy the array, or make it writable, if you need to.",
-                      UserWarning, stacklevel=2)
+        warn("The given NumPy array is not writable: writing to the tensor will be "
+             "refused. Copy the array, or make it writable, if you need to.")
     dtypes.of(ndarray.dtype)
-    if any(s < 0 for s in ndarray.strides):
-        raise ValueError("At least one stride in the given numpy array is negative, and tensors "
-                         "with negative strides are not currently supported. (You can probably "
-                         "work around this by making a copy of your array  with array.copy().) ")
+    refuse_negative(ndarray)
     if any(s % ndarray.itemsize for s in ndarray.strides):
         raise ValueError("given numpy array strides not a multiple of the element byte size. Copy "
                          "the numpy array to reallocate the memory.")

@@ -131,7 +131,8 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
         tensor([[0.6000, 0.8000],
                 [0.3000, 0.4000]])
     """
-    return input * _scaled(input, p, dim, maxnorm)
+    x = shapes.contiguous(input)
+    return x * _scaled(x, p, dim, maxnorm)
 
 
 def renorm_(self: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:

@@ -9,20 +9,24 @@ arrays) takes the general path.
 
 from __future__ import annotations
 
+import cmath
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core import dtypes
-from ..core.aval import Aval, aval_of
-from ..core.handle import Handle, Results, wrap
+from ..core.aval import LARGE, Aval, aval_of
+from ..core.handle import Handle, Results, current, without_history, wrap
 from ..core.levels import here, quietly, shared
+from ..core.out import into
 from ..core.primitive import Primitive
-from ..interpreters.inplace import check_fits, check_kind, write
+from ..interpreters.eager import fitting
+from ..interpreters.inplace import apart, check_fits, check_kind, unbound, write, written
 from ..interpreters.tape import node_class, number, saved_output
 from ..primitives.elementwise import copy
-from ..primitives.layout import cast
+from ..primitives.layout import cast, copied_order
 from .arguments import need_tensor
 
 if TYPE_CHECKING:
@@ -49,12 +53,14 @@ def binary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor, A
         floats: whether integers are first made floats, as in a division.
     """
     cls = node_class(primitive)
-    ufunc, evaluate = primitive.ufunc, primitive.evaluate
-    left, right = (() if r is None else r.saves for r in primitive.vjp or (None, None))  # type: ignore[union-attr]
-    # What each operand's rule reads: x, y, the result.
-    left_x, left_y, left_out = 0 in left, 1 in left, -1 in left
-    right_x, right_y, right_out = 0 in right, 1 in right, -1 in right
-    reads_nothing = not (left or right)
+    ufunc: Any = primitive.ufunc
+    evaluate = primitive.evaluate
+    rules: Any = primitive.vjp or (None, None)
+    # Whether each operand's rule reads x, y, the result.
+    left, right = [[r is not None and place in r.saves for place in (0, 1, -1)] for r in rules]
+    both = [a or b for a, b in zip(left, right, strict=True)]
+    reads_nothing = not any(both)
+    of_whole = ufunc is evaluate and not floats and primitive.name not in CHECKS
 
     def function(x: Any, y: Any) -> Any:
         aval = x.aval
@@ -66,6 +72,9 @@ def binary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor, A
                 and (other := aval.scalars.get(y)) is not None):  # kept for fast avals alone
             y, edge = other, None
         else:
+            if of_whole and aval.whole and kind is Results.cls and y.aval is aval and steady(x, y):
+                return wrap(here.run(ufunc, x.value, y.value, out=...),
+                            primitive.abstract(aval, aval))
             return general(primitive, floats, x, y)
         versions = None
         if alias is not None or alias_y is not None:
@@ -92,10 +101,9 @@ def binary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor, A
         if reads_nothing:
             node.saved = ()
             return out
-        a, b = mine is not None, edge is not None
-        node.saved = (x if (a and left_x) or (b and right_x) else None,
-                      y if (a and left_y) or (b and right_y) else None,
-                      saved_output(out) if (a and left_out) or (b and right_out) else None)
+        save_x, save_y, save_out = right if mine is None else left if edge is None else both
+        node.saved = (x if save_x else None, y if save_y else None,
+                      saved_output(out) if save_out else None)
         return out
 
     return function
@@ -113,6 +121,8 @@ def comparison(primitive: Primitive) -> Callable[[Tensor, Any], Tensor]:
         elif ((kind is float or kind is int) and aval.fast and not shared.special
                 and (other := aval.scalars.get(y) if y else aval.zero) is not None):
             pass
+        elif aval.whole and kind is Results.cls and y.aval is aval and steady(x, y):
+            other = y.value
         else:
             return general(primitive, False, x, y)
         value = (here.run(ufunc, x.value, other) if aval.ndim
@@ -127,7 +137,9 @@ def question(primitive: Primitive) -> Callable[[Tensor], Tensor]:
     evaluate = primitive.evaluate
     plain = primitive.ufunc is not None
 
-    def function(input: Any) -> Any:
+    def function(input: Any, *, out: Any = None) -> Any:
+        if out is not None:
+            return into(function, (input,), {"out": out})
         aval = need_tensor(primitive.name, input).aval
         if not aval.fast or shared.special:
             return primitive(input)
@@ -143,8 +155,11 @@ def unary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor], T
     plain = primitive.ufunc is not None
     rule = primitive.rule(0) if primitive.vjp is not None else None
     save_x, save_out = (0 in rule.saves, -1 in rule.saves) if rule is not None else (False, False)
+    reads = save_x or save_out
 
-    def function(input: Any) -> Any:
+    def function(input: Any, *, out: Any = None) -> Any:
+        if out is not None:
+            return into(function, (input,), {"out": out})
         try:
             aval = input.aval
             fast = aval.fast
@@ -158,19 +173,34 @@ def unary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor], T
             versions = steady_versions(input.alias, None)
             if versions is None:
                 return general_unary(primitive, floats, input)
-        value = (here.run if plain else quietly)(evaluate, input.value)
-        out = wrap(value if type(value) is np.ndarray and value.dtype is aval.numpy
-                   else np.asarray(value, aval.numpy), aval)
-        if input.node is not None and rule is not None:
-            out.node = node = new(cls)
-            node.edges, node.order, node.out = (input.node,), number(), aval
-            node.ins = node.params = node.extra = None
-            node.versions = None if versions is None else versions[::2]
-            node.saved = (input if save_x else None, saved_output(out) if save_out else None
-                          ) if save_x or save_out else ()
+        out = new(Results.cls)
+        if not plain:
+            out.value = fitting(quietly(evaluate, input.value), aval)
+        elif aval.ndim:
+            out.value = here.run(evaluate, input.value)
+        else:
+            out.value = here.run(evaluate, input.value, out=...)
+        out.aval = aval
+        out.alias = out.extra = None
+        mine = input.node
+        if mine is None or rule is None:
+            out.node = None
+            return out
+        out.node = node = new(cls)
+        node.edges, node.order, node.out = (mine,), number(), aval
+        node.ins = node.params = node.extra = None
+        node.versions = None if versions is None else versions[::2]
+        node.saved = (input if save_x else None, saved_output(out) if save_out else None
+                      ) if reads else ()
         return out
 
     return function
+
+
+def steady(x: Any, y: Any) -> bool:
+    """Whether two plain tensors are no views and lie in C order, and nothing is in force."""
+    return ((x.alias is None or x.alias.base is None) and (y.alias is None or y.alias.base is None)
+            and not shared.special and x.value.flags.c_contiguous and y.value.flags.c_contiguous)
 
 
 def steady_versions(x: Any, y: Any) -> tuple[int, int, int] | None:
@@ -179,13 +209,16 @@ def steady_versions(x: Any, y: Any) -> tuple[int, int, int] | None:
     None if an operand is a view, whose history may have to be derived anew, or was made in
     inference mode.
     """
-    versions = [0, 0, 0]
-    for i, alias in enumerate((x, y)):
-        if alias is not None:
-            if alias.base is not None or alias.storage.inference:
-                return None
-            versions[i] = alias.storage.version
-    return tuple(versions)  # type: ignore[return-value]
+    version_x = version_y = 0
+    if x is not None:
+        if x.base is not None or x.storage.inference:
+            return None
+        version_x = x.storage.version
+    if y is not None:
+        if y.base is not None or y.storage.inference:
+            return None
+        version_y = y.storage.version
+    return version_x, version_y, 0
 
 
 # --- the general paths ------------------------------------------------------------------------
@@ -193,22 +226,39 @@ def steady_versions(x: Any, y: Any) -> tuple[int, int, int] | None:
 
 def general(primitive: Primitive, floats: bool, x: Any, y: Any) -> Any:
     """Promotes two operands and applies the primitive; NotImplemented for a foreign operand."""
-    kind = x.aval.dtype
-    if kind.differentiable:  # what needs neither promotion nor `CHECKS`, first
-        if isinstance(y, Handle) and y.aval.dtype is kind:
-            return primitive(x, y)
-        if (type(y) is float or type(y) is int) and (
-                scalar := x.aval.plain.scalars.get(y)) is not None:
-            return primitive(x, scalar)
+    kind, name = x.aval.dtype, primitive.name
+    if kind.differentiable or not floats:  # what needs no promotion, first
+        same = met(x.aval.plain, y) if not isinstance(y, Handle) else (
+            y if y.aval.dtype is kind else None)
+        if same is not None:
+            if not kind.differentiable and name in CHECKS:
+                CHECKS[name](x, y)
+            return applied(primitive, x, same)
     if not acceptable(y):
         return NotImplemented
-    check = CHECKS.get(primitive.name)
-    if check is not None:
-        check(x, y)
+    if name in CHECKS:
+        CHECKS[name](x, y)
     pair = promoted((x, y), floats=floats)
     if not isinstance(y, Handle) and primitive.elementwise:
-        _remember(x.aval.plain, y, pair[1])
-    return primitive(*pair)
+        remember(x.aval.plain, y, pair[1])
+    return applied(primitive, *pair)
+
+
+def applied(primitive: Primitive, x: Any, y: Any) -> Any:
+    """A primitive of a tensor and an operand of its dtype: at once, if a ufunc computes it and
+    nothing is to be recorded."""
+    aval, value = x.aval, y
+    if isinstance(y, Handle):
+        value, beside = y.value, y.aval
+        plain = not shared.special and without_history(y)
+    else:
+        beside, plain = aval_of(y), not shared.special
+    if (plain and primitive.evaluate is primitive.ufunc and without_history(x)
+            and x.value.flags.c_contiguous and value.flags.c_contiguous):
+        result = primitive.abstract(aval, beside)
+        if aval.simple and beside.simple and result.simple:
+            return wrap(here.run(primitive.evaluate, x.value, value, out=...), result)
+    return primitive(x, y)
 
 
 CHECKS: dict[str, Callable[[Any, Any], None]] = {}
@@ -216,6 +266,10 @@ CHECKS: dict[str, Callable[[Any, Any], None]] = {}
 
 
 def general_unary(primitive: Primitive, floats: bool, x: Any) -> Any:
+    if x.aval.whole and not (floats or shared.special) and current(x):
+        result = primitive.abstract(x.aval)
+        return wrap(fitting((here.run if primitive.ufunc else quietly)(
+            primitive.evaluate, x.value), result), result)
     if x.aval.dtype.differentiable:
         return primitive(x)
     return primitive(*promoted((x,), floats=floats))
@@ -226,15 +280,16 @@ def acceptable(value: Any) -> bool:
     return isinstance(value, (Handle, np.ndarray)) or is_number(value)
 
 
-def _remember(aval: Aval, number: Any, array: Any) -> None:
+def remember(aval: Aval, number: Any, array: Any) -> None:
     """Keeps a number's array for the fast path: its dtype is the tensor's, so the result's is.
 
     Zeros are left out: 0.0 and -0.0 are equal as keys; so is NaN, which never is.
     """
-    if (type(number) in (float, int) and number != 0 and number == number and aval.fast
-            and isinstance(array, np.ndarray) and array.dtype == aval.numpy
-            and len(aval.scalars) < _MOST_SCALARS):
-        aval.scalars[number] = array
+    kind = type(number)
+    if ((kind is int and (aval.fast or aval.whole)) or (kind is float and aval.fast)) and (
+            number != 0 and number == number and isinstance(array, np.ndarray)
+            and array.dtype == aval.numpy and len(aval.integers) < _MOST_SCALARS):
+        aval.integers[number] = array
 
 
 def promoted(operands: Sequence[Any], *, floats: bool = False) -> tuple[Any, ...]:
@@ -244,11 +299,11 @@ def promoted(operands: Sequence[Any], *, floats: bool = False) -> tuple[Any, ...
         operands: tensors, arrays or numbers; at least one a tensor or array.
         floats: whether integers and bools become the default float dtype.
     """
-    operands = [as_operand(o) for o in operands]
-    kind = dtypes.result_type([ranked(o) for o in operands])
+    operands = list(map(as_operand, operands))
+    kind = dtypes.result_type(list(map(ranked, operands)))
     if floats and not kind.differentiable:
         kind = dtypes.get_default_dtype()
-    return tuple(to_kind(o, kind) for o in operands)
+    return tuple([to_kind(o, kind) for o in operands])
 
 
 def as_operand(operand: Any) -> Any:
@@ -259,7 +314,7 @@ def as_operand(operand: Any) -> Any:
 def ranked(operand: Any) -> tuple[int, dtypes.dtype]:
     """An operand as `dtypes.result_type` takes it."""
     if isinstance(operand, Handle):
-        return (2 if operand.aval.ndim else 1), operand.aval.dtype
+        return operand.aval.ranked
     return 0, dtypes.of_number(operand)
 
 
@@ -270,8 +325,17 @@ def to_kind(operand: Any, kind: dtypes.dtype) -> Any:
         RuntimeError: for a number that the dtype can't hold.
     """
     if isinstance(operand, Handle):
-        return operand if operand.aval.dtype is kind else cast(operand, dtype=kind)
+        return operand if operand.aval.dtype is kind else converted(operand, kind)
     return number_array(operand, kind)
+
+
+def converted(x: Any, kind: dtypes.dtype) -> Any:
+    """A tensor in another dtype."""
+    aval = x.aval
+    if aval.numel < LARGE and not (aval.is_complex or shared.special) and without_history(x):
+        value = here.run(x.value.astype, kind.numpy, copied_order(x.value))
+        return wrap(value, aval.with_dtype(kind))
+    return cast(x, dtype=kind)
 
 
 def number_array(value: Any, kind: dtypes.dtype) -> np.ndarray:
@@ -295,17 +359,33 @@ def exact_array(value: Any, kind: dtypes.dtype) -> np.ndarray:
     """
     if not isinstance(value, complex):
         found = here.run(np.asarray, value, kind.numpy) if kind.category != dtypes.INTEGER else (
-            _whole(value, np.iinfo(kind.numpy)))
-        if found is not None and (np.isfinite(found) or not np.isfinite(value)):
+            _whole(value, kind.numpy, *integer_limits(kind)))
+        if found is not None and (cmath.isfinite(found) or not cmath.isfinite(value)):
             return found
-    elif kind.is_complex:
+    elif kind.is_complex or kind is dtypes.bool_:
         return here.run(np.asarray, value, kind.numpy)
     raise RuntimeError(f"value cannot be converted to type {c_name(kind)} without overflow")
 
 
-def _whole(value: Any, limits: Any) -> np.ndarray | None:
-    """A number as an integer within limits; None beyond them."""
-    return np.asarray(int(value), limits.dtype) if limits.min <= value <= limits.max else None
+def stored(value: Any, kind: dtypes.dtype) -> np.ndarray:
+    """`exact_array` of a number that is written by index: halves become infinite, as in PyTorch."""
+    return (number_array if kind.is_half else exact_array)(value, kind)
+
+
+@functools.lru_cache
+def integer_limits(kind: dtypes.dtype) -> tuple[int, int]:
+    """The least and the greatest number that an integer dtype is given; without a sign, negative
+    ones wrap around."""
+    info = np.iinfo(kind.numpy)
+    return int(info.min) or -int(info.max), int(info.max)
+
+
+def _whole(value: Any, kind: Any, least: int, most: int) -> np.ndarray | None:
+    """A number as an integer of a dtype, whose limits are given; None beyond them."""
+    if not least <= value <= most:
+        return None
+    value = int(value)
+    return np.asarray(value if value >= 0 or least < -most else value + most + 1, kind)
 
 
 def c_name(kind: dtypes.dtype) -> str:
@@ -321,10 +401,10 @@ _C_NAMES = {"float32": "float", "float64": "double", "int32": "int", "float16": 
 def scalar(number: Any, aval: Aval) -> np.ndarray:
     """A number as a 0-d array of an aval's dtype, remembered for the next time."""
     plain = aval.plain
-    found = plain.scalars.get(number) if type(number) is float or type(number) is int else None
+    found = met(plain, number)
     if found is None:
         found = number_array(number, plain.dtype)
-        _remember(plain, number, found)
+        remember(plain, number, found)
     return found
 
 
@@ -332,19 +412,46 @@ def inplace_binary(primitive: Primitive, *,
                    floats: bool = False) -> Callable[[Any, Any], Tensor]:
     """The in-place operator of a primitive, as `x += y`."""
 
+    ufunc: Any = primitive.ufunc
+    check = CHECKS.get(primitive.name)
+    of_floats = ufunc is not None and "ff->f" in ufunc.types
+    of_whole = ufunc is not None and ufunc is primitive.evaluate and not floats
+
     def function(self: Any, other: Any) -> Any:
+        aval, kind, loose = self.aval, type(other), unbound(self)
+        if kind is Results.cls:
+            value = other.value if (other.aval is aval or (
+                loose and other.aval.dtype is aval.dtype
+                and primitive.abstract(aval, other.aval) is aval)
+            ) and apart(self, other) else None
+        else:
+            value = met(aval, other)
+        if value is not None and loose and ((of_floats and aval.fast) or (
+                of_whole and aval.whole and primitive.abstract(aval, aval) is aval)):
+            if check is not None and aval.whole:
+                check(self, other)
+            here.run(ufunc, self.value, value, self.value)
+            written(self)
+            return self
         if not acceptable(other):
             return NotImplemented
-        kind = type(other)
-        if (kind is float or kind is int) and (
-                scalar := self.aval.scalars.get(other)) is not None:
-            return write(primitive, self, scalar)
-        check = CHECKS.get(primitive.name)
+        if value is not None and not aval.whole:
+            return write(primitive, self, other if kind is Results.cls else value)
         if check is not None:
             check(self, other)
-        return write_promoted(primitive, self, *promoted((self, other), floats=floats))
+        pair = promoted((self, other), floats=floats)
+        if not isinstance(other, Handle):
+            remember(aval.plain, other, pair[1])
+        return write_promoted(primitive, self, *pair)
 
     return function
+
+
+def met(aval: Aval, number: Any) -> np.ndarray | None:
+    """The array of a Python number that operators met beside an aval; None for anything else."""
+    kind = type(number)
+    return (aval.integers.get(number) if kind is int else
+            aval.scalars.get(number) if kind is float else None)
 
 
 def write_promoted(primitive: Primitive, self: Any, x: Any, *others: Any, **params: Any) -> Any:

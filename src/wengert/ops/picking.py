@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import dtypes
+from ..core.formats import dense
 from ..core.handle import Handle, wrap
 from ..core.levels import concrete, made, numbers
 from ..core.primitive import broadcast_shapes
@@ -15,7 +16,7 @@ from ..primitives import indexing as p, layout
 from ..primitives.elementwise import where as choose
 from ..primitives.sorting import argsort
 from .arguments import LOOKS, need_tensor, wrapped_dim
-from .index import from_the_front, plain_index, true_places
+from .index import from_the_front, plain_index, true_places, where_true
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -128,15 +129,21 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
         flat = layout.reshape(input, shape=(input.aval.numel,))
         return layout.reshape(layout.narrow(flat, 0, 0, 0), shape=tuple(named))
     need_index("gather", index)
-    if max(len(named), 1) != max(len(shape), 1):
-        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    if named != shape:
+        _check_gathered(named, shape, d)
     if not shape or not named:
         return _gather_scalars(input, index)
-    for i, (n, m) in enumerate(zip(named, shape, strict=True)) if named != shape else ():
-        if n > m and i != d:
-            raise RuntimeError(f"Size does not match at dimension {i} expected index {list(named)} "
-                               f"to be no larger than self {list(shape)} apart from dimension {d}")
     return p.gather(input, from_the_front(index, shape[d]), dim=d)
+
+
+def _check_gathered(named: tuple[int, ...], shape: tuple[int, ...], dim: int) -> None:
+    if max(len(named), 1) != max(len(shape), 1):
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    for i, (n, m) in enumerate(zip(named, shape, strict=False)):
+        if n > m and i != dim:
+            raise RuntimeError(f"Size does not match at dimension {i} expected index {list(named)} "
+                               f"to be no larger than self {list(shape)} apart from dimension "
+                               f"{dim}")
 
 
 def _gather_scalars(x: Any, index: Any) -> Any:
@@ -146,7 +153,7 @@ def _gather_scalars(x: Any, index: Any) -> Any:
     return layout.reshape(found, shape=index.aval.shape)
 
 
-_index_select = p.index.named("IndexSelectBackward0")
+_index_select = p.take.named("IndexSelectBackward0", order=dense)
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -172,8 +179,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     if not index.aval.ndim:
         flat = layout.reshape(flat, shape=(1,))
     if shape:
-        return _index_select(input, flat, pattern=(WHOLE,) * d + (0,))
-    found = _index_select(layout.reshape(input, shape=(1,)), flat, pattern=(0,))
+        return _index_select(input, flat, dim=d)
+    found = _index_select(layout.reshape(input, shape=(1,)), flat, dim=0)
     return layout.reshape(found, shape=())
 
 
@@ -195,7 +202,7 @@ def flat_index(index: Any, count: int) -> Any:
     return plain_index(index)
 
 
-_take = p.index.named("TakeBackward0")
+_take = p.take.named("TakeBackward0")
 
 
 def take(input: Tensor, index: Tensor) -> Tensor:
@@ -210,7 +217,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     if need_long("take", index).aval.numel and not count:
         raise IndexError("take(): tried to take from an empty tensor")
     flat = input if input.aval.ndim == 1 else layout.reshape(input, shape=(count,))
-    return _take(flat, flat_index(index, count), pattern=(0,))
+    return _take(flat, flat_index(index, count), dim=0)
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
@@ -253,7 +260,7 @@ def _wrapped(index: Any, n: int) -> Any:
 
 # --- by mask ----------------------------------------------------------------------------------
 
-_masked_select = p.index.named("MaskedSelectBackward0")
+_masked_select = p.take_apart.named("MaskedSelectBackward0")
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
@@ -271,11 +278,10 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     if need_tensor("masked_select", mask, "mask", 2).aval.dtype is not dtypes.bool_:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     shape = broadcast_shapes([mask.aval.shape, input.aval.shape])
-    if input.aval.shape != shape:
-        input = layout.expand(input, shape=shape)
-    holds = concrete(mask, "A mask gives a result whose size depends on it.")
-    places = np.flatnonzero(holds if holds.shape == shape else np.broadcast_to(holds, shape))
-    return _masked_select(layout.reshape(input, shape=(input.aval.numel,)), places, pattern=(0,))
+    input, mask = (x if x.aval.shape == shape else layout.expand(x, shape=shape)
+                   for x in (input, mask))
+    return where_true(_masked_select, input, mask, "A mask gives a result whose size depends on "
+                      "it.")
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
@@ -287,11 +293,14 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
         tensor([[1],
                 [3]])
     """
-    found = true_places(np.atleast_1d(concrete(need_tensor("nonzero", input), LOOKS)))
+    values = concrete(need_tensor("nonzero", input), LOOKS)
+    found = true_places(values if values.ndim else values.reshape(1))
     if as_tuple:
-        return tuple(made(wrap(i)) for i in found)
-    return made(wrap(
-        np.stack(found, 1) if input.aval.ndim else np.zeros((len(found[0]), 0), np.int64)))
+        return tuple([made(wrap(i)) for i in found])
+    if not values.ndim:
+        return made(wrap(np.zeros((len(found[0]), 0), np.int64)))
+    rows = np.stack(found) if len(found) > 1 else found[0].reshape(1, -1)
+    return made(wrap(rows.T))
 
 
 def argwhere(input: Tensor) -> Tensor:

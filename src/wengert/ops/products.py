@@ -177,11 +177,11 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     Raises:
         RuntimeError: unless both are 1-d.
     """
-    for name, x in (("self", need_tensor("outer", input)),
-                    ("vec2", need_tensor("outer", vec2, "vec2", 2))):
-        if x.aval.ndim != 1:
-            raise RuntimeError(f"outer: Expected 1-D argument {name}, but got {x.aval.ndim}-D")
-    return shapes.unsqueeze(input, 1) * vec2
+    x, y = need_tensor("outer", input).aval, need_tensor("outer", vec2, "vec2", 2).aval
+    if x.ndim != 1 or y.ndim != 1:
+        name, ndim = ("self", x.ndim) if x.ndim != 1 else ("vec2", y.ndim)
+        raise RuntimeError(f"outer: Expected 1-D argument {name}, but got {ndim}-D")
+    return p.outer(input, vec2) if x.dtype is y.dtype else shapes.unsqueeze(input, 1) * vec2
 
 
 def inner(input: Tensor, other: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
     return tensordot(input, other, ([-1], [-1]))
 
 
-def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: None = None) -> Tensor:
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """The sums of products along several dimensions of both.
 
     Args:
@@ -208,7 +208,6 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: None = None) -> Tensor:
         b: any shape.
         dims: how many of the last dimensions of `a` meet the first of `b`; or the lists of those
             of `a` and of those of `b`.
-        out: not supported.
 
     Raises:
         RuntimeError: if the dimensions do not fit, or the dtypes differ.

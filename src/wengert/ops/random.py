@@ -13,14 +13,14 @@ import numpy as np
 from ..core import dtypes, generator
 from ..core.device import CPU, check_device, device
 from ..core.handle import Handle, wrap
-from ..core.levels import deepest, here, numbers
+from ..core.levels import deepest, here, numbers, shared
 from ..core.primitive import Primitive
 from ..interpreters.batching import Batch, batch_of, stacked
 from ..interpreters.lifted import detached
 from ..primitives.elementwise import copy
 from ..primitives.layout import inverse_order
-from .arguments import need_tensor, nonnegative, sizes
-from .creation import new_leaf
+from .arguments import created, need_tensor
+from .creation import named_size, new_leaf
 from .operators import is_number
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ Draw = Callable[[tuple[int, ...]], np.ndarray]
 def drawn(shape: tuple[int, ...], generator: Generator, draw: Draw,
           requires_grad: bool = False) -> Any:
     """A tensor of random numbers from a generator; inside `vmap`, as its `randomness` says."""
-    if not here.levels and here.recorder is None:
+    if not (shared.special and (here.levels or here.recorder is not None)):
         return new_leaf(draw(shape), requires_grad)
     levels = examples()
     whole = (*(level.size for level in levels), *shape)
@@ -212,6 +212,8 @@ def drawn_for(x: Any, generator: Generator, draw: Callable[[np.ndarray], np.ndar
         generator: where the numbers come from.
         draw: from an array to one of the same shape, element by element.
     """
+    if not shared.special and x.aval.level is None:
+        return wrap(draw(x.value))
     levels = examples()
     x = detached(x)
     for level in reversed(levels):
@@ -263,10 +265,11 @@ def _random(name: str, draw: Callable[..., np.ndarray], says: str) -> Callable[.
     def function(*size: Any, generator: Any = None, dtype: Any = None, layout: Any = None,
                  device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
                  **others: Any) -> Tensor:
-        check_device(device)
-        shape = nonnegative(sizes((others.pop("size"),) if "size" in others else size))
+        if device is not None:
+            check_device(device)
         if others:
-            raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(others))}'")
+            size = named_size(name, size, others)
+        shape = created(size)
         kind, origin = _inexact(name, dtype).numpy, source(generator)
         return drawn(shape, origin, lambda shape: draw(origin, shape, kind), requires_grad)
 
@@ -314,7 +317,7 @@ def randint(*args: Any, low: Any = None, high: Any = None, size: Any = None,
     low, high, size = _bounds(args, low, high, size)
     kind = dtypes.int64 if dtype is None else dtypes.of(dtype)
     origin = source(generator)
-    return drawn(nonnegative(sizes((size,))), origin, lambda shape: origin.integers(
+    return drawn(created(size), origin, lambda shape: origin.integers(
         shape, low, high, kind.numpy), requires_grad)
 
 
@@ -353,6 +356,8 @@ def randperm(n: int, *, generator: Any = None, dtype: Any = None, layout: Any = 
 
 
 def _permutations(source: Generator, shape: tuple[int, ...], kind: Any) -> np.ndarray:
+    if len(shape) == 1:
+        return source.permutation(shape[0], kind)
     rows = [source.permutation(shape[-1], kind) for _ in range(math.prod(shape[:-1]))]
     return np.stack(rows).reshape(shape) if rows else np.empty(shape, kind)
 
@@ -436,7 +441,7 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any 
             raise TypeError("normal() received an invalid combination of arguments: two numbers, "
                             "and no size")
         kind, origin = _inexact("randn", dtype).numpy, source(generator)
-        return drawn(nonnegative(sizes((size,))), origin, lambda shape: origin.normal(
+        return drawn(created(size), origin, lambda shape: origin.normal(
             shape, kind, float(mean), float(std)), requires_grad)
     if any(each is not None for each in (size, dtype, layout, device)):
         raise TypeError("normal() received an invalid combination of arguments: Tensors, and a "
@@ -489,21 +494,8 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None) -> Tensor:
         return with_history(_bernoulli_node, x, drawn(
             x.aval.shape, origin, lambda shape: origin.bernoulli(chance, shape, kind)))
     _check_float("bernoulli_tensor_cpu_p_", x)
-    check_probabilities(numbers(x))
     return with_history(_bernoulli_node, x, drawn_for(
-        x, origin, lambda chances: bernoulli_numbers(origin, chances, chances.shape, kind)))
-
-
-def bernoulli_numbers(origin: Generator, p: np.ndarray, shape: Any, kind: Any) -> np.ndarray:
-    """Bernoulli numbers of the probabilities given, which are checked."""
-    check_probabilities(p)
-    return origin.bernoulli(p, shape, kind)
-
-
-def check_probabilities(p: np.ndarray) -> None:
-    """Refuses numbers that are no probabilities."""
-    if not ((p >= 0) & (p <= 1)).all():
-        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+        x, origin, lambda chances: origin.bernoulli(chances, chances.shape, kind)))
 
 
 def _check_float(kernel: str, x: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from ..core import dtypes
 from ..core.device import check_device
 from ..core.handle import Handle
 from ..core.levels import here
+from ..core.provenance import warn
 from ..primitives import layout as p
 from ..primitives.elementwise import where
 from .creation import new_leaf, number_in
@@ -59,9 +59,9 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, lay
 def range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None,
           layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The numbers from start to end with both; floats. `arange` is to be preferred."""
-    warnings.warn("torch.range is deprecated and will be removed in a future release because its "
-                  "behavior is inconsistent with Python's range builtin. Instead, use "
-                  "torch.arange, which produces values in [start, end).", UserWarning, stacklevel=2)
+    warn("torch.range is deprecated and will be removed in a future release because its "
+         "behavior is inconsistent with Python's range builtin. Instead, use "
+         "torch.arange, which produces values in [start, end).")
     if end is None:
         start, end = 0, start
     start, end, step, kind = _range("range", start, end, step,
@@ -73,22 +73,29 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None,
 def _range(name: str, start: Any, end: Any, step: Any, dtype: Any,
            device: Any) -> tuple[Any, Any, Any, dtypes.dtype]:
     """Start, end, step and dtype, checked."""
-    check_device(device)
-    start, end, step = (number_in(v) for v in (start, end, step))
-    for value in (start, end, step):
-        if not is_number(value) or (isinstance(value, complex) and not isinstance(value, float)):
-            raise TypeError(f"{name}() received an invalid combination of arguments - got a "
-                            f"{type(value).__name__} where a number was expected")
+    if device is not None:
+        check_device(device)
+    whole = type(start) is type(end) is type(step) is int
+    if not whole:
+        start, end, step = (_real(name, number_in(v)) for v in (start, end, step))
+        if not (math.isfinite(start) and math.isfinite(end)):
+            raise RuntimeError(f"unsupported range: {start} -> {end}")
+        whole = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
     if step == 0:
         raise RuntimeError("step must be nonzero")
-    if not all(map(math.isfinite, (start, end))):
-        raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    whole = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
     if dtype is not None:
         return start, end, step, dtypes.of(dtype)
     return start, end, step, dtypes.int64 if whole else dtypes.get_default_dtype()
+
+
+def _real(name: str, value: Any) -> Any:
+    """A real number as it is."""
+    if not is_number(value) or (isinstance(value, complex) and not isinstance(value, float)):
+        raise TypeError(f"{name}() received an invalid combination of arguments - got a "
+                        f"{type(value).__name__} where a number was expected")
+    return value
 
 
 def _stepped(start: Any, step: Any, count: int, kind: dtypes.dtype) -> np.ndarray:
@@ -98,7 +105,11 @@ def _stepped(start: Any, step: Any, count: int, kind: dtypes.dtype) -> np.ndarra
         start, step = int(start), int(step)
     i = np.arange(count, dtype=np.int64 if whole or (
         isinstance(step, int) and isinstance(start, int)) else np.float64)
-    return here.run((start + i * step).astype, kind.numpy)
+    if step != 1:
+        i = i * step
+    if start != 0:
+        i = start + i
+    return i if i.dtype is kind.numpy else here.run(i.astype, kind.numpy)
 
 
 # --- between two numbers ----------------------------------------------------------------------
@@ -176,10 +187,23 @@ def _spaced(start: Any, end: Any, steps: int, kind: dtypes.dtype) -> Any:
     if steps == 1:
         return low + np.zeros(1, inside.numpy)
     step = (high - low) / np.asarray(max(steps - 1, 1), inside.numpy)
+    if not (isinstance(low, Handle) or isinstance(high, Handle)):
+        return _from_both_ends(low, high, step, steps)
     i = np.arange(steps)
     front = low + step * i.astype(inside.numpy)
     back = high - step * (steps - 1 - i).astype(inside.numpy)
     return where(i < steps // 2, front, back)
+
+
+def _from_both_ends(low: Any, high: Any, step: Any, steps: int) -> np.ndarray:
+    """The same of numbers: low and on, and from the middle on what leads up to high."""
+    half = steps // 2
+    out = np.arange(steps).astype(low.dtype)
+    out[half:] = out[:steps - half][::-1]
+    out *= step
+    out[:half] += low
+    np.subtract(high, out[half:], out[half:])
+    return out
 
 
 def _in(value: Any, kind: dtypes.dtype) -> Any:

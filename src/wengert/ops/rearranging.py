@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core import dtypes
+from ..core.formats import dense
 from ..core.handle import Handle, wrap
 from ..core.levels import concrete, made
 from ..primitives import indexing, layout as p
@@ -74,7 +75,7 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
                            f"{dims[0]} and dim1 = {dims[1]}")
     turns = k % 4
     if turns == 0:
-        return p.clone(input)
+        return p.contiguous(input)
     if turns == 2:
         return p.flip(input, dims=(a, b))
     swapped = list(range(n))
@@ -188,7 +189,7 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
                    pattern=((None, None, None),) * d + (0,))
 
 
-_select = indexing.index.named("IndexSelectBackward0")
+_select = indexing.index.named("IndexSelectBackward0", order=dense)
 
 
 def _integers(counts: Any) -> None:

@@ -155,12 +155,13 @@ def lined(x: Any) -> Any:
     return x if x.aval.ndim else layout.reshape(x, shape=(1,))
 
 
-def picked(x: Any, where: Any, d: int, keepdim: bool, pair: Any, pick: Primitive) -> Any:
-    """The elements at a place along dimension d, and the places."""
+def picked(find: Primitive, pick: Primitive, pair: Any, x: Any, d: int, keepdim: bool,
+           **params: Any) -> Any:
+    """The elements at a place along dimension d that `find` finds, and the places."""
     keepdim = bool(keepdim and x.aval.ndim)
-    values = pick(lined(x), where, dim=d, keepdim=keepdim)
-    shape = values.aval.shape
-    return pair(values, where if keepdim else layout.reshape(where.detach(), shape=shape))
+    x = lined(x)
+    where = find(x, dim=d, keepdim=keepdim, **params)
+    return pair(pick(x, where, dim=d), where)
 
 
 def _best(name: str, x: Any, dim: Any, keepdim: bool, find: Primitive, pick: Primitive,
@@ -168,7 +169,9 @@ def _best(name: str, x: Any, dim: Any, keepdim: bool, find: Primitive, pick: Pri
     if need_tensor(name, x).aval.is_complex:
         raise RuntimeError(f"{name}(): does not support complex input")
     d = along(f"{name}()", x, dim)
-    return picked(x, find(lined(x), dims=(d,), keepdim=True), d, keepdim, pair, pick)
+    line, keepdim = lined(x), bool(keepdim and x.aval.ndim)
+    where = find(line, dims=(d,), keepdim=keepdim)
+    return pair(pick(line, where, dim=d), where)
 
 
 def _best_of_all(name: str, find: Primitive, x: Any) -> Any:
@@ -230,7 +233,7 @@ _low, _high = p.amin.named("AminmaxBackward0"), p.amax.named("AminmaxBackward0")
 
 
 @numpy_words
-def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> results.aminmax:
     """The smallest and the largest element (min, max): of all, or along a dimension.
 
     Example:

@@ -95,13 +95,13 @@ def _extremes(name: str, find: Primitive, values: Primitive, x: Any, dim: Any, p
 
 
 @numpy_words
-def cummax(input: Tensor, dim: int) -> Any:
+def cummax(input: Tensor, dim: int) -> results.cummax:
     """The largest element so far along a dimension, and where it is (the last, if several tie)."""
     return _extremes("cummax", p.cummax_places, p.cummax_values, input, dim, results.cummax)
 
 
 @numpy_words
-def cummin(input: Tensor, dim: int) -> Any:
+def cummin(input: Tensor, dim: int) -> results.cummin:
     """The smallest element so far along a dimension, and where it is (the last, if several tie)."""
     return _extremes("cummin", p.cummin_places, p.cummin_values, input, dim, results.cummin)
 

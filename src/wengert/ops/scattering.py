@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core import dtypes
+from ..core.formats import alike
 from ..core.handle import Handle
 from ..core.levels import here, numbers
 from ..core.primitive import Primitive
+from ..core.provenance import warn
 from ..interpreters.inplace import write
 from ..primitives import indexing as p, layout, scattering as combining
 from ..primitives.elementwise import masked_fill, where as choose
@@ -19,7 +20,7 @@ from . import shapes
 from .arguments import need_tensor, wrapped_dim
 from .index import from_the_front, plain_index
 from .operators import is_number, number_array, to_kind
-from .picking import WHOLE, need_index
+from .picking import need_index
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -96,11 +97,11 @@ def _scatter(apply: Apply, x: Any, dim: int, index: Any, src: Any, value: Any,
                             f"{type(given).__name__}")
         primitive, d = _scatter_value, _sent("scatter", x, dim, index)
         number = number_array(given, x.aval.dtype)
-        src = np.broadcast_to(number, index.aval.shape or (1,))
+        src = p.repeated(number, index.aval.shape or (1,))
     elif isinstance(src, Handle):
         primitive, d = _scatter_source, _sent("scatter", x, dim, index, src)
         if reduce is not None:
-            warnings.warn(_DEPRECATED, UserWarning, stacklevel=3)
+            warn(_DEPRECATED)
     else:
         raise TypeError("scatter() received an invalid combination of arguments - got "
                         f"({type(dim).__name__}, Tensor, {type(src).__name__}), but expected a "
@@ -276,6 +277,8 @@ def _sliced(name: str, x: Any, dim: int, index: Any, source: Any) -> int:
         raise RuntimeError(f"{name}(): self ({x.aval.dtype.words}) and source "
                            f"({source.aval.dtype.words}) must have the same scalar type")
     count = own[d] if d < len(own) else 1
+    if index.aval.numel == count and own == shape:
+        return d
     if index.aval.numel != count:
         raise RuntimeError(f"{name}(): Number of indices ({index.aval.numel}) should be equal to "
                            f"source.size(dim): ({count}), for dim: {d}")
@@ -303,7 +306,7 @@ def _put_slices(apply: Apply, primitive: Primitive, x: Any, dim: int, index: Any
         if isinstance(source, Handle) and source.aval.ndim == x.aval.ndim - 1:
             shape = source.aval.shape
             source = layout.reshape(source, shape=(*shape[:dim], 1, *shape[dim:]))
-        return apply(primitive, x, source, index, pattern=(WHOLE,) * dim + (0,),
+        return apply(primitive, x, source, index, pattern=p.whole_but(dim),
                      accumulate=accumulate)
     found = primitive(layout.reshape(x, shape=(1,)), source, index, pattern=(0,),
                       accumulate=accumulate)
@@ -311,9 +314,7 @@ def _put_slices(apply: Apply, primitive: Primitive, x: Any, dim: int, index: Any
     return found if apply is apart else shapes.copy_(x, found)
 
 
-_index_add = p.index_put.named("IndexAddBackward0")
-_index_copy = p.index_put.named("IndexCopyBackward0")
-_fill_number = p.index_put.named("IndexFillBackward0")
+_fill_number = p.index_copy.named("IndexFillBackward0", order=alike)
 _filled_by_tensor = masked_fill.named("IndexFillBackward1")
 
 
@@ -324,7 +325,7 @@ def _add(apply: Apply, x: Any, dim: int, index: Any, source: Any, alpha: Any) ->
         f"index {i} is out of bounds for dimension {d} with size {n}"))
     if alpha != 1:
         source = source * number_array(alpha, x.aval.dtype)
-    return _put_slices(apply, _index_add, x, d, index, source, True)
+    return _put_slices(apply, p.index_add, x, d, index, source, True)
 
 
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *,
@@ -374,7 +375,7 @@ def _copy(apply: Apply, x: Any, dim: int, index: Any, source: Any) -> Any:
     n = shape[d] if shape else 1
     _in_range(index, n, lambda i: IndexError(
         f"index_copy_(): index {i} is out of bounds for dimension {d} with size {n}"))
-    return _put_slices(apply, _index_copy, x, d, index, source, False)
+    return _put_slices(apply, p.index_copy, x, d, index, source, False)
 
 
 def _check_slices(shape: Sequence[int], own: Sequence[int], dim: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,8 @@ from ..core.formats import contiguous_format, memory_format as Format, preserve_
 from ..core.handle import Alias, Handle, storage_of, wrap
 from ..core.levels import concrete, here
 from ..core.primitive import broadcast_shapes as common_shape
-from ..interpreters.inplace import check_history, check_overlap, write
+from ..core.provenance import warn
+from ..interpreters.inplace import apart, check_history, check_overlap, put, write
 from ..primitives import layout as p
 from ..primitives.elementwise import copy, fill, fill_tensor
 from .arguments import (
@@ -29,7 +29,7 @@ from .arguments import (
     wrapped_dim,
     wrapped_dims,
 )
-from .operators import is_number, number_array
+from .operators import converted, is_number, number_array, stored
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -334,9 +334,8 @@ def matrix_transpose(input: Tensor, word: str = "mT") -> Tensor:
 
 def deprecated(word: str, *, conj: bool) -> None:
     """Warns of a transpose of a number."""
-    warnings.warn(f"{word} is deprecated on 0-D tensors. " + (
-        "Consider using x.conj()." if conj else "This function is the identity in these cases."),
-        UserWarning, stacklevel=4)
+    warn(f"{word} is deprecated on 0-D tensors. " + (
+        "Consider using x.conj()." if conj else "This function is the identity in these cases."))
 
 
 def adjoint(input: Tensor) -> Tensor:
@@ -515,9 +514,8 @@ def astype(x: Tensor, kind: dtypes.dtype, *, copy: bool = False) -> Tensor:
     if x.aval.dtype is kind:
         return p.clone(x) if copy else x
     if x.aval.is_complex and not kind.is_complex and kind is not dtypes.bool_:
-        warnings.warn("Casting complex values to real discards the imaginary part", UserWarning,
-                      stacklevel=3)
-    return p.cast(x, dtype=kind)
+        warn("Casting complex values to real discards the imaginary part")
+    return converted(x, kind)
 
 
 def fill_(self: Any, value: Any) -> Any:
@@ -527,7 +525,8 @@ def fill_(self: Any, value: Any) -> Any:
     if not is_number(value):
         raise TypeError(f"can't assign a {type(value).__name__} to a "
                         f"torch.{self.aval.dtype.words}Tensor")
-    return write(fill, self, number_array(value, self.aval.dtype))
+    number = stored(value, self.aval.dtype)
+    return self if put(self, number) else write(fill, self, number)
 
 
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
@@ -536,6 +535,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     Raises:
         RuntimeError: if it does not broadcast to this shape.
     """
+    if isinstance(src, Handle) and src.aval.shape == self.aval.shape:
+        return self if apart(self, src) and put(self, src.value) else write(copy, self, src)
     if here.grad:
         check_history(self, False)
     check_overlap(copy, self, src)

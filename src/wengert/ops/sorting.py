@@ -35,7 +35,8 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False,
 
 
 @numpy_words
-def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
+         ) -> results.sort:
     """Elements in order along a dimension, and where each was: (values, indices)."""
     where = argsort(input, dim, descending)
     if not input.aval.ndim:
@@ -50,7 +51,8 @@ def msort(input: Tensor) -> Tensor:
 
 
 @numpy_words
-def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+         ) -> results.topk:
     """The k largest (or smallest) elements along a dimension, in order, and where they are.
 
     Args:
@@ -79,7 +81,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 
 
 @numpy_words
-def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> results.kthvalue:
     """The k-th smallest element along a dimension (from 1), and where it is found first.
 
     Raises:
@@ -94,8 +96,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
     rank = whole("kthvalue", "k", k, 2)
     if not 1 <= rank <= (input.aval.shape[d] if input.aval.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}")
-    where = p.kth_place(lined(input), dim=d, k=rank)
-    return picked(input, where, d, keepdim, results.kthvalue, p.pick_kth)
+    return picked(p.kth_place, p.pick_kth, results.kthvalue, input, d, keepdim, k=rank)
 
 
 # --- places in sorted sequences ---------------------------------------------------------------

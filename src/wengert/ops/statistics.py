@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,11 +12,12 @@ from ..core import dtypes
 from ..core.handle import Handle, wrap
 from ..core.levels import numbers
 from ..core.primitive import Primitive
+from ..core.provenance import warn
 from ..primitives import elementwise as e, layout, reductions as p, sorting
 from ..primitives.indexing import gather
 from . import diagonals, operators, results, shapes
 from .arguments import need_tensor, numpy_words, wrapped_dim, wrapped_dims
-from .reduce import along, lined, picked
+from .reduce import along, picked
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -43,17 +43,12 @@ def _spread(name: str, find: Primitive, x: Any, dim: Any, unbiased: Any, keepdim
     if not need_tensor(name, x).aval.dtype.differentiable:
         raise RuntimeError("std and var only support floating point and complex dtypes")
     dims = wrapped_dims(dim, x.aval.ndim)
-    _check_freedom(name, x, dims, correction)
-    return find(x, dims=dims, keepdim=bool(keepdim), correction=correction), dims
-
-
-def _check_freedom(name: str, x: Any, dims: Sequence[int], correction: float) -> None:
-    """Warns where nothing is left to divide by."""
-    kept = math.prod(n for d, n in enumerate(x.aval.shape) if d not in dims)
-    if x.aval.numel <= correction * (kept or 1):
-        warnings.warn(
+    found = find(x, dims=dims, keepdim=bool(keepdim), correction=correction)
+    if x.aval.numel <= correction * (found.aval.numel or 1):
+        warn(
             f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the "
-            "reduction factor (input numel divided by output numel).", UserWarning, stacklevel=4)
+            "reduction factor (input numel divided by output numel).")
+    return found, dims
 
 
 @numpy_words
@@ -107,8 +102,7 @@ def _median(name: str, of_all: Primitive, pick: Primitive, pair: Any, x: Any, di
         return of_all(x, dims=wrapped_dims(None, need_tensor(name, x).aval.ndim),
                       ignore_nan=ignore_nan)
     d = along(f"{name}()", need_tensor(name, x), dim)
-    where = sorting.median_place(lined(x), dim=d, ignore_nan=ignore_nan)
-    return picked(x, where, d, keepdim, pair, pick)
+    return picked(sorting.median_place, pick, pair, x, d, keepdim, ignore_nan=ignore_nan)
 
 
 @numpy_words
@@ -134,14 +128,13 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
 
 
 @numpy_words
-def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> results.mode:
     """The commonest element along a dimension, and where it is found last: (values, indices).
 
     The smallest, if several are equally common.
     """
     d = along("mode()", need_tensor("mode", input), dim)
-    where = sorting.mode_place(lined(input), dim=d)
-    return picked(input, where, d, keepdim, results.mode, sorting.pick_mode)
+    return picked(sorting.mode_place, sorting.pick_mode, results.mode, input, d, keepdim)
 
 
 # --- quantiles --------------------------------------------------------------------------------
@@ -183,19 +176,36 @@ def nanquantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = F
 
 def _quantile(name: str, x: Any, q: Any, dim: Any, keepdim: bool, interpolation: str,
               ignore_nan: bool) -> Any:
-    q = _levels(need_tensor(name, x), q)
+    is_number, q = not isinstance(q, Handle), _levels(need_tensor(name, x), q)
     if interpolation not in _INTERPOLATIONS:
         raise RuntimeError("quantile() interpolation must be one of linear, lower, higher, "
                            f"midpoint or nearest, but got {interpolation}")
     d = None if dim is None else wrapped_dim(dim, x.aval.ndim)
+    shape = tuple([1 if d in (None, i) else n for i, n in enumerate(x.aval.shape)
+                   if keepdim or d not in (None, i)])
     if d is None or not x.aval.ndim:
-        shape = (1,) * x.aval.ndim if keepdim else ()
-        x = shapes.reshape(x, -1)
-    else:
-        shape = tuple(1 if i == d else n for i, n in enumerate(x.aval.shape) if i != d or keepdim)
-        x = shapes.movedim(x, d, -1)
-    found = _ranked(x, shapes.reshape(q, -1), interpolation, ignore_nan)
+        x, d = x if x.aval.ndim == 1 else shapes.reshape(x, -1), 0
+    if is_number and not ignore_nan:
+        found = _at_rank(x, d, float(q.value * (x.aval.shape[d] - 1)), interpolation)
+        return found if found.aval.shape == shape else layout.reshape(found, shape=shape)
+    found = _ranked(shapes.movedim(x, d, -1), shapes.reshape(q, -1), interpolation, ignore_nan)
     return shapes.reshape(shapes.movedim(found, -1, 0), (*q.aval.shape, *shape))
+
+
+def _at_rank(x: Any, dim: int, rank: float, interpolation: str) -> Any:
+    """What is at a rank along a dimension, which may lie between two elements."""
+    if interpolation in _ROUNDINGS:
+        (place,) = sorting.rank_places(x, dim=dim, ranks=(_ROUNDINGS[interpolation](rank),))
+        return sorting.pick_ranked(x, place, dim=dim)
+    lower = math.floor(rank)
+    share = rank - lower if interpolation == "linear" else 0.5
+    low, high = (sorting.pick_ranked(x, place, dim=dim) for place in sorting.rank_places(
+        x, dim=dim, ranks=(lower, math.ceil(rank))))
+    return e.lerp(low, high, operators.number_array(share, x.aval.dtype))
+
+
+_ROUNDINGS: dict[str, Callable[[float], int]] = {
+    "lower": math.floor, "higher": math.ceil, "nearest": round}
 
 
 def _levels(x: Any, q: Any) -> Any:
@@ -322,8 +332,8 @@ def _freedom(total: Any, correction: int, weights: Any, aweights: Any) -> Any:
     else:
         left = total - correction * (weights * aweights).sum() / total
     if not (numbers(left) > 0).all():
-        warnings.warn("cov(): degrees of freedom is <= 0. Correction should be strictly less than "
-                      "the number of observations.", UserWarning, stacklevel=3)
+        warn("cov(): degrees of freedom is <= 0. Correction should be strictly less than "
+             "the number of observations.")
         return left * 0
     return left
 

@@ -15,18 +15,19 @@ from typing import Any
 import numpy as np
 
 from ..core.primitive import Primitive, elementwise
+from . import fits
 from .elementwise import sgn, special
 from .quadrature import summed
 
 Array = np.ndarray
 
 
-def _ordered(name: str, scipy_name: str, rule: Callable[..., Any]) -> Primitive:
+def _ordered(name: str, scipy_name: str, rule: Callable[..., Any], **fields: Any) -> Primitive:
     """A function of a given order."""
     def evaluate(x: Array, order: int) -> Array:
         return np.asarray(special(scipy_name)(order, x), x.dtype)
 
-    return elementwise(name, evaluate, rule)
+    return elementwise(name, evaluate, rule, **fields)
 
 
 def _named(name: str, scipy_name: str, rule: Callable[..., Any], **fields: Any) -> Primitive:
@@ -112,19 +113,32 @@ def _ke_bend(g: Any, x: Any, out: Any, order: int) -> Any:
     return g * (out - 0.5 * (bessel_ke_slope(x, order=0) + second))
 
 
-i0 = _named("i0", "i0", lambda g, x: g * i1(x), refuses={"c": "i0_vml_cpu"})
+_slopes = fits.ie_slopes(_ie_slope)
+
+def _lower_i(x: Any, order: int) -> Any:
+    apart = functools.partial(bessel_i, order=order)
+    return fits.narrow(functools.partial(fits.i, order=2), lambda: apart)(x) if order == 2 else (
+        apart(x))
+
+
+i0 = _named("i0", "i0", lambda g, x: g * i1(x), refuses={"c": "i0_vml_cpu"},
+            lower=fits.narrow(functools.partial(fits.i, order=0), lambda: i0))
 i1 = _named("i1", "i1", lambda g, x: g * (0.5 * (i0(x) + bessel_i(x, order=2))),
-            node="SpecialI1Backward0")
+            node="SpecialI1Backward0",
+            lower=fits.narrow(functools.partial(fits.i, order=1), lambda: i1))
 bessel_i = _ordered("bessel_i", "iv", lambda g, x, order: g * (
-    0.5 * (bessel_i(x, order=order - 1) + bessel_i(x, order=order + 1))))
+    0.5 * (bessel_i(x, order=order - 1) + bessel_i(x, order=order + 1))),
+    lower=lambda x, order: _lower_i(x, order))
 i0e = _named("i0e", "i0e", lambda g, x: g * bessel_ie_slope(x, order=0),
-             node="SpecialI0EBackward0")
+             node="SpecialI0EBackward0", lower=fits.narrow(fits.ie[0], lambda: i0e))
 i1e = _named("i1e", "i1e", lambda g, x: g * bessel_ie_slope(x, order=1),
-             node="SpecialI1EBackward0")
+             node="SpecialI1EBackward0", lower=fits.narrow(fits.ie[1], lambda: i1e))
 bessel_ie = _ordered("bessel_ie", "ive", lambda g, x, order: g * (
     0.5 * (bessel_ie(x, order=order - 1) + bessel_ie(x, order=order + 1))
     - sgn(x) * bessel_ie(x, order=order)))
-bessel_ie_slope = elementwise("bessel_ie_slope", _ie_slope, _ie_bend)
+bessel_ie_slope = elementwise(
+    "bessel_ie_slope", _ie_slope, _ie_bend, lower=lambda x, order: fits.narrow(
+        _slopes[order], lambda: functools.partial(bessel_ie_slope, order=order))(x))
 modified_bessel_i0 = _named("modified_bessel_i0", "i0", lambda g, x: g * i1(x))
 modified_bessel_i1 = _named("modified_bessel_i1", "i1",
                             lambda g, x: g * (0.5 * (i0(x) + bessel_i(x, order=2))))

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core import blocks, buffers
 from ..core.aval import LARGE
-from ..core.blas import one_thread
+from ..core.blas import in_parts
 from .layout import strided
 from .windows import Ints, places, taps
 
@@ -123,22 +123,6 @@ def _rows(x: np.ndarray, groups: int) -> np.ndarray:
     return x.reshape(x.shape[0], groups, x.shape[1] // groups, math.prod(x.shape[2:]))
 
 
-def _parts(examples: int, size: int) -> list[slice]:
-    """Examples split among threads, if they have many elements."""
-    count = min(blocks.get_num_threads(), examples) if examples * size >= LARGE else 1
-    ends = [examples * i // count for i in range(count + 1)]
-    return list(map(slice, ends, ends[1:]))
-
-
-def _in_parts(work: Callable[[slice], Any], examples: int, size: int) -> list[Any]:
-    """What `work` gives for parts of the examples, on several threads if they are worth it."""
-    parts = _parts(examples, size)
-    if len(parts) == 1:
-        return [work(parts[0])]
-    with one_thread():  # of BLAS
-        return blocks.in_parts(work, parts)
-
-
 def _blocks(part: slice, size: int) -> Iterator[slice]:
     """A part's examples, as many at a time as fit into the cache."""
     step = max(CACHED // max(size, 1), 1)
@@ -219,7 +203,7 @@ def _long_input(g: np.ndarray, w: np.ndarray, shape: Ints, how: Geometry,
             _add_up(images.reshape(shape[1], -1), columns, long)
             out[block] = images[long.inside][:, :count].swapaxes(0, 1)
 
-    _in_parts(work, shape[0], shape[1] * len(long.offsets) * math.prod(long.padded))
+    in_parts(work, shape[0], shape[1] * len(long.offsets) * math.prod(long.padded))
     return out
 
 
@@ -249,7 +233,7 @@ def conv(x: np.ndarray, w: np.ndarray, how: Geometry) -> np.ndarray:
         for block, matrices in _laid_out(columns, plan, part):
             np.matmul(kernels, matrices, out=rows[block])
 
-    _in_parts(work, x.shape[0], plan.size)
+    in_parts(work, x.shape[0], plan.size)
     return out
 
 
@@ -273,7 +257,7 @@ def conv_input(g: np.ndarray, w: np.ndarray, sizes: Ints, how: Geometry) -> np.n
                 target = images[tap]
                 target += columns[:, :, i]
 
-    _in_parts(work, g.shape[0], plan.size)
+    in_parts(work, g.shape[0], plan.size)
     return np.ascontiguousarray(out[plan.inside])
 
 
@@ -291,4 +275,4 @@ def conv_weight(x: np.ndarray, g: np.ndarray, size: Ints, how: Geometry) -> np.n
         return sum(np.matmul(rows[block], matrices.swapaxes(2, 3)).sum(0)
                    for block, matrices in _laid_out(columns, plan, part))
 
-    return np.reshape(sum(_in_parts(work, x.shape[0], plan.size)), shape)
+    return np.reshape(sum(in_parts(work, x.shape[0], plan.size)), shape)

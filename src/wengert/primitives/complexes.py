@@ -9,15 +9,20 @@ import numpy as np
 
 from ..core.buffers import empty
 from ..core.primitive import elementwise, linear
+from .elementwise import cos, sin
 from .layout import cast, conj, imag, real
 from .pieces import is_complex, sgn, size, where, zero
 
 conj_physical = conj.named("ConjPhysicalBackward0")
 
 
+_OF_PARTS: dict[str, np.dtype[Any]] = {"e": np.dtype("F"), "f": np.dtype("F"), "d": np.dtype("D")}
+
+
 def _complex(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """By parts: x + 1j * y would make NaN of infinities."""
-    out = empty(np.broadcast_shapes(x.shape, y.shape), np.result_type(x.dtype, np.complex64))
+    shape = x.shape if x.shape == y.shape else np.broadcast_shapes(x.shape, y.shape)
+    out = empty(shape, _OF_PARTS[x.dtype.char])
     out.real, out.imag = x, y
     return out
 
@@ -28,6 +33,23 @@ complex_ = elementwise("complex", _complex, lambda g: real(g), lambda g: imag(g)
                             lambda g, out_aval: cast(g, dtype=out_aval.dtype) * 1j))
 """x + iy."""
 
+
+def _polar(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    shape = x.shape if x.shape == y.shape else np.broadcast_shapes(x.shape, y.shape)
+    out = empty(shape, _OF_PARTS[x.dtype.char])
+    np.multiply(x, np.cos(y), out.real)
+    np.multiply(x, np.sin(y), out.imag)
+    return out
+
+
+polar = elementwise(
+    "polar", _polar, lambda g, y: real(g) * cos(y) + imag(g) * sin(y),
+    lambda g, x, y: x * (imag(g) * cos(y) - real(g) * sin(y)),
+    result="complex", conjugate=False, refuses={"bic": "polar"},
+    jvp=(lambda g, y: complex_(g * cos(y), g * sin(y)),
+         lambda g, x, y: complex_(-g * (x * sin(y)), g * (x * cos(y)))))
+"""The complex number of absolute value x and angle y."""
+
 # --- angles -----------------------------------------------------------------------------------
 
 
@@ -35,7 +57,7 @@ def _angle(x: np.ndarray) -> np.ndarray:
     """Unlike NumPy's, 0 at -0.0 where there is no imaginary part."""
     if x.dtype.kind == "c":
         return np.angle(x)
-    return np.where(x != x, x, np.where(x < 0, x.dtype.type(math.pi), x.dtype.type(0)))
+    return np.arctan2(x.dtype.type(0), x + x.dtype.type(0))
 
 
 def _round_the_origin(x: Any) -> Any:

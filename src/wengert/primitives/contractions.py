@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import string
 from collections.abc import Sequence
@@ -9,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from ..core import buffers
 from ..core.aval import Aval
+from ..core.blas import in_parts
 from ..core.primitive import Primitive, primitive
 from .layout import conj, expand, mT, permute, reshape, sum_to
 from .reductions import sum_
@@ -57,9 +60,26 @@ def _bmm_aval(x: Aval, y: Aval) -> Aval:
     return x.with_shape((x.shape[0], x.shape[1], y.shape[2]))
 
 
-def outer(x: Any, y: Any) -> Any:
-    """x_i y_j of two vectors, arrays or tensors."""
-    return reshape(x, shape=(x.shape[0], 1)) * y
+def _row_by_row(x: Any, y: Any) -> Any:
+    """x_i y_j of two vectors, or of those of each example."""
+    return reshape(x, shape=(*x.shape, 1)) * reshape(y, shape=(*y.shape[:-1], 1, y.shape[-1]))
+
+
+_MUCH = 1 << 20
+"""Products of numbers from which on matrices are multiplied on several threads."""
+
+
+def _bmm(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Each product on one thread: BLAS's would wait for each other after each."""
+    if x.size * y.shape[2] < _MUCH:
+        return np.matmul(x, y)
+    out = buffers.empty((*x.shape[:2], y.shape[2]), x.dtype)
+
+    def work(part: slice) -> None:
+        np.matmul(x[part], y[part], out=out[part])
+
+    in_parts(work, x.shape[0], x[0].size + y[0].size + out[0].size)
+    return out
 
 
 def _dot_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any) -> Any:
@@ -106,19 +126,70 @@ vdot = primitive("vdot", np.vdot, abstract=_dot_aval, conjugate=False, batch=_vd
                  jvp=(lambda t, y: dot(conj(t), y), lambda t, x: dot(conj(x), t)))
 """Of complex vectors: the first is conjugated."""
 real_vdot = dot.named("VdotBackward0")
+outer = primitive("outer", lambda x, y: x.reshape(-1, 1) * y,
+                  abstract=lambda x, y: x.with_shape((x.shape[0], y.shape[0])),
+                  vjp=(lambda g, y: mv(g, y), lambda g, x: mv(mT(g), x)), multilinear=True,
+                  batch=lambda size, batched, x, y: _row_by_row(x, y), node="MulBackward0",
+                  terms=(("i", "j"), "ij"), lower=_row_by_row)
+"""Of two vectors; a rule of its own spares what is multiplied and then summed."""
 mv = primitive("mv", np.dot, abstract=_mv_aval,
                vjp=(lambda g, y: outer(g, y), lambda g, x: mv(mT(x), g)),
                multilinear=True, batch=_mv_examples, terms=(("ij", "j"), "i"),
                refuses={"b": "addmv_impl_cpu"}, lower=lambda x, y: reshape(
                    mm(x, reshape(y, shape=(y.shape[0], 1))), shape=(x.shape[0],)))
-mm = primitive("mm", np.matmul, abstract=_mm_aval,
+mm = primitive("mm", np.dot, abstract=_mm_aval,
                vjp=(lambda g, y: mm(g, mT(y)), lambda g, x: mm(mT(x), g)),
                multilinear=True, batch=_mm_examples, terms=(("ij", "jk"), "ik"),
                refuses={"b": "addmm_impl_cpu_"})
-bmm = primitive("bmm", np.matmul, abstract=_bmm_aval,
+bmm = primitive("bmm", _bmm, abstract=_bmm_aval,
                 vjp=(lambda g, y: bmm(g, mT(y)), lambda g, x: bmm(mT(x), g)),
                 multilinear=True, batch=_bmm_examples, terms=(("aij", "ajk"), "aik"),
                 refuses={"b": "bmm"})
+
+
+# --- Kronecker's product ----------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=512)
+def _blocks(x: tuple[int, ...], y: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Shapes in which operands meet, that of their product, and that of the result."""
+    n = max(len(x), len(y))
+    x, y = (1,) * (n - len(x)) + x, (1,) * (n - len(y)) + y
+    pairs = tuple(zip(x, y, strict=True))
+    return (tuple(m for a in x for m in (a, 1)), tuple(m for b in y for m in (1, b)),
+            tuple(m for pair in pairs for m in pair), tuple(a * b for a, b in pairs))
+
+
+def _kron(x: Any, y: Any) -> Any:
+    left, right, _, result = _blocks(tuple(x.shape), tuple(y.shape))
+    return reshape(reshape(x, shape=left) * reshape(y, shape=right), shape=result)
+
+
+def _kron_array(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    left, right, _, result = _blocks(x.shape, y.shape)
+    return (x.reshape(left) * y.reshape(right)).reshape(result)
+
+
+def _kron_pulled(g: Any, other: Any, avals: tuple[Aval, ...], i: int) -> Any:
+    """The blocks of g, each summed up with the other operand's elements."""
+    *sides, both, _ = _blocks(avals[0].shape, avals[1].shape)
+    found = reshape(g, shape=both) * reshape(other, shape=sides[1 - i])
+    return reshape(sum_to(found, shape=sides[i]), shape=avals[i].shape)
+
+
+def _kron_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any) -> Any:
+    left, right, _, result = _blocks(tuple(x.shape[batched[0]:]), tuple(y.shape[batched[1]:]))
+    x, y = (reshape(v, shape=(size, *side) if b else side)
+            for v, side, b in zip((x, y), (left, right), batched, strict=True))
+    return reshape(x * y, shape=(size, *result))
+
+
+kron = primitive(
+    "kron", _kron_array, lower=_kron, batch=_kron_examples, multilinear=True,
+    abstract=lambda x, y: x.with_shape(_blocks(x.shape, y.shape)[-1]), node="UnsafeViewBackward0",
+    vjp=(lambda g, y, avals: _kron_pulled(g, y, avals, 0),
+         lambda g, x, avals: _kron_pulled(g, x, avals, 1)))
+"""Each element of one, times all of the other, in blocks."""
 
 
 # --- with an addend ---------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..core.aval import Aval
+from ..core.formats import spatial
 from ..core.handle import plain_aval
 from ..core.primitive import primitive
 from . import columns
@@ -184,7 +185,7 @@ def _to_bias(g: Any) -> Any:
 
 conv = primitive(
     "conv", columns.conv, abstract=_conv_aval, vjp=(_to_input, _to_weight), multilinear=True,
-    batch=_conv_examples, decompose=_by_windows, node="ConvolutionBackward0")
+    batch=_conv_examples, decompose=_by_windows, node="ConvolutionBackward0", order=spatial)
 """The convolution of images x, (examples, channels, ...), by kernels y, (kernels, channels of a
 group, ...)."""
 conv_input = primitive(
@@ -193,7 +194,8 @@ conv_input = primitive(
         (g.shape[0], w.shape[1] * how.groups, *sizes)),
     vjp=(lambda g, y, how: conv(g, y, how=how),
          lambda g, x, y_aval, how: conv_weight(g, x, size=tuple(y_aval.shape[2:]), how=how)),
-    batch=_input_examples, decompose=_input_by_windows, node="ConvolutionBackward0")
+    batch=_input_examples, decompose=_input_by_windows, node="ConvolutionBackward0",
+    order=spatial)
 """The transposed convolution of results x by kernels y: images of sizes."""
 conv_weight = primitive(
     "conv_weight", columns.conv_weight, multilinear=True,
@@ -209,5 +211,5 @@ biased_conv = primitive(
     jvp=(lambda t, y, how: conv(t, y, how=how), lambda t, x, how: conv(x, t, how=how),
          lambda t, out_aval: expand(_across(t, out_aval.ndim - 2), shape=out_aval.shape)),
     decompose=lambda x, w, b, how: conv(x, w, how=how) + _across(b, len(how.stride)),
-    node="ConvolutionBackward0")
+    node="ConvolutionBackward0", order=spatial)
 """`conv`, with a number added per kernel."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..core.dtypes import BOOL
 from ..core.levels import quietly
-from ..core.primitive import elementwise
+from ..core.primitive import Primitive, elementwise
 from .layout import cast
 from .pieces import (
     NO_COMPLEX_CLAMP as NO_COMPLEX_CLAMP,
@@ -91,13 +91,38 @@ SQRT_HALF = math.sqrt(0.5)
 DEGREE, RADIAN = math.pi / 180, 180 / math.pi
 
 
+class _Zeros(dict[Any, np.ndarray]):
+    def __missing__(self, kind: Any) -> np.ndarray:
+        return self.setdefault(kind, np.zeros((), kind))
+
+
+ZERO = _Zeros()
+"""A 0 of each dtype: NumPy takes arrays faster than it takes Python's numbers."""
+
+
+def slope(name: str, evaluate: Callable[..., Any], function: Callable[..., Any],
+          refuses: str = "bic") -> Primitive:
+    """What a rule makes of a cotangent, where that takes more than a product or two.
+
+    `function` says it in primitives; `evaluate` is the same on arrays, in few of NumPy's calls,
+    which is what small arrays cost.
+    """
+    return elementwise(name, evaluate, decompose=function, lower=function,
+                       refuses={refuses: f"{name}_cpu"})
+
+
 def special(name: str) -> Any:
     """A function of `scipy.special`, which is imported when it is first called."""
+    function: Any = None
 
     def call(*arrays: np.ndarray) -> np.ndarray:
-        from scipy import special
+        nonlocal function
+        if function is None:
+            from scipy import special
 
-        return getattr(special, name)(*arrays)
+            function = getattr(special, name)
+        found: np.ndarray = function(*arrays)
+        return found
 
     return call
 
@@ -388,8 +413,18 @@ def _root(x: Any) -> Any:
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     if x.dtype.kind == "c":
         return 1 / (1 + np.exp(-x))
-    e = np.exp(-np.abs(x))  # never overflows
-    return np.where(x >= 0, 1, e) / (1 + e)
+    p, q = sides(x)
+    q += p
+    p /= q
+    return p
+
+
+def sides(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """exp(min(x, 0)) and exp(-max(x, 0)), new arrays: p / q is exp(x), but neither overflows, and
+    sigmoid(x) is p / (p + q)."""
+    p, q = np.minimum(x, ZERO[x.dtype], out=...), np.maximum(x, ZERO[x.dtype], out=...)
+    np.negative(q, out=q)
+    return np.exp(p, out=p), np.exp(q, out=q)
 
 
 def _logit(x: np.ndarray, eps: float | None) -> np.ndarray:
@@ -412,8 +447,21 @@ def _logit_slope(g: Any, x: Any, eps: float | None) -> Any:
 
 
 def _softplus(x: np.ndarray, beta: float, threshold: float) -> np.ndarray:
-    scaled = x * beta
-    return np.where(scaled > threshold, x, np.logaddexp(scaled, 0) / beta)
+    scaled = x if beta == 1 else x * beta
+    out = np.logaddexp(scaled, ZERO[x.dtype], out=...)
+    if beta != 1:
+        out /= beta
+    np.copyto(out, x, where=scaled > threshold)
+    return out
+
+
+def _softplus_slope(g: np.ndarray, x: np.ndarray, beta: float, threshold: float) -> np.ndarray:
+    scaled = x if beta == 1 else x * beta
+    p, q = sides(scaled)
+    q += p
+    p /= q
+    np.copyto(p, 1, where=scaled > threshold)
+    return g * p
 
 
 def _gauss(x: np.ndarray) -> np.ndarray:
@@ -442,9 +490,11 @@ sigmoid = elementwise("sigmoid", _sigmoid, lambda g, x: g * (0.25 * sech2(0.5 * 
                       scalar=True)
 logit = elementwise("logit", _logit, _logit_slope, refuses={"c": "logit_cpu"},
                     lower=_lower_logit)
+softplus_slope = slope("softplus_slope", _softplus_slope, lambda g, x, beta, threshold: where(
+    x * beta > threshold, g, g * sigmoid(x * beta)))
 softplus = elementwise(
-    "softplus", _softplus,
-    lambda g, x, beta, threshold: where(x * beta > threshold, g, g * sigmoid(x * beta)),
+    "softplus", _softplus, lambda g, x, beta, threshold: softplus_slope(
+        g, x, beta=beta, threshold=threshold),
     refuses={"bic": "softplus_cpu"}, lower=lambda x, beta, threshold: where(
         x * beta > threshold, x, logaddexp(x * beta, 0) / beta))
 relu = elementwise("relu", lambda x: np.maximum(x, 0), lambda g, out: where(out <= 0, 0, g),
@@ -487,6 +537,18 @@ def _gelu_tanh_slope(g: Any, x: Any) -> Any:
     return g * (sigmoid(u) * (1 + slope * sigmoid(-u)))
 
 
+def _silu_slope(g: np.ndarray, x: np.ndarray) -> np.ndarray:
+    if x.dtype.kind == "c":
+        return g * (_sigmoid(x) * (1 + x * _sigmoid(-x)))
+    p, q = sides(x)
+    below = p + q
+    q /= below
+    q *= x
+    q += 1
+    q *= p / below
+    return g * q
+
+
 def _near(x: Any) -> Any:
     """x, limited to where the sigmoid above is neither 0 nor 1, so that powers don't overflow."""
     return clamp(x, low=-30.0, high=30.0)
@@ -496,7 +558,8 @@ _CUBIC = 2 * math.sqrt(2 / math.pi), 2 * math.sqrt(2 / math.pi) * 0.044715
 gelu = elementwise("gelu", _gelu, _gelu_slope, lower=_gelu, refuses={"bic": "GeluKernelImpl"})
 gelu_tanh = elementwise("gelu_tanh", _gelu_tanh, _gelu_tanh_slope, node="GeluBackward0",
                         lower=_gelu_tanh, refuses={"bic": "GeluKernelImpl"})
-silu = elementwise("silu", lambda x: x * sigmoid(x),
-                   lambda g, x: g * (sigmoid(x) * (1 + x * sigmoid(-x))),
+silu_slope = slope("silu_slope", _silu_slope,
+                   lambda g, x: g * (sigmoid(x) * (1 + x * sigmoid(-x))), refuses="bi")
+silu = elementwise("silu", lambda x: x * _sigmoid(x), lambda g, x: silu_slope(g, x),
                    lower=lambda x: x * sigmoid(x), refuses={"bi": "silu_cpu"})
 

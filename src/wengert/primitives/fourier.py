@@ -9,6 +9,7 @@ last of `dims`: the other half has their conjugates. So what stands for two elem
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -27,19 +28,38 @@ _INVERSE = {0.0: "forward", -0.5: "ortho", -1.0: "backward"}
 _WORTH_THREADS = 1 << 15
 
 
-def _scipy(name: str, x: np.ndarray, **how: Any) -> np.ndarray:
+@functools.cache
+def _function(name: str) -> Any:
     import scipy.fft
 
+    return getattr(scipy.fft, name)
+
+
+def _scipy(name: str, x: np.ndarray, dims: Dims, norm: str,
+           points: int | None = None) -> np.ndarray:
+    """SciPy's transform, by its name along one dimension, which is half the work to call.
+
+    Args:
+        name: "fft", "ifft", "rfft" or "irfft".
+        x: what is transformed.
+        dims: the dimensions.
+        norm: which transform divides.
+        points: the size of the result along the last of them, where it isn't x's.
+    """
     workers = get_num_threads() if x.size >= _WORTH_THREADS else None
-    found: np.ndarray = getattr(scipy.fft, name)(x, workers=workers, **how)
+    if len(dims) == 1:
+        found: np.ndarray = _function(name)(x, points, dims[0], norm, workers=workers)
+        return found
+    sizes = None if points is None else (*[x.shape[d] for d in dims[:-1]], points)
+    found = _function(f"{name}n")(x, sizes, dims, norm, workers=workers)
     return found
 
 
 def _c2c(x: np.ndarray, dims: Dims, power: float, forward: bool) -> np.ndarray:
     if not dims:
         return x.astype(np.result_type(x, np.complex64))
-    name, norms = ("fftn", _FORWARD) if forward else ("ifftn", _INVERSE)
-    return _scipy(name, x, axes=dims, norm=norms[power])
+    name, norms = ("fft", _FORWARD) if forward else ("ifft", _INVERSE)
+    return _scipy(name, x, dims, norms[power])
 
 
 def _c2c_pullback(g: Any, x_aval: Aval, dims: Dims, power: float, forward: bool) -> Any:
@@ -73,8 +93,7 @@ def _r2c_pullback(g: Any, x_aval: Aval, dims: Dims, power: float) -> Any:
 
 
 def _c2r(x: np.ndarray, dims: Dims, power: float, points: int) -> np.ndarray:
-    sizes = (*(x.shape[d] for d in dims[:-1]), points)
-    return _scipy("irfftn", x, s=sizes, axes=dims, norm=_INVERSE[power])
+    return _scipy("irfft", x, dims, _INVERSE[power], points)
 
 
 c2c = primitive(
@@ -84,7 +103,7 @@ c2c = primitive(
 """The transform of complex (or real) numbers; `forward` or inverse."""
 full_r2c = c2c.named("FftR2CBackward0")
 r2c = primitive(
-    "fft_r2c", lambda x, dims, power: _scipy("rfftn", x, axes=dims, norm=_FORWARD[power]),
+    "fft_r2c", lambda x, dims, power: _scipy("rfft", x, dims, _FORWARD[power]),
     linear=True, vjp=(_r2c_pullback,), node="FftR2CBackward0", refuses={"bic": "rfft"},
     abstract=lambda x, dims, power: _resized(x, dims[-1], x.shape[dims[-1]] // 2 + 1).with_dtype(
         x.dtype.to_complex()))

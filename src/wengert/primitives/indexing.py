@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ..core.aval import LARGE, Aval
-from ..core.blocks import in_rows
+from ..core.aval import LARGE, Aval, aval, aval_of
+from ..core.blocks import by_arrays, in_rows
+from ..core.formats import alike, as_made, dense, joint_order
 from ..core.handle import plain_aval
-from ..core.primitive import primitive
+from ..core.primitive import Rule, primitive
+from .elementwise import where
 from .layout import (
     contiguous,
     expand,
@@ -24,6 +26,7 @@ from .layout import (
     inverse_order,
     permute,
     reshape,
+    strided,
     sum_to,
     unindex,
 )
@@ -35,8 +38,8 @@ _WHOLE = (None, None, None)
 
 
 def _numpy_index(pattern: Pattern, indices: tuple[np.ndarray, ...]) -> tuple[Any, ...]:
-    return tuple(indices[p] if type(p) is int else slice(*p) if type(p) is tuple else p
-                 for p in pattern)
+    return tuple([indices[p] if type(p) is int else slice(*p) if type(p) is tuple else p
+                  for p in pattern])
 
 
 def _index(x: np.ndarray, *indices: np.ndarray, pattern: Pattern) -> np.ndarray:
@@ -45,17 +48,6 @@ def _index(x: np.ndarray, *indices: np.ndarray, pattern: Pattern) -> np.ndarray:
         return _take(x, indices[0], len(pattern) - 1)
     found = np.asarray(x[_numpy_index(pattern, indices)], order="C")  # NumPy's own order varies
     return found if x.flags.c_contiguous else _lying_as(x, found, pattern)
-
-
-def _take(x: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
-    """x.take(index, dim), of many rows on several threads."""
-    shape = (*x.shape[:dim], *index.shape, *x.shape[dim + 1:])
-    if not dim or math.prod(shape) < LARGE:
-        return x.take(index, dim)
-    places, out = in_bounds(index, x.shape[dim], dim), np.empty(shape, x.dtype)
-    in_rows(lambda part: x[part].take(places, dim, out=out[part], mode="clip"),
-            x.shape[0], out.size)
-    return out
 
 
 def _lying_as(x: np.ndarray, found: np.ndarray, pattern: Pattern) -> np.ndarray:
@@ -67,19 +59,10 @@ def _lying_as(x: np.ndarray, found: np.ndarray, pattern: Pattern) -> np.ndarray:
              if type(p) is not int]
     place = _together(pattern) or 0
     own = [*steps[:place], *(0,) * (found.ndim - len(steps)), *steps[place:]]
-    order = list(range(found.ndim))[::-1]  # the innermost first
-    for last in range(1, len(order)):
-        at = last
-        for i in range(last - 1, -1, -1):
-            inner, outer = own[order[i]], own[order[at]]
-            if inner > outer > 0:
-                order[i], order[at], at = order[at], order[i], i
-            elif 0 < inner < outer:
-                break
-    dims = order[::-1]
-    if dims == sorted(dims):
+    dims = joint_order(found.shape, (tuple(own),))
+    if dims == tuple(range(found.ndim)):
         return found
-    return np.ascontiguousarray(found.transpose(dims)).transpose(inverse_order(dims))
+    return found.transpose(dims).copy().transpose(inverse_order(dims))
 
 
 def _put(x: np.ndarray, y: np.ndarray, *indices: np.ndarray, pattern: Pattern,
@@ -91,11 +74,11 @@ def _put(x: np.ndarray, y: np.ndarray, *indices: np.ndarray, pattern: Pattern,
 
 def _store(x: np.ndarray, y: np.ndarray, *indices: np.ndarray, pattern: Pattern,
            accumulate: bool) -> None:
-    place = _together(pattern)
     at: Any = np.add.at if accumulate else np.ndarray.__setitem__
-    if place is None or not x.flags.c_contiguous or (not accumulate and not place) or not {
-            p for p in pattern if type(p) is not int} <= {_WHOLE} or x.size < _SMALL:
-        at(x, _numpy_index(pattern, indices), y)
+    place = None if x.size < _SMALL or not x.flags.c_contiguous else _together(pattern)
+    if place is None or (not accumulate and not place) or not {
+            p for p in pattern if type(p) is not int} <= {_WHOLE}:
+        at(x, _numpy_index(pattern, indices) if x.ndim > 1 else indices, y)
     else:
         _store_flat(x, y, indices, place, at)
 
@@ -279,11 +262,94 @@ def _put_examples(size: int, batched: tuple[bool, ...], x: Any, y: Any, *indices
 
 
 index = primitive("index", _index, abstract=_index_aval, vjp=_index_pullback, linear=(0,),
-                  batch=_index_examples, lower=_lower_index)
+                  batch=_index_examples, lower=_lower_index, order=as_made, halves=True)
 """x at integer index tensors, mixed with slices: a copy."""
 index_put = primitive("index_put", _put, abstract=_put_aval, vjp=_put_pullback, store=_store,
-                      aligned=False, linear=(0, 1), batch=_put_examples)
+                      aligned=False, linear=(0, 1), batch=_put_examples, order=alike)
 """x with y put (or added) at an index."""
+
+
+# --- slices of one dimension ------------------------------------------------------------------
+
+
+def whole_but(dim: int) -> Pattern:
+    """The pattern of an index for one dimension alone."""
+    return (_WHOLE,) * dim + (0,)
+
+
+def _take(x: np.ndarray, y: np.ndarray, dim: int) -> np.ndarray:
+    if not x.flags.c_contiguous:
+        return _index(x, y, pattern=whole_but(dim))
+    shape = (*x.shape[:dim], *y.shape, *x.shape[dim + 1:]) if dim else ()
+    if math.prod(shape) < LARGE:
+        return x.take(y, dim)
+    places, out = in_bounds(y, x.shape[dim], dim), np.empty(shape, x.dtype)
+    in_rows(lambda part: x[part].take(places, dim, out=out[part], mode="clip"),
+            x.shape[0], out.size)
+    return out
+
+
+def _untake(x: np.ndarray, y: np.ndarray, shape: tuple[int, ...], dim: int,
+            apart: bool) -> np.ndarray:
+    out = np.zeros(shape, x.dtype)
+    if apart and len(shape) == 1:
+        out[y] = x
+    else:
+        _store(out, x, y, pattern=whole_but(dim), accumulate=not apart)
+    return out
+
+
+def _take_aval(x: Aval, y: Aval, dim: int) -> Aval:
+    return x.with_shape((*x.shape[:dim], *y.shape, *x.shape[dim + 1:]))
+
+
+def _take_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any, dim: int) -> Any:
+    if batched[1]:
+        return _index_examples(size, batched, x, y, pattern=whole_but(dim))
+    return take(x, y, dim=dim + 1)
+
+
+def _untake_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any,
+                     shape: tuple[int, ...], dim: int, apart: bool) -> Any:
+    if not batched[1]:
+        return untake(x, y, shape=(size, *shape), dim=dim + 1, apart=apart)
+    return _put_examples(size, (False, *batched), np.zeros(shape, plain_aval(x).numpy), x, y,
+                         pattern=whole_but(dim), accumulate=not apart)
+
+
+def _slices(g: Any, z: Any, y_aval: Aval, pattern: Pattern) -> Any:
+    """What was put at an index for one dimension alone."""
+    found = take(g, z, dim=len(pattern) - 1)
+    return found if tuple(found.shape) == y_aval.shape else sum_to(found, shape=y_aval.shape)
+
+
+def _lower_untake(x: Any, y: Any, shape: tuple[int, ...], dim: int, apart: bool) -> Any:
+    return index_put(np.zeros(shape, plain_aval(x).numpy), x, y, pattern=whole_but(dim),
+                     accumulate=not apart)
+
+
+take = primitive(
+    "take", _take, abstract=_take_aval, linear=(0,), batch=_take_examples, halves=True,
+    order=as_made,
+    vjp=(lambda g, y, x_aval, dim: untake(g, y, shape=x_aval.shape, dim=dim, apart=False), None),
+    lower=lambda x, y, dim: index(x, y, pattern=whole_but(dim)))
+"""The slices of a dimension that an index tensor names, whose dimensions are in its place."""
+take_apart = take.named("IndexBackward0", vjp=(Rule(
+    lambda g, y, x_aval, dim: untake(g, y, shape=x_aval.shape, dim=dim, apart=True)), None))
+"""The same at indices that all differ."""
+_into_slices = Rule(_slices)
+index_add = index_put.named("IndexAddBackward0", order=dense, vjp=(
+    Rule(lambda g: g), _into_slices, None))
+index_copy = index_put.named("IndexCopyBackward0", order=dense, vjp=(
+    Rule(lambda g, z, x_aval, pattern: index_put(
+        g, x_aval.zero, z, pattern=pattern, accumulate=False)), _into_slices, None))
+"""`index_put` at one index, for one dimension alone."""
+untake = primitive(
+    "untake", _untake, abstract=lambda x, y, shape, dim, apart: x.with_shape(shape), linear=(0,),
+    batch=_untake_examples, lower=_lower_untake, node="IndexPutBackward0",
+    vjp=(lambda g, y, dim: take(g, y, dim=dim), None))
+"""Zeros of a shape, with slices of x added where `take` has them from; `apart` says that no two
+are from the same place."""
 
 
 # --- one index for each element ---------------------------------------------------------------
@@ -327,7 +393,21 @@ _starts_of_few = functools.lru_cache(maxsize=256)(_starts)
 def _gather(x: np.ndarray, y: np.ndarray, dim: int) -> np.ndarray:
     if not x.ndim:
         return np.broadcast_to(x, y.shape).copy()
+    found = None if y.size < LARGE else by_arrays(
+        _gather_checked, [x, y], aval(y.shape, aval_of(x).dtype), {"dim": dim})
+    if found is not None:
+        return found
     _check_range(y, x.shape, dim)
+    return gathered(x, y, dim)
+
+
+def _gather_checked(x: Any, y: Any, dim: int) -> Any:
+    """`gather` for native code, which takes indices from the end as well."""
+    return gather(x, where(y < 0, x.shape[dim], y), dim=dim)
+
+
+def gathered(x: np.ndarray, y: np.ndarray, dim: int) -> np.ndarray:
+    """`gather` at an index that is known to be in range."""
     if not x.flags.c_contiguous:
         x = _cut(x, y.shape, dim)  # the less is copied; an index may name few of many
     flat = x.reshape(-1)
@@ -344,6 +424,20 @@ def _cut(x: np.ndarray, shape: tuple[int, ...], dim: int) -> np.ndarray:
     return x[tuple([slice(None) if d == dim else slice(n) for d, n in enumerate(shape)])]
 
 
+def _send(at: Scatter, x: np.ndarray, y: np.ndarray, z: np.ndarray, dim: int) -> None:
+    """Combines elements of z with those of a contiguous x where y, of z's shape, sends them."""
+    if y.ndim == 1:
+        at(x, y, z)
+        return
+    flat = x.reshape(-1)
+
+    def work(part: slice) -> None:
+        places = _places(y[part], x.shape, dim, part.start)
+        at(flat, places.reshape(-1), z[part].reshape(-1))
+
+    in_rows(work, y.shape[0], y.size, apart=dim != 0)
+
+
 def scattering(at: Scatter) -> dict[str, Callable[..., Any]]:
     """The fields of a primitive that puts elements of z into x where y says, by a function of
     x's memory, the places there, and the elements."""
@@ -352,13 +446,7 @@ def scattering(at: Scatter) -> dict[str, Callable[..., Any]]:
             return store(x.reshape(1), y.reshape(1), z.reshape(1), dim)
         _check_range(y, x.shape, dim)
         target = x if x.flags.c_contiguous else np.array(x, order="C")
-        flat, z = target.reshape(-1), _cut(z, y.shape, -1)
-
-        def work(part: slice) -> None:
-            places = _places(y[part], x.shape, dim, part.start)
-            at(flat, places.reshape(-1), z[part].reshape(-1))
-
-        in_rows(work, y.shape[0], y.size, apart=dim != 0)
+        _send(at, target, y, z if z.shape == y.shape else _cut(z, y.shape, -1), dim)
         if target is not x:
             x[...] = target
         return None
@@ -383,22 +471,61 @@ def uncut(g: Any, z: Aval) -> Any:
     return unindex(g, shape=z.shape, index=corner)
 
 
+def _ungather(x: np.ndarray, y: np.ndarray, shape: tuple[int, ...], dim: int,
+              apart: bool) -> np.ndarray:
+    out = np.zeros(shape, x.dtype)
+    if not shape:
+        out += x.sum()
+    elif apart:
+        send_apart(out, y, x, dim)
+    else:
+        _send(np.add.at, out, y, x, dim)
+    return out
+
+
+_put_at: Scatter = np.ndarray.__setitem__
+send_apart = functools.partial(_send, _put_at)
+"""Puts elements of z into a contiguous x where y, of z's shape, sends them."""
+
+
+def _ungather_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any,
+                       shape: tuple[int, ...], dim: int, apart: bool) -> Any:
+    x, y = (v if b else expand(v, shape=(size, *v.shape))
+            for v, b in zip((x, y), batched, strict=True))
+    return ungather(x, y, shape=(size, *shape), dim=dim + 1, apart=apart)
+
+
+def _lower_ungather(x: Any, y: Any, shape: tuple[int, ...], dim: int, apart: bool) -> Any:
+    return scatter_add(np.zeros(shape, plain_aval(x).numpy), y, x, dim=dim)
+
+
 gather = primitive(
-    "gather", _gather, abstract=_gather_aval, linear=(0,),
-    vjp=(lambda g, y, x_aval, dim: scatter_add(x_aval.zeros(), y, g, dim=dim), None))
+    "gather", _gather, abstract=_gather_aval, linear=(0,), halves=True,
+    vjp=(lambda g, y, x_aval, dim: ungather(
+        g, y, shape=x_aval.shape, dim=dim, apart=False), None))
 """The elements that an index names along a dimension, at the index's places in the others."""
+gather_apart = gather.named("SortBackward0", vjp=(Rule(lambda g, y, x_aval, dim: ungather(
+    g, y, shape=x_aval.shape, dim=dim, apart=True)), None))
+"""The same at indices that all differ."""
+ungather = primitive(
+    "ungather", _ungather, abstract=lambda x, y, shape, dim, apart: x.with_shape(shape),
+    linear=(0,), batch=_ungather_examples, lower=_lower_ungather, node="ScatterAddBackward0",
+    vjp=(lambda g, y, dim: gather(g, y, dim=dim), None))
+"""Zeros of a shape, with elements of x added where `gather` has them from; `apart` says that no
+two are from the same place."""
 scatter_add = primitive(
     "scatter_add", **scattering(np.add.at), abstract=_scatter_aval, linear=(0, 2), aligned=False,
     vjp=(lambda g: g, None, lambda g, y, z_aval, dim: uncut(gather(g, y, dim=dim), z_aval)))
 """x with elements of z added where an index sends them."""
 scatter = primitive(
-    "scatter", **scattering(np.ndarray.__setitem__), abstract=_scatter_aval, linear=(0, 2),
-    aligned=False,
-    vjp=(lambda g, y, dim: scatter(g, y, nothing(g, y), dim=dim), None,
+    "scatter", **scattering(_put_at), abstract=_scatter_aval, linear=(0, 2), aligned=False,
+    halves=True,
+    vjp=(lambda g, y, dim: scatter(
+        g, y, repeated(plain_aval(g).zero, tuple(y.shape)), dim=dim), None,
          lambda g, y, z_aval, dim: uncut(gather(g, y, dim=dim), z_aval)))
 """x with elements of z put where an index sends them."""
 
 
-def nothing(x: Any, y: Any) -> np.ndarray:
-    """Zeros of x's dtype and y's shape, which take no memory."""
-    return np.broadcast_to(np.zeros((), plain_aval(x).numpy), tuple(y.shape))
+def repeated(number: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A 0-d array seen as one of a shape, which takes no memory."""
+    return strided(number, shape, (0,) * len(shape))

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.aval import Aval, aval
+from ..core.formats import as_made, copied, spatial
 from ..core.primitive import linear, primitive
 
 Index = tuple[Any, ...]
@@ -106,10 +107,10 @@ def _cast(x: np.ndarray, dtype: dtypes.dtype) -> np.ndarray:
 
 cast = linear(
     "cast", _cast, lambda g, x_aval: cast(g, dtype=x_aval.dtype),
-    abstract=lambda x, dtype: x.with_dtype(dtype), node="ToCopyBackward0",
+    abstract=lambda x, dtype: x.with_dtype(dtype), node="ToCopyBackward0", order=as_made,
     lower=lambda x, dtype: x if x.aval.dtype is dtype else cast(x, dtype=dtype))
 conj = linear(
-    "conj", np.conj, lambda g: conj(g), abstract=lambda x: x, conjugate=False,
+    "conj", np.conj, lambda g: conj(g), abstract=lambda x: x, conjugate=False, order=as_made,
     lower=lambda x: x)
 real = linear(
     "real", lambda x: x.real, lambda g, x_aval: cast(g, dtype=x_aval.dtype),
@@ -117,12 +118,19 @@ real = linear(
 imag = linear(
     "imag", lambda x: x.imag, lambda g: g * 1j,
     abstract=lambda x: x.with_dtype(x.dtype.to_real()), view=True)
-clone = linear("clone", lambda x: np.array(x, order=copied_order(x)), lambda g: g,
-               abstract=lambda x: x, lower=lambda x: x)
+def _clone(x: np.ndarray, dims: tuple[int, ...] | None = None) -> np.ndarray:
+    """A copy, whose dimensions lie in memory in an order, the outermost first, or as they are."""
+    if dims is None:
+        return np.array(x, order=copied_order(x))
+    return x.transpose(dims).copy().transpose(inverse_order(dims))
+
+
+clone = linear("clone", _clone, lambda g: g, abstract=lambda x, dims=None: x,
+               lower=lambda x, dims=None: x, order=as_made, halves=True)
 alias = linear("alias", lambda x: x.view(), lambda g: g, abstract=lambda x: x, view=True)
 contiguous = linear(
-    "contiguous", lambda x: np.array(x, order="C"), lambda g: g, abstract=lambda x: x,
-    node="CloneBackward0", lower=lambda x: x)
+    "contiguous", copied, lambda g: g, abstract=lambda x: x, order=as_made,
+    node="CloneBackward0", lower=lambda x: x, halves=True)
 
 # --- shape ------------------------------------------------------------------------------------
 
@@ -219,7 +227,8 @@ index_alias = index_view.named("AliasBackward0")
 
 unindex = linear(
     "unindex", _unindex, lambda g, index: index_view(g, index=index),
-    abstract=lambda x, shape, index: x.with_shape(shape), node="SliceBackward0_backward")
+    abstract=lambda x, shape, index: x.with_shape(shape), node="SliceBackward0_backward",
+    halves=True)
 """Zeros of a shape, with x at a basic index."""
 
 diagonal = linear(
@@ -247,18 +256,19 @@ undiagonal = linear(
     "undiagonal", _undiagonal,
     lambda g, offset, dim1, dim2: diagonal(g, offset=offset, dim1=dim1, dim2=dim2),
     abstract=lambda x, shape, offset, dim1, dim2: x.with_shape(shape),
-    node="DiagonalBackward0_backward")
+    node="DiagonalBackward0_backward", halves=True)
 diag_embed = undiagonal.named("DiagEmbedBackward0")
 
 # --- rearranging ------------------------------------------------------------------------------
 
 def _flip(x: np.ndarray, dims: tuple[int, ...]) -> np.ndarray:
     turned = x[tuple(slice(None, None, -1 if d in dims else None) for d in range(x.ndim))]
-    return turned.copy("K")
+    return turned.copy(copied_order(x))
 
 
 flip = linear("flip", _flip,
-              lambda g, dims: flip(g, dims=dims), abstract=lambda x, dims: x,
+              lambda g, dims: flip(g, dims=dims), abstract=lambda x, dims: x, order=as_made,
+              halves=True,
               lower=lambda x, dims: index_view(x, index=(*(
                   (None, None, -1 if d in dims else None) for d in range(len(x.shape))),
                   Ellipsis)))
@@ -276,7 +286,7 @@ def _roll(x: np.ndarray, shifts: tuple[int, ...], dims: tuple[int, ...]) -> np.n
 roll = linear(
     "roll", _roll,
     lambda g, shifts, dims: roll(g, shifts=tuple(-s for s in shifts), dims=dims),
-    abstract=lambda x, shifts, dims: x,
+    abstract=lambda x, shifts, dims: x, halves=True,
     batch=lambda size, batched, x, shifts, dims: _roll_examples(x, shifts, dims),
     lower=lambda x, shifts, dims: _lower_roll(x, shifts, dims))
 
@@ -340,9 +350,11 @@ def _triangle(x: np.ndarray, diagonal: int) -> np.ndarray:
 
 
 tril = linear("tril", lambda x, diagonal: np.where(_triangle(x, diagonal), x, x.dtype.type(0)),
-              lambda g, diagonal: tril(g, diagonal=diagonal), abstract=lambda x, diagonal: x)
+              lambda g, diagonal: tril(g, diagonal=diagonal), abstract=lambda x, diagonal: x,
+              halves=True)
 triu = linear("triu", lambda x, diagonal: np.where(_triangle(x, diagonal - 1), x.dtype.type(0), x),
-              lambda g, diagonal: triu(g, diagonal=diagonal), abstract=lambda x, diagonal: x)
+              lambda g, diagonal: triu(g, diagonal=diagonal), abstract=lambda x, diagonal: x,
+              halves=True)
 
 
 def _unrepeat(g: Any, x: Aval, repeats: tuple[int, ...]) -> Any:
@@ -355,7 +367,7 @@ def _unrepeat(g: Any, x: Aval, repeats: tuple[int, ...]) -> Any:
 
 repeat = linear(
     "repeat", _repeat,
-    lambda g, x_aval, repeats: _unrepeat(g, x_aval, repeats),
+    lambda g, x_aval, repeats: _unrepeat(g, x_aval, repeats), halves=True,
     abstract=lambda x, repeats: x.with_shape(
         r * n for r, n in zip(repeats, (1,) * (len(repeats) - x.ndim) + x.shape, strict=True)),
     batch=lambda size, batched, x, repeats: repeat(
@@ -389,8 +401,8 @@ def _uncat(g: Any, avals: Sequence[Aval], i: int, dim: int) -> Any:
     return narrow(g, dim, sum(a.shape[dim] for a in avals[:i]), avals[i].shape[dim])
 
 
-cat = primitive("cat", lambda *xs, dim: np.asarray(np.concatenate(xs, dim), order="C"),
-                abstract=_cat_aval, linear=True,
+cat = primitive("cat", lambda *xs, dim: np.concatenate(xs, dim),
+                abstract=_cat_aval, linear=True, order=spatial, halves=True,
                 vjp=lambda g, avals, i, dim: _uncat(g, avals, i, dim))
 
 
@@ -407,11 +419,11 @@ def _stack_aval(*avals: Aval, dim: int) -> Aval:
 def _stack(*xs: np.ndarray, dim: int) -> np.ndarray:
     shape = xs[0].shape
     slices = [x.reshape((*shape[:dim], 1, *shape[dim:])) for x in xs]
-    return np.asarray(np.concatenate(slices, dim), order="C")
+    return np.concatenate(slices, dim)
 
 
 stack = primitive(
-    "stack", _stack, abstract=_stack_aval, linear=True,
+    "stack", _stack, abstract=_stack_aval, linear=True, halves=True,
     vjp=lambda g, i, dim: select(g, index=((None, None, None),) * dim + (i, Ellipsis)))
 
 

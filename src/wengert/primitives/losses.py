@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.aval import Aval
+from ..core.formats import joint
 from ..core.handle import plain_aval
 from ..core.primitive import Primitive, primitive
 from .activations import log_sigmoid
@@ -40,7 +41,7 @@ def _loss(name: str, value: Callable[..., Any], slope: Callable[..., Any],
     def pushforward(t: Any, x: Any, y: Any, i: int, how: Any, reduction: str) -> Any:
         return total(t * slopes[i](x, y, how), reduction)
 
-    return primitive(name, whole, decompose=whole, refuses={"bic": words},
+    return primitive(name, whole, decompose=whole, refuses={"bic": words}, order=joint,
                      abstract=lambda x, y, how, reduction: (
                          x if reduction == "none" else x.with_shape(())),
                      vjp=(pullback,) * 2, jvp=(pushforward,) * 2)

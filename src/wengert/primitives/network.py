@@ -1,4 +1,5 @@
-"""Primitives of neural networks that are compositions: layer norm, and losses of class labels.
+"""Primitives of neural networks that are compositions: vectors of length 1, layer norm, and losses
+of class labels.
 
 Each is written once, in smaller primitives; that is its decomposition and what the compiler makes
 of it. Its rules are written out, since what they share makes one pass of many. On arrays, value
@@ -11,21 +12,65 @@ that do not count, and `reduction` is "none", "sum" or "mean", of rows by their 
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 import numpy as np
 
 from ..core.aval import Aval
+from ..core.formats import spatial
 from ..core.handle import plain_aval
 from ..core.primitive import primitive
-from .elementwise import rsqrt, where
+from .elementwise import clamp, rsqrt, where
 from .indexing import index, index_put
 from .layout import add_up, reshape, sum_to
-from .reductions import log_softmax, logsumexp, mean, softmax, sum_
+from .reductions import log_softmax, logsumexp, mean, norm, softmax, sum_
 
 Dims = tuple[int, ...]
 
+
+# --- length 1 ---------------------------------------------------------------------------------
+
+
+def _unit(x: Any, dims: Dims, eps: float) -> Any:
+    return x / clamp(norm(x, p=2.0, dims=dims, keepdim=True), low=eps, high=None)
+
+
+def _unit_map(v: Any, x: Any, dims: Dims, eps: float) -> Any:
+    length = norm(x, p=2.0, dims=dims, keepdim=True)
+    divisor = clamp(length, low=eps, high=None)
+    unit = x / divisor
+    along = where(length < eps, 0, sum_(v * unit, dims=dims, keepdim=True))
+    return (v - unit * along) / divisor
+
+
+def _unit_array(x: np.ndarray, dims: Dims, eps: float) -> np.ndarray:
+    return x / np.maximum(norm.evaluate(x, 2.0, dims, True), eps)
+
+
+def _unit_map_array(v: np.ndarray, x: np.ndarray, dims: Dims, eps: float) -> np.ndarray:
+    length = norm.evaluate(x, 2.0, dims, True)
+    divisor = np.maximum(length, eps)
+    unit = np.divide(x, divisor, out=...)
+    along = np.asarray(add_up(v * unit, dims, True))
+    np.copyto(along, 0, where=length < eps)
+    unit *= along
+    np.subtract(v, unit, out=unit)
+    unit /= divisor
+    return unit
+
+
+_REAL = {"bic": "norm_kernel"}
+unit_map = primitive("unit_map", _unit_map_array, decompose=_unit_map,
+                     abstract=lambda v, x, dims, eps: x, refuses=_REAL)
+"""What `unit` makes of a tangent v of x, and of a cotangent: what lies along x has no effect."""
+unit = primitive(
+    "unit", _unit_array, abstract=lambda x, dims, eps: x, decompose=_unit,
+    vjp=(lambda g, x, dims, eps: unit_map(g, x, dims=dims, eps=eps),),
+    jvp=(lambda t, x, dims, eps: unit_map(t, x, dims=dims, eps=eps),), node="DivBackward0",
+    refuses=_REAL)
+"""x, real numbers, by its length along dimensions, or by eps where that is greater."""
 
 # --- layer norm -------------------------------------------------------------------------------
 
@@ -52,11 +97,17 @@ def _varied(v: Any, x: Any, dims: Dims, eps: float) -> Any:
 
 def _scaled_array(x: np.ndarray, dims: Dims, eps: float) -> tuple[np.ndarray, np.ndarray]:
     """`_scaled` of an array."""
-    count = math.prod(x.shape[d] for d in dims)
+    count = _count(x.shape, dims, x.dtype)
     scaled = x - add_up(x, dims, True) / count
-    scale = 1 / np.sqrt(add_up(scaled * scaled, dims, True) / count + eps)
+    scale = np.reciprocal(np.sqrt(add_up(scaled * scaled, dims, True) / count + eps))
     scaled *= scale
     return scaled, scale  # in the steps that `_scaled` takes, to the last bit
+
+
+@functools.lru_cache(maxsize=256)
+def _count(shape: Dims, dims: Dims, kind: np.dtype[Any]) -> np.ndarray:
+    """How many elements there are along dimensions, as an array of a kind."""
+    return np.array(math.prod(shape[d] for d in dims), kind)
 
 
 def _standardized(x: np.ndarray, dims: Dims, eps: float) -> np.ndarray:
@@ -65,7 +116,7 @@ def _standardized(x: np.ndarray, dims: Dims, eps: float) -> np.ndarray:
 
 def _varied_array(v: np.ndarray, x: np.ndarray, dims: Dims, eps: float) -> np.ndarray:
     scaled, scale = _scaled_array(x, dims, eps)
-    count = math.prod(x.shape[d] for d in dims)
+    count = _count(x.shape, dims, x.dtype)
     result = v - add_up(v, dims, True) / count
     result -= scaled * (add_up(v * scaled, dims, True) / count)
     result *= scale
@@ -108,6 +159,7 @@ layer_norm = primitive(
 """y times x with mean 0 and variance 1 in its last dimensions, which are those of y and z, plus
 z."""
 plain_layer_norm = standardized.named("NativeLayerNormBackward0")
+plain_batch_norm = standardized.named("NativeBatchNormBackward0", order=spatial)
 
 # --- losses of class labels -------------------------------------------------------------------
 

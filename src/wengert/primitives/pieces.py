@@ -11,7 +11,6 @@ import numpy as np
 
 from ..core.aval import Aval
 from ..core.dtypes import BOOL
-from ..core.halves import as_they_are
 from ..core.primitive import Primitive, broadcast_shapes, elementwise, primitive
 from .layout import cast, conj, expand, real, reshape, sum_to
 
@@ -37,11 +36,13 @@ def no_complex(name: str) -> dict[str, Any]:
 
 
 zero = elementwise("zero", np.zeros_like, lambda g: zero(g), store=lambda x: x.fill(0),
-                   uniform=True, lower=lambda x: filled(x, 0))
+                   uniform=True, halves=True, lower=lambda x: filled(x, 0))
 where = elementwise("where", np.where, None, lambda g, x: where(x, g, 0),
-                    lambda g, x: where(x, 0, g), scalar=True)
+                    lambda g, x: where(x, 0, g), scalar=True, halves=True)
 masked_fill = elementwise("masked_fill", lambda x, mask, value: np.where(mask, value, x),
                           lambda g, y: where(y, 0, g), None, lambda g, y: where(y, g, 0),
+                          store=lambda x, mask, value: np.copyto(x, value, where=mask),
+                          halves=True,
                           lower=lambda x, mask, value: where(mask, value, x))
 maximum = elementwise("maximum", np.maximum,
                       lambda g, x, y: where(x == y, 0.5 * g, where(x < y, 0, g)),
@@ -61,14 +62,19 @@ fmin = elementwise("fmin", np.fmin, lambda g, x, y: where((x <= y) | (y != y), g
 
 def _clamp(x: np.ndarray, low: float | None, high: float | None) -> np.ndarray:
     if low is not None:
-        x = np.maximum(x, np.asarray(low, x.dtype))
-    return x if high is None else np.minimum(x, np.asarray(high, x.dtype))
+        x = np.maximum(x, _bound(low, x.dtype))
+    return x if high is None else np.minimum(x, _bound(high, x.dtype))
 
 
 def _lower_clamp(x: Any, low: float | None, high: float | None) -> Any:
     if low is not None:
-        x = maximum(x, np.asarray(low, x.aval.numpy))
-    return x if high is None else minimum(x, np.asarray(high, x.aval.numpy))
+        x = maximum(x, _bound(low, x.aval.numpy))
+    return x if high is None else minimum(x, _bound(high, x.aval.numpy))
+
+
+def _bound(number: float, kind: np.dtype[Any]) -> np.ndarray:
+    """A number in a dtype; without a sign, a negative one wraps around."""
+    return np.asarray(number).astype(kind) if kind.kind == "u" else np.asarray(number, kind)
 
 
 def _within(g: Any, x: Any, low: float | None, high: float | None) -> Any:
@@ -99,6 +105,8 @@ clamp_max_tensor = clamp_up_to.named("ClampMaxBackward1")
 
 
 def _nan_to_num(x: np.ndarray, nan: float, posinf: float, neginf: float) -> np.ndarray:
+    if x.dtype.kind != "c" and np.isfinite(x).all():
+        return x.copy()
     return np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
 
 
@@ -193,9 +201,9 @@ round_decimals = elementwise(
 frac = elementwise("frac", lambda x: x - np.trunc(x), lambda g: g, refuses={"bic": "frac_cpu"},
                    lower=lambda x: x - trunc(x))
 """What `trunc` takes away."""
-nextafter = elementwise("nextafter", as_they_are(lambda x, y: np.nextafter(x, y)),
+nextafter = elementwise("nextafter", lambda x, y: np.nextafter(x, y),
                         lambda g, x, y: where(x == y, 0, g), lambda g: zero(g),
-                        refuses={"bic": "nextafter_cpu"})
+                        refuses={"bic": "nextafter_cpu"}, halves=True)
 mantissa = elementwise("mantissa", lambda x: np.frexp(x)[0],
                        lambda g, x, out: where((x != 0) & (x - x == 0), g * (out / x), g),
                        node="FrexpBackward0")
@@ -207,6 +215,8 @@ exponent = elementwise("exponent", lambda x: np.frexp(x)[1], result="int")
 
 def _lerp(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """x + z (y - x), from whichever end is nearer, so that both ends are exact."""
+    if not z.ndim:
+        return x + z * (y - x) if abs(z) < 0.5 else y - (y - x) * (1 - z)
     return np.where(np.abs(z) < 0.5, x + z * (y - x), y - (y - x) * (1 - z))
 
 
@@ -231,7 +241,7 @@ def _copy_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any) -> Any
     return copy(x if batched[0] else expand(x, shape=(size, *x.shape)), y)
 
 
-copy = primitive("copy", _copy, abstract=_copied, linear=True, batch=_copy_examples,
+copy = primitive("copy", _copy, abstract=_copied, linear=True, batch=_copy_examples, halves=True,
                  store=lambda x, y: np.copyto(x, y, "unsafe"),
                  vjp=(lambda g: zero(g),
                       lambda g, y_aval: cast(sum_to(g, shape=y_aval.shape), dtype=y_aval.dtype)),

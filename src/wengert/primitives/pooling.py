@@ -15,14 +15,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core import dtypes
-from ..core.aval import Aval
+from ..core import blocks, buffers, dtypes
+from ..core.aval import LARGE, Aval
+from ..core.formats import spatial
 from ..core.primitive import linear, primitive
-from .elementwise import where
+from .elementwise import trunc_quotient, where
 from .indexing import gather, scatter_add
 from .layout import expand, index_view, reshape, unindex
 from .reductions import amax, sum_
-from .windows import Ints, add_windows, places, taps, unwindow, windows
+from .windows import Ints, places, taps, unwindow, windows
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -53,7 +54,7 @@ class Sliding(NamedTuple):
 
     def places(self, sizes: Ints) -> Ints:
         """How many windows there are, by dimension."""
-        return places(self.padded(sizes), **self.sliding)
+        return places(self.padded(sizes), self.size, self.stride, self.dilation)
 
     def filled(self, x: np.ndarray, value: Any) -> np.ndarray:
         """x with its padding."""
@@ -66,8 +67,9 @@ class Sliding(NamedTuple):
 
     def elements(self, x: np.ndarray) -> Iterator[np.ndarray]:
         """An element of each window after the other; padding is as small as can be."""
-        x, counts = self.filled(x, lowest(x.dtype)), self.places(x.shape[-len(self.size):])
-        return (x[tap] for tap in taps(counts, **self.sliding))
+        counts = self.places(x.shape[-len(self.size):])
+        x = self.filled(x, lowest(x.dtype))
+        return (x[tap] for tap in taps(counts, self.size, self.stride, self.dilation))
 
     def starts(self, sizes: Ints) -> list[np.ndarray]:
         """By dimension, where windows begin: below 0, in the padding."""
@@ -136,7 +138,37 @@ def lowest(kind: np.dtype[Any]) -> Any:
 # --- the largest ------------------------------------------------------------------------------
 
 
+def _in_blocks(fn: Any, xs: tuple[np.ndarray, ...], dims: int, sizes: Ints,
+               kind: np.dtype[Any]) -> np.ndarray:
+    """What a function gives of images, which have so many dimensions: of many, a few at a time, as
+    fit into the cache, on several threads. `sizes` and `kind` are those of the results."""
+    lead = xs[0].shape[:-dims]
+    if math.prod(lead) * math.prod(sizes) < LARGE:
+        return fn(*xs)
+    images = [x.reshape(-1, *x.shape[-dims:]) for x in xs]
+    out = buffers.empty((math.prod(lead), *sizes), kind)
+
+    def work(part: slice) -> None:
+        out[part] = fn(*[x[part] for x in images])
+
+    blocks.in_rows(work, len(out), out.size)
+    return out.reshape(*lead, *sizes)
+
+
 def _max_pool(x: np.ndarray, how: Any) -> np.ndarray:
+    dims = len(how[0])
+    return _in_blocks(functools.partial(_largest, how=how), (x,), dims,
+                      how.places(x.shape[-dims:]), x.dtype)
+
+
+def _max_places(x: np.ndarray, how: Any) -> np.ndarray:
+    """The first of the largest elements; the last NaN, if there are any, as PyTorch has it."""
+    dims = len(how[0])
+    return _in_blocks(functools.partial(_largest_places, how=how), (x,), dims,
+                      how.places(x.shape[-dims:]), np.dtype(np.int64))
+
+
+def _largest(x: np.ndarray, how: Any) -> np.ndarray:
     found = how.elements(x)
     out = np.array(next(found), order="C")
     for each in found:
@@ -144,24 +176,26 @@ def _max_pool(x: np.ndarray, how: Any) -> np.ndarray:
     return out
 
 
-def _max_places(x: np.ndarray, how: Any) -> np.ndarray:
-    """The first of the largest elements; the last NaN, if there are any, as PyTorch has it."""
-    best, sizes = _max_pool(x, how), x.shape[-len(how[0]):]
-    known = np.stack(list(how.taps(sizes)))
-    before = np.zeros(best.shape, np.min_scalar_type(len(known)))  # elements before the largest
-    others = np.ones(best.shape, np.bool_)
-    for each in how.elements(x):
-        others &= each != best
-        before += others
-    before[others] = 0  # NaN differs from itself
-    counts = known.shape[1:]
-    rows = before.astype(np.int64) * math.prod(counts)
-    found = known.reshape(-1).take(rows + np.arange(math.prod(counts)).reshape(counts))
-    np.copyto(found, how.first(sizes), where=best == lowest(x.dtype))  # padding is as small
-    if others.any():
-        for each, place in zip(how.elements(x), known, strict=True):
-            np.copyto(found, place, where=each != each)
+def _largest_places(x: np.ndarray, how: Any) -> np.ndarray:
+    known, first = _known(how, x.shape[-len(how[0]):])
+    elements = how.elements(x)
+    best = np.array(next(elements), order="C")
+    found = np.empty(best.shape, np.int64)
+    found[...] = first  # padding is as small as what is smallest
+    blank = bool((x != x).any())
+    for each, place in zip(elements, known, strict=True):
+        better = each > best
+        if blank:
+            better |= each != each
+        np.copyto(best, each, where=better)
+        np.copyto(found, place, where=better)
     return found
+
+
+@functools.lru_cache(maxsize=64)
+def _known(how: Any, sizes: Ints) -> tuple[list[np.ndarray], np.ndarray]:
+    """The places of windows' elements but the first, and those of the first that are no padding."""
+    return list(how.taps(sizes))[1:], how.first(sizes)
 
 
 def _pool_aval(x: Aval, how: Any) -> Aval:
@@ -216,12 +250,13 @@ def _sizes(x: Aval, dims: int) -> Ints:
 
 _UNPOOLED = {"b": "max_pool2d", "c": "max_pool2d"}
 max_places = primitive(
-    "max_places", _max_places, refuses=_UNPOOLED,
+    "max_places", _max_places, refuses=_UNPOOLED, order=spatial,
     abstract=lambda x, how: _pool_aval(x, how).with_dtype(dtypes.int64),
     batch=lambda size, batched, x, how: max_places(x, how=how), lower=_compared)
 """Where the largest element of each window is."""
 max_pool = primitive(
     "max_pool", _max_pool, abstract=_pool_aval, refuses=_UNPOOLED, decompose=_max_by_windows,
+    order=spatial,
     vjp=(lambda g, x, x_aval, how: unpooled(
         g, max_places(x, how=how), sizes=_sizes(x_aval, len(how[0]))),),
     jvp=(lambda t, x, how: pooled(t, max_places(x, how=how), dims=len(how[0])),),
@@ -249,18 +284,27 @@ def _by_scatter(g: Any, i: Any, sizes: Ints) -> Any:
     return reshape(found, shape=(*lead, *sizes))
 
 
+@functools.lru_cache(maxsize=64)
+def _beginnings(lead: Ints, sizes: Ints) -> np.ndarray:
+    """Where the last dimensions, of sizes, begin in the flattened whole."""
+    size = math.prod(sizes)
+    return np.arange(0, math.prod(lead) * size, max(size, 1)).reshape(*lead, *(1,) * len(sizes))
+
+
 def _read(x: np.ndarray, i: np.ndarray, dims: int) -> np.ndarray:
-    lead = x.shape[:x.ndim - dims]
-    count, size = math.prod(lead), math.prod(x.shape[x.ndim - dims:])
-    rows = np.arange(0, count * size, max(size, 1)).reshape(*lead, *(1,) * dims)
+    lead = x.ndim - dims
+    rows = _beginnings(x.shape[:lead], x.shape[lead:])
     return x.reshape(-1)[rows + i] if i.size else np.empty(i.shape, x.dtype)
 
 
 def _unpooled(g: np.ndarray, i: np.ndarray, sizes: Ints) -> np.ndarray:
+    return _in_blocks(functools.partial(_added, sizes=sizes), (g, i), len(sizes), sizes, g.dtype)
+
+
+def _added(g: np.ndarray, i: np.ndarray, sizes: Ints) -> np.ndarray:
     lead = g.shape[:g.ndim - len(sizes)]
-    count, size = math.prod(lead), math.prod(sizes)
-    rows = np.arange(0, count * size, max(size, 1)).reshape(*lead, *(1,) * len(sizes))
-    out = np.zeros(count * size, g.dtype)
+    rows = _beginnings(lead, sizes)
+    out = np.zeros(math.prod(lead) * math.prod(sizes), g.dtype)
     np.add.at(out, (rows + i).reshape(-1), g.reshape(-1))
     return out.reshape(*lead, *sizes)
 
@@ -271,13 +315,13 @@ def _both(size: int, batched: tuple[bool, bool], *xs: Any) -> list[Any]:
 
 
 pooled = primitive(
-    "pooled", _read, abstract=lambda x, i, dims: x.with_shape(i.shape), linear=(0,),
+    "pooled", _read, abstract=lambda x, i, dims: x.with_shape(i.shape), linear=(0,), order=spatial,
     vjp=(lambda g, y, x_aval, dims: unpooled(g, y, sizes=_sizes(x_aval, dims)), None),
     decompose=_pooled, node="MaxPoolWithIndicesBackward0",
     batch=lambda size, batched, x, i, dims: pooled(*_both(size, batched, x, i), dims=dims))
 """The elements of x at places in its last dimensions."""
 unpooled = primitive(
-    "unpooled", _unpooled, linear=(0,), decompose=_by_scatter,
+    "unpooled", _unpooled, linear=(0,), decompose=_by_scatter, order=spatial,
     abstract=lambda g, i, sizes: g.with_shape((*g.shape[:g.ndim - len(sizes)], *sizes)),
     vjp=(lambda g, y, sizes: pooled(g, y, dims=len(sizes)), None),
     batch=lambda size, batched, g, i, sizes: unpooled(*_both(size, batched, g, i), sizes=sizes))
@@ -302,6 +346,20 @@ class Mean(NamedTuple):
         return _divisors(self, sizes)
 
 
+class Step(NamedTuple):
+    """What is done along a dimension.
+
+    Attributes:
+        larger: its size with padding.
+        taps: for each element of a window along it, the index of what all windows have there.
+        tiling: whether windows lie side by side and leave nothing out.
+    """
+
+    larger: int
+    taps: tuple[Any, ...]
+    tiling: bool
+
+
 @functools.lru_cache(maxsize=256)
 def _divisors(how: Mean, sizes: Ints) -> Any:
     if isinstance(how.divisor, int):
@@ -315,40 +373,52 @@ def _divisors(how: Mean, sizes: Ints) -> Any:
     return int(found.flat[0]) if (found == found.flat[0]).all() else found
 
 
-def _over(total: np.ndarray, divisors: Any) -> np.ndarray:
-    """A sum, divided in place; integers towards zero."""
+def _over(total: np.ndarray, divisors: np.ndarray) -> np.ndarray:
+    """Sums, divided; integers towards zero."""
     if total.dtype.kind in "iu":
         return np.sign(total) * np.sign(divisors) * (abs(total) // abs(divisors))
-    total /= np.asarray(divisors).astype(total.dtype)
-    return total
+    return np.divide(total, divisors, out=...)
+
+
+@functools.lru_cache(maxsize=256)
+def _steps(how: Mean, sizes: Ints, kind: np.dtype[Any]) -> tuple[list[Step], np.ndarray]:
+    """A step per dimension, and the divisors as numbers of a kind."""
+    slides, found = how.windows, []
+    for d, (larger, n, k, s) in enumerate(zip(slides.padded(sizes), slides.places(sizes),
+                                              slides.size, slides.stride, strict=True)):
+        behind = (slice(None),) * (len(sizes) - 1 - d)
+        along = tuple((..., slice(i, i + (n - 1) * s + 1, s), *behind) for i in range(k))
+        found.append(Step(larger, along, s == k and n * k == larger))
+    return found, np.asarray(how.divisors(sizes)).astype(kind)
 
 
 def _mean_pool(x: np.ndarray, how: Mean) -> np.ndarray:
     """Sums along one dimension after the other."""
-    slides = how.windows
-    dims = len(slides.size)
-    sizes, total = x.shape[-dims:], slides.filled(x, 0)
-    for d, (n, k, s) in enumerate(zip(slides.places(sizes), slides.size, slides.stride,
-                                      strict=True)):
-        behind: Any = (slice(None),) * (dims - 1 - d)
-        whole: list[Any] = [(..., slice(i, i + (n - 1) * s + 1, s), *behind) for i in range(k)]
-        parts = [total[index] for index in whole]
-        total = parts[0] + parts[1] if k > 1 else parts[0].copy()
-        for part in parts[2:]:
+    sizes = x.shape[-len(how.windows.size):]
+    steps, divisors = _steps(how, sizes, x.dtype)
+    total = how.windows.filled(x, 0)
+    for step in steps:
+        first, *rest = [total[tap] for tap in step.taps]
+        total = first + rest[0] if rest else first
+        for part in rest[1:]:
             total += part
-    return _over(total, how.divisors(sizes))
+    return _over(total, divisors)
 
 
 def _unmean_pool(g: np.ndarray, sizes: Ints, how: Mean) -> np.ndarray:
-    slides = how.windows
-    dims = len(slides.size)
-    shares = _over(np.array(g), how.divisors(sizes))
-    lead, places = g.shape[:-dims], g.shape[-dims:]
-    out = np.zeros((*lead, *slides.padded(sizes)), g.dtype)
-    whole = np.broadcast_to(shares.reshape(*lead, *(1,) * dims, *places),
-                            (*lead, *slides.size, *places))
-    add_windows(out, whole, **slides.sliding)
-    return out[slides.within(sizes)]
+    """The same backwards."""
+    steps, divisors = _steps(how, sizes, g.dtype)
+    out, d = _over(g, divisors), g.ndim
+    for step in reversed(steps):
+        d -= 1
+        if step.tiling:
+            out = out.repeat(len(step.taps), d)
+            continue
+        shares, out = out, np.zeros((*out.shape[:d], step.larger, *out.shape[d + 1:]), g.dtype)
+        for tap in step.taps:
+            target = out[tap]
+            target += shares
+    return out if out.shape[d:] == sizes else out[how.windows.within(sizes)]
 
 
 def _mean_by_windows(x: Any, how: Mean) -> Any:
@@ -359,7 +429,11 @@ def _mean_by_windows(x: Any, how: Mean) -> Any:
         x = unindex(x, shape=(*x.shape[:lead], *slides.padded(sizes)),
                     index=(..., *slides.inside(sizes)))
     dims = tuple(range(lead, len(x.shape)))
-    return sum_(windows(x, **slides.sliding), dims=dims, keepdim=False) / how.divisors(sizes)
+    total = sum_(windows(x, **slides.sliding), dims=dims, keepdim=False)
+    divisors = how.divisors(sizes)
+    if total.aval.dtype.is_floating_point:
+        return total / divisors
+    return trunc_quotient(total, np.asarray(divisors).astype(total.aval.numpy))
 
 
 def _unmean_by_windows(g: Any, sizes: Ints, how: Mean) -> Any:
@@ -377,6 +451,7 @@ mean_pool = linear(
     "mean_pool", _mean_pool, lambda g, x_aval, how: unmean_pool(
         g, sizes=_sizes(x_aval, len(how.windows.size)), how=how),
     abstract=lambda x, how: _pool_aval(x, how.windows), refuses=_SUMMED, node="AvgPoolBackward0",
+    order=spatial,
     decompose=_mean_by_windows, batch=lambda size, batched, x, how: mean_pool(x, how=how))
 """The mean of each window, or its sum over another divisor."""
 unmean_pool = linear(

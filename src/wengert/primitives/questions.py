@@ -55,7 +55,15 @@ def _isin_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any) -> Any
     return (x == reshape(y, shape=(size, *ones, math.prod(y.shape[1:])))).any(-1)
 
 
-isin = primitive("isin", np.isin, abstract=lambda x, y: x.boolean, batch=_isin_examples)
+def _isin(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Of few elements all are compared with all; NumPy's function would sort them."""
+    if x.size * y.size > _FEW:
+        return np.isin(x, y)
+    return np.logical_or.reduce(np.equal.outer(x, y.ravel()), -1)
+
+
+_FEW = 1 << 12
+isin = primitive("isin", _isin, abstract=lambda x, y: x.boolean, batch=_isin_examples)
 """Whether each element of x is among those of y."""
 
 

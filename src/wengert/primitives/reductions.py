@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -58,7 +59,7 @@ def spread(v: Any, x: Aval, dims: Dims, keepdim: bool) -> Any:
 
 def count(x: Aval, dims: Dims) -> int:
     """How many elements each result sums up."""
-    return math.prod(x.shape[d] for d in dims)
+    return x.numel if len(dims) == x.ndim else math.prod([x.shape[d] for d in dims])
 
 
 def total(x: Any, dims: Dims, shape: tuple[int, ...]) -> Any:
@@ -185,6 +186,7 @@ max_all = amax.named("MaxBackward1", vjp=(Rule(to_ties),))
 min_all = amin.named("MinBackward1", vjp=(Rule(to_ties),))
 
 
+@functools.lru_cache(maxsize=256)
 def _made_one(shape: tuple[int, ...], dims: Dims) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The order of dimensions and the shape by which some of them become one, the last."""
     others = tuple(d for d in range(len(shape)) if d not in dims)
@@ -248,17 +250,16 @@ def _centred(x: Any, dims: Dims) -> Any:
 
 
 def _var(x: np.ndarray, dims: Dims, keepdim: bool, correction: float) -> np.ndarray:
-    n = math.prod(x.shape[d] for d in dims)
+    n = math.prod([x.shape[d] for d in dims])
     centred = x - add_up(x, dims, True) / max(n, 1)
     squares = (centred * np.conj(centred)).real if x.dtype.kind == "c" else centred * centred
-    divisor = np.asarray(max(n - correction, 0), squares.dtype)
-    return add_up(squares, dims, keepdim) / divisor
+    return add_up(squares, dims, keepdim) / float(max(n - correction, 0))
 
 
 def _std(x: np.ndarray, dims: Dims, keepdim: bool, correction: float) -> np.ndarray:
     """The root of the variance, in doubles where squares of single floats overflow."""
     found = np.sqrt(_var(x, dims, keepdim, correction))
-    if x.dtype.char in "fF" and np.isinf(found).any():
+    if x.dtype.char in "fF" and np.count_nonzero(np.isinf(found)):
         return np.sqrt(_var(x.astype(WIDER[x.dtype.char]), dims, keepdim, correction))
     return found
 
@@ -271,14 +272,15 @@ def _lower_var(x: Any, dims: Dims, keepdim: bool, correction: float) -> Any:
 
 def _var_pullback(g: Any, x: Any, x_aval: Aval, dims: Dims, keepdim: bool,
                   correction: float) -> Any:
-    scale = 2 / (count(x_aval, dims) - correction) if count(x_aval, dims) != correction else (
-        math.nan)
+    left = count(x_aval, dims) - correction
+    scale = 2 / left if left else math.nan
     return (scale * kept(g, x_aval, dims, keepdim)) * _centred(x, dims)
 
 
 def _std_pullback(g: Any, x: Any, out: Any, x_aval: Aval, dims: Dims, keepdim: bool,
                   correction: float) -> Any:
-    flat = where(out == 0, 0, g / (2 * where(out == 0, 1, out)))  # a constant row has slope 0
+    same = out == 0
+    flat = where(same, 0, g / (2 * where(same, 1, out)))  # a constant row has slope 0
     return _var_pullback(flat, x, x_aval, dims, keepdim, correction)
 
 

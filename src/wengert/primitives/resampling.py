@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..core.formats import spatial
 from ..core.primitive import linear
 from .elementwise import where
 from .indexing import index
@@ -268,7 +269,7 @@ def _by_index(x: Any, dim: int, table: Table) -> Any:
 
 
 combine = linear(
-    "combine", _combine, lambda g, dim, table: combine(g, dim=dim, table=table.T),
+    "combine", _combine, lambda g, dim, table: combine(g, dim=dim, table=table.T), order=spatial,
     abstract=lambda x, dim, table: x.with_shape(
         (*x.shape[:dim], table.size, *x.shape[dim + 1:])),
     decompose=_by_index,

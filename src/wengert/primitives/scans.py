@@ -12,7 +12,7 @@ from ..core.aval import LARGE, aval
 from ..core.blocks import by_arrays
 from ..core.primitive import TABLE, Primitive, linear, primitive
 from .elementwise import exp, where
-from .indexing import gather, scatter_add
+from .indexing import gather, ungather
 from .layout import WIDER, cat, flip, narrow
 
 _FEW, _MANY = 64, 512
@@ -84,13 +84,13 @@ cumsum_back = linear("cumsum_back", _cumsum_back,
 
 
 def _recurrence(x: np.ndarray, y: np.ndarray, dim: int, backward: bool) -> np.ndarray:
-    a, b = np.moveaxis(x, dim, 0), np.moveaxis(y, dim, 0)
+    a, b = x.swapaxes(dim, 0), y.swapaxes(dim, 0)
     out = np.empty_like(b)
     if backward:  # the same from the other end, where each term's factor is the one before it
         _run(np.concatenate([a[:1], a[:0:-1]]), b[::-1], out[::-1])
     else:
         _run(a, b, out)
-    return np.moveaxis(out, 0, dim)
+    return out.swapaxes(0, dim)
 
 
 def _run(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
@@ -174,13 +174,13 @@ def _logcumsumexp(x: np.ndarray, dim: int) -> np.ndarray:
     """The sums' terms are scaled by the largest so far, and the sums with each new one."""
     if not x.ndim:
         return np.array(x)
-    x = np.moveaxis(x, dim, 0)
+    x = x.swapaxes(dim, 0)
     top = np.maximum.accumulate(x.real, axis=0)
     top[~np.isfinite(top)] = 0
     scale, sums = np.ones_like(x), np.empty_like(x)
     scale[1:] = np.exp(np.minimum(top[:-1] - top[1:], 0))
     _run(scale, np.exp(x - top), sums)
-    return np.moveaxis(np.log(sums) + top, 0, dim)
+    return (np.log(sums) + top).swapaxes(0, dim)
 
 
 def _shares(x: Any, out: Any, dim: int) -> tuple[Any, Any]:
@@ -222,7 +222,7 @@ def _running(word: str, extreme: np.ufunc) -> tuple[Primitive, Primitive]:
         best = extreme.accumulate(x, axis=dim)
         own = (x == best) | (x != x)
         steps = np.arange(x.shape[dim]).reshape((-1,) + (1,) * (x.ndim - 1 - dim))
-        return np.maximum.accumulate(np.where(own, steps, 0), axis=dim)
+        return np.maximum.accumulate(own * steps, axis=dim)
 
     def values(x: np.ndarray, y: np.ndarray, dim: int) -> np.ndarray:
         found = _native(f"{word}_values", x, dim)
@@ -232,7 +232,8 @@ def _running(word: str, extreme: np.ufunc) -> tuple[Primitive, Primitive]:
                        abstract=lambda x, dim: x.with_dtype(dtypes.int64))
     return places, primitive(
         f"{word}_values", values, abstract=lambda x, y, dim: x, node=f"{word.title()}Backward0",
-        vjp=(lambda g, y, x_aval, dim: scatter_add(x_aval.zeros(), y, g, dim=dim), None),
+        vjp=(lambda g, y, x_aval, dim: ungather(
+            g, y, shape=x_aval.shape, dim=dim, apart=False), None),
         jvp=(lambda t, y, dim: gather(t, y, dim=dim), None),
         lower=lambda x, y, dim: gather(x, y, dim=dim))
 

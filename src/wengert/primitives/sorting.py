@@ -7,14 +7,18 @@ their gradient is put there.
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..core import dtypes
 from ..core.aval import Aval
+from ..core.blocks import in_rows
+from ..core.formats import alike
 from ..core.primitive import primitive
-from .indexing import gather, scatter_add
+from .indexing import gather_apart, gathered, scatter_add, send_apart
 from .layout import expand, reshape
 from .reductions import Dims, from_ties, rows_of, to_ties
 
@@ -25,9 +29,9 @@ def _places_aval(x: Aval, dim: int, **params: Any) -> Aval:
     return x.with_dtype(dtypes.int64)
 
 
-def _place_aval(x: Aval, dim: int, **params: Any) -> Aval:
-    return x.with_shape(1 if d == dim else n for d, n in enumerate(x.shape)).with_dtype(
-        dtypes.int64)
+def _place_aval(x: Aval, dim: int, keepdim: bool, **params: Any) -> Aval:
+    kept = (1,) if keepdim else ()
+    return x.with_shape((*x.shape[:dim], *kept, *x.shape[dim + 1:])).with_dtype(dtypes.int64)
 
 
 # --- order ------------------------------------------------------------------------------------
@@ -47,9 +51,17 @@ def _argsort_keys(x: np.ndarray, descending: bool, dim: int) -> np.ndarray:
     keys = _ordered(x, descending).astype(np.uint64)
     keys <<= np.uint64(32)
     keys |= np.arange(x.shape[-1], dtype=np.uint64)
-    keys.sort(axis=-1)
+    _in_rows(lambda part: keys[part].sort(axis=-1), keys)
     keys &= np.uint64(0xFFFFFFFF)
     return np.ascontiguousarray(np.moveaxis(keys.view(np.int64), -1, dim))
+
+
+def _in_rows(work: Callable[[slice], None], x: np.ndarray) -> None:
+    """Works on parts of x along its first dimension, if it is not the last."""
+    if x.ndim > 1:
+        in_rows(work, len(x), x.size)
+    else:
+        work(slice(None))
 
 
 def _ordered(x: np.ndarray, descending: bool) -> np.ndarray:
@@ -66,20 +78,26 @@ def _ordered(x: np.ndarray, descending: bool) -> np.ndarray:
     return ~keys if descending else keys
 
 
-argsort = primitive("argsort", _argsort, abstract=_places_aval,
+argsort = primitive("argsort", _argsort, abstract=_places_aval, order=alike,
                     refuses={"c": RuntimeError(" Sort does not support complex dtypes on CPU")})
-sort_values = gather.named("SortBackward0")
+sort_values = gather_apart.named("SortBackward0", order=alike)
 
 
 def _top_places(x: np.ndarray, dim: int, k: int, largest: bool) -> np.ndarray:
     """Where the k largest (or smallest) elements are, in order."""
     n = x.shape[dim]
     if not k or 8 * k > n:
-        return _argsort(x, dim, largest, True)[(slice(None),) * dim + (slice(k),)]
-    found = np.argpartition(x, n - k if largest else k - 1, axis=dim)
-    found = np.take(found, range(n - k, n) if largest else range(k), axis=dim)
-    order = _argsort(np.take_along_axis(x, found, dim), dim, largest, True)
-    return np.take_along_axis(found, order, dim)
+        return _argsort(x, dim, largest, True)[(*(slice(None),) * dim, slice(k))].copy()
+    rows = np.moveaxis(x, dim, -1)
+    found = np.empty((*rows.shape[:-1], k), np.int64)
+    rank, best = (n - k, slice(n - k, n)) if largest else (k - 1, slice(k))
+
+    def work(part: slice) -> None:
+        found[part] = rows[part].argpartition(rank, -1)[..., best]
+
+    _in_rows(work, rows)
+    order = _argsort(np.take_along_axis(rows, found, -1), rows.ndim - 1, largest, True)
+    return np.moveaxis(np.take_along_axis(found, order, -1), -1, dim)
 
 
 top_places = primitive(
@@ -87,48 +105,71 @@ top_places = primitive(
         k if d == dim else n for d, n in enumerate(x.shape)).with_dtype(dtypes.int64),
     refuses={"c": RuntimeError(" topk does not support complex dtypes on CPU"),
              "b": RuntimeError("topk does not support bool dtypes on CPU")})
-top_values = gather.named("TopkBackward0")
+top_values = gather_apart.named("TopkBackward0")
 
 # --- one element by its rank ------------------------------------------------------------------
 
 
-def _pick(x: np.ndarray, y: np.ndarray, dim: int, keepdim: bool) -> np.ndarray:
-    found = x[y] if x.ndim == 1 else np.take_along_axis(x, y, dim)
-    return found if keepdim else found.reshape(found.shape[:dim] + found.shape[dim + 1:])
+def _kept(shape: tuple[int, ...], ndim: int, dim: int) -> tuple[int, ...]:
+    """A shape with the dimension, of size 1, that it may lack."""
+    return shape if len(shape) == ndim else (*shape[:dim], 1, *shape[dim:])
 
 
-def _pick_aval(x: Aval, y: Aval, dim: int, keepdim: bool) -> Aval:
-    return x.with_shape(y.shape if keepdim else y.shape[:dim] + y.shape[dim + 1:])
+def _pick(x: np.ndarray, y: np.ndarray, dim: int) -> np.ndarray:
+    if x.ndim == 1:
+        return x[y, ...]
+    return gathered(x, y.reshape(_kept(y.shape, x.ndim, dim)), dim).reshape(y.shape)
+
+
+def _unpick(x: np.ndarray, y: np.ndarray, shape: tuple[int, ...], dim: int) -> np.ndarray:
+    out = np.zeros(shape, x.dtype)
+    if len(shape) == 1:
+        out[y] = x
+    else:
+        kept = _kept(y.shape, len(shape), dim)
+        send_apart(out, y.reshape(kept), x.reshape(kept), dim)
+    return out
+
+
+def _lower_unpick(x: Any, y: Any, shape: tuple[int, ...], dim: int) -> Any:
+    x, y = (reshape(v, shape=_kept(tuple(v.shape), len(shape), dim)) for v in (x, y))
+    return scatter_add(np.zeros(shape, np.dtype(x.dtype)), y, x, dim=dim)
 
 
 pick = primitive(
-    "pick", _pick, abstract=_pick_aval, linear=(0,),
-    vjp=(lambda g, y, x_aval, y_aval, dim: scatter_add(
-        x_aval.zeros(), y, reshape(g, shape=y_aval.shape), dim=dim), None))
-"""The one element along a dimension that an index (of size 1 there) points at."""
+    "pick", _pick, abstract=lambda x, y, dim: x.with_shape(y.shape), linear=(0,), halves=True,
+    vjp=(lambda g, y, x_aval, dim: unpick(g, y, shape=x_aval.shape, dim=dim), None))
+"""The one element along a dimension that an index points at, which has size 1 there or lacks it."""
+unpick = primitive(
+    "unpick", _unpick, abstract=lambda x, y, shape, dim: x.with_shape(shape), linear=(0,),
+    halves=True, vjp=(lambda g, y, dim: pick(g, y, dim=dim), None), lower=_lower_unpick,
+    node="ValueSelectingReductionBackward0")
+"""Zeros of a shape, with x where `pick` has it from."""
 pick_max, pick_min = pick.named("MaxBackward0"), pick.named("MinBackward0")
 pick_median, pick_nanmedian = pick.named("MedianBackward1"), pick.named("NanmedianBackward1")
 pick_kth, pick_mode = pick.named("KthvalueBackward0"), pick.named("ModeBackward0")
 
 
-def _first(x: np.ndarray, value: np.ndarray, dim: int) -> np.ndarray:
+def _first(x: np.ndarray, value: np.ndarray, dim: int, keepdim: bool) -> np.ndarray:
     """Where a value, or a NaN if it is one, is found first along a dimension."""
     hit = x == value
-    if value.dtype.kind == "f" and (lost := np.isnan(value)).any():
+    if value.dtype.kind == "f" and np.count_nonzero(lost := np.isnan(value)):
         hit |= lost & np.isnan(x)
-    return np.argmax(hit, dim, keepdims=True)
+    return hit.argmax(dim, keepdims=keepdim)
 
 
 def _ranked(x: np.ndarray, k: int, axis: int) -> np.ndarray:
     """The element of rank k (from 0) along an axis, which is kept."""
-    return np.take(np.partition(x, k, axis), [k], axis)
+    inorder = x.copy()
+    inorder.partition(k, axis)
+    return inorder[(*(slice(None),) * (axis % x.ndim), slice(k, k + 1))]
 
 
 def _middle(x: np.ndarray, axis: int, ignore_nan: bool) -> np.ndarray:
     """The lower median along an axis, which is kept."""
     n = x.shape[axis]
     lost = np.isnan(x) if x.dtype.kind == "f" else np.zeros((), bool)
-    if not lost.any():
+    if not np.count_nonzero(lost):
         return _ranked(x, (n - 1) // 2, axis)
     if not ignore_nan:
         return np.where(lost.any(axis, keepdims=True), np.nan,
@@ -138,14 +179,34 @@ def _middle(x: np.ndarray, axis: int, ignore_nan: bool) -> np.ndarray:
 
 
 kth_place = primitive(
-    "kth_place", lambda x, dim, k: _first(x, _ranked(x, k - 1, dim), dim), abstract=_place_aval,
-    refuses={"bc": "kthvalue_cpu"})
+    "kth_place", lambda x, dim, keepdim, k: _first(x, _ranked(x, k - 1, dim), dim, keepdim),
+    abstract=_place_aval, refuses={"bc": "kthvalue_cpu"})
 median_place = primitive(
-    "median_place", lambda x, dim, ignore_nan: _first(x, _middle(x, dim, ignore_nan), dim),
+    "median_place", lambda x, dim, keepdim, ignore_nan: _first(
+        x, _middle(x, dim, ignore_nan), dim, keepdim),
     abstract=_place_aval, refuses={"bc": "median_cpu"})
 
 
-def _mode_place(x: np.ndarray, dim: int) -> np.ndarray:
+def _rank_places(x: np.ndarray, dim: int, ranks: tuple[int, ...]) -> list[np.ndarray]:
+    order, lead = _argsort(x, dim, False, True), (slice(None),) * dim
+    last = order[(*lead, slice(-1, None))]
+    lost = np.isnan(gathered(x, last, dim))
+    found = [order[(*lead, slice(rank, rank + 1))] for rank in ranks]
+    if np.count_nonzero(lost):
+        found = [np.where(lost, last, place) for place in found]
+    return [place.squeeze(dim) for place in found]
+
+
+rank_places = primitive(
+    "rank_places", _rank_places, multiple=True, jvp=lambda t, ranks: [None] * len(ranks),
+    abstract=lambda x, dim, ranks: (_place_aval(x, dim, False),) * len(ranks),
+    batch=lambda size, batched, x, dim, ranks: rank_places(x, dim=dim + 1, ranks=ranks))
+"""Where the elements of some ranks (from 0) are, of equal ones in order; where a NaN is, if there
+is one."""
+pick_ranked = pick.named("GatherBackward0")
+
+
+def _mode_place(x: np.ndarray, dim: int, keepdim: bool) -> np.ndarray:
     """The last place of the element met most often, of the smallest one if several are."""
     order = np.moveaxis(_argsort(x, dim, False, True), dim, -1)
     inorder = np.take_along_axis(np.moveaxis(x, dim, -1), order, -1)
@@ -154,7 +215,8 @@ def _mode_place(x: np.ndarray, dim: int) -> np.ndarray:
     begins[..., 1:] = np.where(inorder[..., 1:] != inorder[..., :-1], steps[1:], 0)
     length = steps - np.maximum.accumulate(begins, -1)
     place = np.argmax(length, -1, keepdims=True)
-    return np.moveaxis(np.take_along_axis(order, place, -1), -1, dim)
+    found = np.moveaxis(np.take_along_axis(order, place, -1), -1, dim)
+    return found if keepdim else found.squeeze(dim)
 
 
 mode_place = primitive("mode_place", _mode_place, abstract=_place_aval, refuses={"c": "mode_cpu"})
@@ -181,7 +243,7 @@ nanmedian = median.named("NanmedianBackward0")
 def _searchsorted(x: np.ndarray, y: np.ndarray, right: bool) -> np.ndarray:
     """Where each y would go into x; into the row of x at its place, if there are several."""
     if x.ndim == 1:
-        return np.searchsorted(x, y, "right" if right else "left")
+        return x.searchsorted(y, "right" if right else "left")
     low, high = np.zeros(y.shape, np.int64), np.full(y.shape, x.shape[-1])
     for _ in range(x.shape[-1].bit_length()):
         middle = (low + high) // 2
@@ -211,20 +273,36 @@ searchsorted = primitive(
 
 def _histc(x: np.ndarray, bins: int, low: float, high: float) -> np.ndarray:
     """How many elements of each row are in each bin."""
-    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    first, last = np.asarray(low, x.dtype), np.asarray(high, x.dtype)
+    if x.ndim == 1:
+        return _counted(x, bins, *_span(x, low, high)).astype(x.dtype)
+    return np.array([_histc(row, bins, low, high) for row in x]).reshape(*x.shape[:-1], bins)
+
+
+def _span(x: np.ndarray, low: float, high: float) -> tuple[Any, Any]:
+    """Where bins begin and end, as numbers of x's dtype."""
+    first, last = x.dtype.type(low), x.dtype.type(high)
     if low == high and x.size:
-        first, last = rows.min(1, keepdims=True), rows.max(1, keepdims=True)
-    if not (np.isfinite(first) & np.isfinite(last)).all():
-        raise RuntimeError(f"torch.histc: range of [{first.flat[0]}, {last.flat[0]}] is not finite")
-    first, last = np.where(first == last, (first - 1, last + 1), (first, last))
-    inside = (rows >= first) & (rows <= last)
-    place = ((rows - first) * bins / (last - first))[inside].astype(np.int64)
-    place = np.minimum(place, bins - 1)
-    if len(rows) > 1:
-        place += bins * np.nonzero(inside)[0]
-    counts = np.bincount(place, minlength=len(rows) * bins)
-    return counts.reshape(*x.shape[:-1], bins).astype(x.dtype)
+        first, last = np.minimum.reduce(x), np.maximum.reduce(x)
+    if not (math.isfinite(first) and math.isfinite(last)):
+        raise RuntimeError(f"torch.histc: range of [{first}, {last}] is not finite")
+    return (first, last) if first != last else (first - 1, last + 1)
+
+
+def _counted(x: np.ndarray, bins: int, first: Any, last: Any) -> np.ndarray:
+    """How many elements are in each bin; what is in none is counted in one beyond them."""
+    counts, lock = np.zeros(bins, np.int64), threading.Lock()
+
+    def work(part: slice) -> None:
+        some = x[part]
+        place = ((some - first) * bins / (last - first)).astype(np.int64)
+        place = np.minimum(place, bins - 1, out=place)
+        place[(some < first) | ~(some <= last)] = bins
+        own = np.bincount(place, minlength=bins + 1)[:-1]
+        with lock:
+            counts[...] += own
+
+    in_rows(work, x.size, x.size)
+    return counts
 
 
 histc = primitive("histc", _histc,

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ..core.formats import dense
 from ..core.primitive import elementwise
-from . import incomplete, zeta as sums
+from . import fits, incomplete, zeta as sums
 from .elementwise import log, log1p, special, where
 
 _ROOT_PI = math.sqrt(math.pi)
@@ -55,23 +56,28 @@ def _erfcx_slope(x: np.ndarray) -> np.ndarray:
 
 
 erfinv = elementwise("erfinv", special("erfinv"), lambda g, x: g * erfinv_slope(x),
-                     refuses={"c": "erfinv_vml_cpu"})
+                     refuses={"c": "erfinv_vml_cpu"},
+                     lower=fits.narrow(fits.erfinv, lambda: erfinv))
 erfinv_slope = elementwise("erfinv_slope", _erfinv_slope,
-                           lambda g, x, out: g * (2 * erfinv(x) * (out * out)))
+                           lambda g, x, out: g * (2 * erfinv(x) * (out * out)),
+                           lower=fits.narrow(fits.erfinv_slope, lambda: erfinv_slope))
 erfcx = elementwise("erfcx", special("erfcx"), lambda g, x: g * erfcx_slope(x),
                     node="SpecialErfcxBackward0", refuses={"c": "erfcx_cpu"})
 erfcx_slope = elementwise("erfcx_slope", _erfcx_slope,
                           lambda g, x, out: g * (2 * (erfcx(x) + x * out)))
 ndtri = elementwise("ndtri", special("ndtri"), lambda g, x: g * ndtri_slope(x),
-                    node="SpecialNdtriBackward0", refuses={"c": "ndtri_cpu"})
+                    node="SpecialNdtriBackward0", refuses={"c": "ndtri_cpu"},
+                    lower=fits.narrow(fits.ndtri, lambda: ndtri))
 ndtri_slope = elementwise("ndtri_slope", _ndtri_slope,
-                          lambda g, x, out: g * (ndtri(x) * (out * out)))
+                          lambda g, x, out: g * (ndtri(x) * (out * out)),
+                          lower=fits.narrow(fits.ndtri_slope, lambda: ndtri_slope))
 log_ndtr = elementwise(
     "log_ndtr", special("log_ndtr"),
     lambda g, x: g * (math.sqrt(2 / math.pi) / erfcx(x * -math.sqrt(0.5))),
     node="SpecialLogNdtrBackward0", refuses={"c": "log_ndtr_cpu"})
 entr = elementwise("entr", special("entr"), lambda g, x: -g * (log(x) + 1),
-                   node="SpecialEntrBackward0", refuses={"c": "entr_cpu"})
+                   node="SpecialEntrBackward0", refuses={"c": "entr_cpu"},
+                   lower=lambda x: where(x > 0, -x * log(x), where(x < 0, -math.inf, 0 * x)))
 xlog1py = elementwise(
     "xlog1py", special("xlog1py"),
     lambda g, x, y: where((x == 0) & (y <= -1), 0, g * log1p(y)),
@@ -108,11 +114,14 @@ lgamma = elementwise("lgamma", _lgamma, lambda g, x: g * digamma(x),
 digamma = elementwise("digamma", special("psi"), lambda g, x: g * polygamma(x, n=1),
                       refuses={"c": "digamma"})
 polygamma = elementwise("polygamma", sums.polygamma,
-                        lambda g, x, n: g * polygamma(x, n=n + 1), refuses={"c": "polygamma"})
+                        lambda g, x, n: g * polygamma(x, n=n + 1), refuses={"c": "polygamma"},
+                        lower=lambda x, n: (
+                            sums.lower_polygamma if x.aval.dtype.is_floating_point and n <= sums.LOW
+                            else polygamma)(x, n=n))
 mvlgamma = elementwise(
     "mvlgamma", _mvlgamma,
     lambda g, x, p: g * sum((digamma(x - 0.5 * j) for j in range(1, p)), digamma(x)),
-    refuses={"c": "mvlgamma"})
+    refuses={"c": "mvlgamma"}, order=dense)
 """The logarithm of the multivariate gamma function of dimension p."""
 
 gammainc = elementwise(

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from typing import Any
 
 import numpy as np
 
+from ..core.handle import plain_aval
+from .elementwise import abs_, round_, sgn, special, tan, where
+
 Array = np.ndarray
 
+_gamma, _zeta = special("gamma"), special("zeta")
 _TERMS = 12
 """Terms of the sum before the rest is taken by Euler & Maclaurin's formula."""
 _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510,
@@ -18,29 +23,65 @@ _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617
 
 def polygamma(x: Array, n: int) -> Array:
     """The n-th derivative of digamma, n >= 1; by reflection below 0."""
-    from scipy.special import gamma, zeta
-
     kind = x.dtype
     negative = x < 0
-    reflected = negative.any()
+    reflected = np.logical_or.reduce(negative, None)
     right = np.where(negative, 1 - x, x) if reflected else x
-    found = np.asarray((-1)**(n + 1) * gamma(n + 1.0) * zeta(n + 1, right))
+    found = np.asarray(_factor(n) * _zeta(n + 1, right))
     if reflected:
         found = np.where(negative, -found, found) if n % 2 else found
         found = np.where(negative, found - math.pi**(n + 1) * _cotangent_slope(x, n), found)
     return found.astype(kind, copy=False)
 
 
-def _cotangent_slope(x: Array, n: int) -> Array:
+@functools.lru_cache(maxsize=64)
+def _factor(n: int) -> Any:
+    """(-1)**(n + 1) n!, infinity where that is beyond float64."""
+    return (-1)**(n + 1) * _gamma(n + 1.0)
+
+
+def lower_polygamma(x: Any, n: int) -> Any:
+    """`polygamma` of low order, in primitives that the compiler has loops for."""
+    negative = x < 0
+    found = float(_factor(n)) * _sum_of_powers(where(negative, 1 - x, x), n + 1)
+    mirrored = (-found if n % 2 else found) - math.pi**(n + 1) * _cotangent_slope(x, n)
+    return where(negative, mirrored, found)
+
+
+LOW = 6
+"""Up to this order."""
+
+
+def _sum_of_powers(x: Any, s: int) -> Any:
+    """The sum of (x + k)**-s for an integer s, by Euler & Maclaurin's formula."""
+    first, count = (6, 3) if plain_aval(x).numpy.itemsize == 4 else (10, 8)
+    r = 1 / (x + first)
+    corrections = [number * math.prod(range(s, s + 2 * j + 1)) / math.factorial(2 * j + 2)
+                   for j, number in enumerate(_BERNOULLI[:count])]
+    total: Any = corrections.pop()
+    for c in reversed(corrections):
+        total = total * (r * r) + c
+    total = (r * (r * total + 0.5) + 1 / (s - 1)) * _power(r, s - 1)
+    for k in reversed(range(first)):
+        total = total + _power(1 / (x + k), s)
+    return total
+
+
+def _power(x: Any, n: int) -> Any:
+    """x to a small positive power."""
+    return x if n == 1 else functools.reduce(operator.mul, [x] * n)
+
+
+def _cotangent_slope(x: Any, n: int) -> Any:
     """The n-th derivative of cot, at pi x."""
-    off = x - np.rint(x)
-    near = np.tan(math.pi * off)
-    far = np.sign(off) * np.tan(math.pi * (0.5 - np.abs(off)))
-    cotangent = np.where(np.abs(off) < 0.25, 1 / near, far)
+    off = x - round_(x)
+    near = tan(math.pi * off)
+    far = sgn(off) * tan(math.pi * (0.5 - abs_(off)))
+    cotangent = where(abs_(off) < 0.25, 1 / near, far)
     *lower, total = _cotangent_polynomial(n)
     for c in reversed(lower):
         total = total * cotangent + c
-    return np.asarray(total)
+    return total
 
 
 @functools.lru_cache(maxsize=64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from ...core import dtypes
 from ...core.primitive import Primitive
+from ...core.provenance import warn
 from ...interpreters.inplace import write
 from ...ops import fills, inplace as in_place, operators, pointwise, random, reduce
 from ...ops.arguments import need_tensor, wrapped_dim
@@ -329,8 +329,8 @@ def _given(name: str, x: Any, dim: int | None) -> int:
     """The dimension; PyTorch still guesses one where there is none."""
     if dim is not None:
         return dim
-    warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to "
-                  "include dim=X as an argument.", UserWarning, stacklevel=3)
+    warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to "
+         "include dim=X as an argument.")
     return 0 if need_tensor(name, x).aval.ndim in (0, 1, 3) else 1
 
 

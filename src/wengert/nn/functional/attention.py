@@ -11,6 +11,8 @@ from ...core import dtypes
 from ...core.handle import wrap
 from ...ops import choices, joining
 from ...ops.arguments import need_tensor
+from ...primitives import layout
+from ...primitives.contractions import bmm
 from .dropping import dropout
 from .linear import linear
 
@@ -49,9 +51,20 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor,
     mask = _mask(query, key, attn_mask, is_causal)
     if enable_gqa:
         key, value = (x.repeat_interleave(query.size(-3) // x.size(-3), -3) for x in (key, value))
-    scores = (query * _scale(query, scale)) @ key.mT
-    weights = _weights(scores, mask)
-    return (dropout(weights, dropout_p) if dropout_p > 0 else weights) @ value
+    weights = _weights(_product(query * _scale(query, scale), layout.mT(key)), mask)
+    return _product(dropout(weights, dropout_p) if dropout_p > 0 else weights, value)
+
+
+def _product(x: Any, y: Any) -> Any:
+    """x @ y, by the shortest way where both have the same leading dimensions."""
+    batch = x.aval.shape[:-2]
+    if not batch or y.aval.shape[:-2] != batch:
+        return x @ y
+    if len(batch) == 1:
+        return bmm(x, y)
+    count = math.prod(batch)
+    found = bmm(*[layout.reshape(v, shape=(count, *v.aval.shape[-2:])) for v in (x, y)])
+    return layout.reshape(found, shape=(*batch, *found.aval.shape[1:]))
 
 
 def _check(query: Any, key: Any, value: Any) -> None:
@@ -148,38 +161,51 @@ def multi_head_attention_forward(
     if not batched:
         query, key, value = (x.unsqueeze(1) for x in (query, key, value))
         key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
-    length, batch, width = query.shape
-    if width != embed_dim_to_check:
-        raise AssertionError(f"was expecting embedding dimension of {embed_dim_to_check}, but got "
-                             f"{width}")
-    if width % num_heads:
-        raise AssertionError(f"embed_dim {width} not divisible by num_heads {num_heads}")
+    _check_heads(query.size(2), embed_dim_to_check, num_heads)
     if is_causal and attn_mask is None:
         raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
     maps = ((q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else
             in_proj_weight.chunk(3))  # type: ignore[union-attr]
-    biases: Any = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
-    q, k, v = (linear(x, w, b) for x, w, b in zip((query, key, value), maps, biases, strict=True))
-    if bias_k is not None and bias_v is not None:
-        k, v = (joining.cat([x, more.repeat(1, batch, 1)]) for x, more in ((k, bias_k),
-                                                                           (v, bias_v)))
+    q, k, v = _mapped((query, key, value), maps, in_proj_bias)
     q = _by_head(q, num_heads)
-    k = _by_head(k, num_heads) if static_k is None else static_k.unflatten(0, (batch, num_heads))
-    v = _by_head(v, num_heads) if static_v is None else static_v.unflatten(0, (batch, num_heads))
-    more = k.size(2)
+    k = _keys(k, bias_k if bias_v is not None else None, static_k, num_heads)
+    v = _keys(v, bias_v if bias_k is not None else None, static_v, num_heads)
+    given = k.size(2) - (bias_k is not None)
     if add_zero_attn:
-        k, v = (joining.cat([x, x.new_zeros(batch, num_heads, 1, x.size(3))], 2) for x in (k, v))
-    mask = _joined_masks(attn_mask, key_padding_mask, q, more - (bias_k is not None), k.size(2))
-    scores = (q / math.sqrt(q.size(-1))) @ k.mT
+        k, v = (joining.cat([x, x.new_zeros(*x.shape[:2], 1, x.size(3))], 2) for x in (k, v))
+    mask = _joined_masks(attn_mask, key_padding_mask, q, given, k.size(2))
+    scores = _product(q / math.sqrt(q.size(-1)), k.mT)
     weights = (scores if mask is None else scores + mask).softmax(-1)
     if training and dropout_p > 0:
         weights = dropout(weights, dropout_p)
-    found = (weights @ v).permute(2, 0, 1, 3).reshape(length * batch, width)
-    out = linear(found, out_proj_weight, out_proj_bias).reshape(length, batch, -1)
+    found = _product(weights, v).permute(2, 0, 1, 3).flatten(2).flatten(0, 1)
+    out = linear(found, out_proj_weight, out_proj_bias).unflatten(0, query.shape[:2])
     shares = weights.mean(1) if average_attn_weights else weights
     if not batched:
         out, shares = out.squeeze(1), shares.squeeze(0)
     return out, shares if need_weights else None
+
+
+def _check_heads(width: int, wanted: int, heads: int) -> None:
+    if width != wanted:
+        raise AssertionError(f"was expecting embedding dimension of {wanted}, but got {width}")
+    if width % heads:
+        raise AssertionError(f"embed_dim {width} not divisible by num_heads {heads}")
+
+
+def _mapped(xs: Any, maps: Any, bias: Any) -> list[Any]:
+    """Queries, keys and values, each through its map."""
+    biases = (None,) * 3 if bias is None else bias.chunk(3)
+    return [linear(x, w, b) for x, w, b in zip(xs, maps, biases, strict=True)]
+
+
+def _keys(x: Any, more: Any, static: Any, heads: int) -> Any:
+    """Keys, or their values, by head: with one more, or those that need no map in their place."""
+    if static is not None:
+        return static.unflatten(0, (x.size(1), heads))
+    if more is not None:
+        x = joining.cat([x, more.repeat(1, x.size(1), 1)])
+    return _by_head(x, heads)
 
 
 def _by_head(x: Any, heads: int) -> Any:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...ops import choices, operators, shapes
+from ...ops import operators, shapes
 from ...ops.arguments import need_tensor
 from ...ops.distances import cdist
+from .normalization import unit
 
 if TYPE_CHECKING:
     from ..._tensor import Tensor
@@ -36,8 +37,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
                            f"{x.aval.dtype.words}")
     if x.aval.shape != y.aval.shape:
         x, y = shapes.broadcast_tensors(x, y)
-    lengths = [choices.clamp(v.norm(2, dim, keepdim=True), min=eps) for v in (x, y)]
-    return ((x / lengths[0]) * (y / lengths[1])).sum(dim)
+    return (unit(x, dim, eps) * unit(y, dim, eps)).sum(dim)
 
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from ...core import dtypes
+from ...core.provenance import warn
 from ...interpreters.inplace import check_kind
 from ...ops import creation, inplace as in_place, random
 from ...ops.arguments import need_tensor
@@ -74,16 +74,30 @@ def _unbatched(name: str, x: Any, p: float, training: bool, inplace: bool) -> An
     return _channels(name, x.unsqueeze(0), p, training, False).squeeze(0)
 
 
+def _purpose(dims: int) -> str:
+    spatial = f"{dims} spatial dimension{'s' * (dims > 1)}"
+    return (f"dropout{dims}d exists to provide channel-wise dropout on inputs with {spatial}, a "
+            f"channel dimension, and an optional batch dimension (i.e. {dims + 1}D or {dims + 2}D "
+            "inputs).")
+
+
+def _warn(dims: int, given: int) -> None:
+    """Warns of an input with another number of dimensions."""
+    name = f"dropout{dims}d"
+    warn(
+        f"{name}: Received a {given}-D input to {name}, which is deprecated and will result in an "
+        "error in a future release. To retain the behavior and silence this warning, please use "
+        f"dropout instead. Note that {_purpose(dims)}")
+
+
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True,
               inplace: bool = False) -> Tensor:
     """`dropout` of whole channels, of shape (channels, n) or (batch, channels, n)."""
     n = need_tensor("dropout1d", input).aval.ndim
     _check_probability(p)
     if n not in (2, 3):
-        raise RuntimeError(
-            f"dropout1d: Expected 2D or 3D input, but received a {n}D input. Note that dropout1d "
-            "exists to provide channel-wise dropout on inputs with 1 spatial dimension, a channel "
-            "dimension, and an optional batch dimension (i.e. 2D or 3D inputs).")
+        raise RuntimeError(f"dropout1d: Expected 2D or 3D input, but received a {n}D input. "
+                           f"Note that {_purpose(1)}")
     if n == 2:
         return _unbatched("dropout1d", input, p, training, inplace)
     return _channels("dropout1d", input, p, training, inplace)
@@ -95,20 +109,14 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True,
     n = need_tensor("dropout2d", input).aval.ndim
     _check_probability(p)
     if n not in (3, 4):
-        warnings.warn(
-            f"dropout2d: Received a {n}-D input to dropout2d, which is deprecated and will result "
-            "in an error in a future release. To retain the behavior and silence this warning, "
-            "please use dropout instead. Note that dropout2d exists to provide channel-wise "
-            "dropout on inputs with 2 spatial dimensions, a channel dimension, and an optional "
-            "batch dimension (i.e. 3D or 4D inputs).", UserWarning, stacklevel=2)
+        _warn(2, n)
     if n == 3:
-        warnings.warn(
+        warn(
             "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout "
             "behavior is desired - input is interpreted as shape (N, C, L), where C is the channel "
             "dim. This behavior will change in a future release to interpret the input as one "
             "without a batch dimension, i.e. shape (C, H, W). To maintain the 1D channel-wise "
-            "dropout behavior, please switch to using dropout1d instead.", UserWarning,
-            stacklevel=2)
+            "dropout behavior, please switch to using dropout1d instead.")
     return _channels("dropout2d", input, p, training, inplace)
 
 
@@ -118,12 +126,7 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True,
     n = need_tensor("dropout3d", input).aval.ndim
     _check_probability(p)
     if n not in (4, 5):
-        warnings.warn(
-            f"dropout3d: Received a {n}-D input to dropout3d, which is deprecated and will result "
-            "in an error in a future release. To retain the behavior and silence this warning, "
-            "please use dropout instead. Note that dropout3d exists to provide channel-wise "
-            "dropout on inputs with 3 spatial dimensions, a channel dimension, and an optional "
-            "batch dimension (i.e. 4D or 5D inputs).", UserWarning, stacklevel=2)
+        _warn(3, n)
     if n == 4:
         return _unbatched("dropout3d", input, p, training, inplace)
     return _channels("dropout3d", input, p, training, inplace)

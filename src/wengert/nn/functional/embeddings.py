@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core import dtypes
+from ...core.formats import dense
 from ...core.handle import wrap
 from ...core.levels import concrete, numbers
 from ...ops import choices, ranges, sorting
@@ -57,7 +58,7 @@ def _forwards(rows: Any, count: int) -> Any:
     return choices.where(rows < 0, count, rows)
 
 
-_embedding = indexing.index.named("EmbeddingBackward0")
+_embedding = indexing.index.named("EmbeddingBackward0", order=dense)
 
 
 def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None,

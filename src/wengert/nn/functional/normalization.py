@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core import dtypes
-from ...ops import choices
-from ...ops.arguments import need_tensor
+from ...core.aval import Size
+from ...ops import choices, shapes
+from ...ops.arguments import need_tensor, wrapped_dims
 from ...primitives import network
 
 if TYPE_CHECKING:
@@ -47,9 +48,6 @@ def layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | 
     for name, x in (("weight", weight), ("bias", bias)):
         _check_shape(name, x, shape)
         _check_kind(x, kind)
-    if kind is dtypes.float16:  # worked out in float32
-        weight, bias = (None if x is None else x.float() for x in (weight, bias))
-        return layer_norm(input.float(), shape, weight, bias, eps).half()
     if weight is None is bias:
         ndim = input.aval.ndim
         dims = tuple(range(ndim - len(shape), ndim))
@@ -117,7 +115,7 @@ def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | No
     if not kind.differentiable:
         raise NotImplementedError(f'"rms_norm" not implemented for \'{kind.words}\'')
     _check_shape("weight", weight, shape)
-    (x,) = _wide(input)
+    (x,) = _wide(shapes.contiguous(input))
     if eps is None:
         eps = float(np.finfo(x.aval.dtype.to_real().numpy).eps)
     mean = (x * x).mean(tuple(range(-len(shape), 0)), keepdim=True)
@@ -172,17 +170,10 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
 
     Source: Ioffe and Szegedy, Batch Normalization, 2015.
     """
+    running = (running_mean, running_var)
     shape = need_tensor("batch_norm", input).aval.shape
-    if training and math.prod(shape[:1] + shape[2:]) == 1:
-        raise ValueError("Expected more than 1 value per channel when training, got input size "
-                         f"{input.size()}")
-    if (running_mean is None) != (running_var is None):
-        raise ValueError("running_mean and running_var must either both be None or neither be None")
-    if not shape or (len(shape) == 1 and shape[0]):
-        raise IndexError("Dimension out of range (expected to be in range of [-1, 0], but got 1)")
+    _check_batch(shape, training, running)
     channels = shape[1] if len(shape) > 1 else 0
-    if not training and running_mean is None:
-        raise RuntimeError("running_mean must be defined in evaluation mode")
     for name, v in (("running_mean", running_mean), ("running_var", running_var),
                     ("weight", weight), ("bias", bias)):
         if v is not None and v.aval.numel != channels:
@@ -190,21 +181,36 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     _check_floats("batch_norm", input)
     if not channels:
         return input.clone()
-    kind = input.aval.dtype
     x, weight, bias = _wide(input, weight, bias)
-    if not training:
-        assert running_mean is not None
-        assert running_var is not None
-        mean, var = _wide(running_mean, running_var)
-        scaled = (x - _by_channel(mean, x)) * _by_channel((var + eps).rsqrt(), x)
-        return _affine(scaled, weight, bias).to(kind)
-    dims = (0, *range(2, input.aval.ndim))
-    if running_mean is not None and running_var is not None:
+    found = _by_batch(x, running, momentum, eps) if training else _by_running(x, running, eps)
+    return _affine(found, weight, bias).to(input.aval.dtype)
+
+
+def _check_batch(shape: tuple[int, ...], training: bool, running: tuple[Any, Any]) -> None:
+    if training and math.prod(shape[:1] + shape[2:]) == 1:
+        raise ValueError("Expected more than 1 value per channel when training, got input size "
+                         f"{Size(shape)}")
+    if (running[0] is None) != (running[1] is None):
+        raise ValueError("running_mean and running_var must either both be None or neither be None")
+    if not shape or (len(shape) == 1 and shape[0]):
+        raise IndexError("Dimension out of range (expected to be in range of [-1, 0], but got 1)")
+    if not training and running[0] is None:
+        raise RuntimeError("running_mean must be defined in evaluation mode")
+
+
+def _by_batch(x: Any, running: tuple[Any, Any], momentum: float, eps: float) -> Any:
+    """x by the batch's own statistics, towards which running ones move."""
+    dims = (0, *range(2, x.aval.ndim))
+    if running[0] is not None:
         still = x.detach()
-        _move(running_mean, still.mean(dims), momentum)
-        _move(running_var, still.var(dims), momentum)
-    found = network.standardized(x, dims=dims, eps=float(eps))
-    return _affine(found, weight, bias).to(kind)
+        _move(running[0], still.mean(dims), momentum)
+        _move(running[1], still.var(dims), momentum)
+    return network.plain_batch_norm(x, dims=dims, eps=float(eps))
+
+
+def _by_running(x: Any, running: tuple[Any, Any], eps: float) -> Any:
+    mean, var = _wide(*running)
+    return (x - _by_channel(mean, x)) * _by_channel((var + eps).rsqrt(), x)
 
 
 def _move(running: Any, now: Any, momentum: float) -> None:
@@ -303,8 +309,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     return input / ((total * alpha + k) ** beta).movedim(-1, 1)
 
 
-def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12,
-              out: None = None) -> Tensor:
+def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Tensor:
     """The input by its p-norm along a dimension, or by eps where that is greater.
 
     Example:
@@ -315,5 +320,10 @@ def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12,
     if not need_tensor("normalize", input).aval.dtype.differentiable:
         raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as "
                            f"input. Got {input.aval.dtype.words}")
-    length = choices.clamp(input.norm(p, dim, keepdim=True), min=eps)
-    return input / length
+    return unit(input, dim, eps) if p == 2 and not input.aval.is_complex else (
+        input / choices.clamp(input.norm(p, dim, keepdim=True), min=eps))
+
+
+def unit(x: Any, dim: Any, eps: float) -> Any:
+    """Real numbers by their length along a dimension, or by eps where that is greater."""
+    return network.unit(x, dims=wrapped_dims(dim, x.aval.ndim), eps=float(eps))

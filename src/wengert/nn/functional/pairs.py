@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from ...core import dtypes
@@ -11,6 +10,7 @@ from ...core.aval import Size
 from ...core.handle import Handle
 from ...core.levels import numbers
 from ...core.primitive import Primitive, broadcast_shapes
+from ...core.provenance import warn
 from ...ops import choices, pointwise, shapes
 from ...ops.arguments import need_tensor
 from ...ops.operators import promoted
@@ -36,10 +36,10 @@ def _two(name: str, input: Any, target: Any) -> tuple[Any, Any]:
     need_tensor(name, target, "target", 2)
     if input.aval.shape == target.aval.shape:
         return input, target
-    warnings.warn(
+    warn(
         f"Using a target size ({target.size()}) that is different to the input size "
         f"({input.size()}). This will likely lead to incorrect results due to broadcasting. "
-        "Please ensure they have the same size.", UserWarning, stacklevel=3)
+        "Please ensure they have the same size.")
     x, y = shapes.broadcast_tensors(input, target)
     return x, y
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...core import dtypes
 from ...core.levels import numbers
+from ...core.primitive import Primitive
 from ...ops import pointwise, shapes
 from ...ops.arguments import need_tensor
 from ...primitives.indexing import index_put
@@ -115,12 +116,22 @@ def _max_pool(name: str, dims: int, x: Any, given: tuple[Any, ...], ceil: Any,
     if x.requires_grad or places:
         name += "_with_indices"  # which has other words for its errors
     how = _sliding(name, dims, shape, given, ceil)
-    return _with_places(x, how, dims) if places else max_pool(x, how=how)
+    return _largest(f"max_pool{dims}d", "WithIndices", x, how, dims, places)
 
 
-def _with_places(x: Any, how: Any, dims: int) -> Any:
+def _largest(word: str, more: str, x: Any, how: Any, dims: int, places: Any) -> Any:
+    """The largest elements, and, if they are asked for, their places."""
+    if not places:
+        return _named(max_pool, word, more)(x, how=how)
     found = max_places(x, how=how)
-    return pooled(x, found, dims=dims), found
+    return _named(pooled, word, more)(x, found, dims=dims), found
+
+
+@functools.cache
+def _named(primitive: Primitive, word: str, more: str = "") -> Primitive:
+    """A primitive under the name that PyTorch's nodes have for a word, as MaxPool2DWithIndices."""
+    name = "".join(map(str.capitalize, word.split("_")))
+    return primitive.named(f"{name[:-1]}D{more}Backward0")
 
 
 def _sliding(name: str, dims: int, shape: Ints, given: tuple[Any, ...], ceil: Any) -> Sliding:
@@ -374,7 +385,7 @@ def _mean(name: str, dims: int, x: Any, given: tuple[Any, ...], ceil: Any, padde
         divisor = "padded" if padded else "inside"
     elif not divisor:
         raise RuntimeError("divisor must be not zero")
-    return mean_pool(x, how=Mean(how, divisor))
+    return _named(mean_pool, f"avg_pool{dims}d")(x, how=Mean(how, divisor))
 
 
 def lp_pool1d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None,
@@ -502,7 +513,7 @@ def _adaptive_mean(name: str, dims: int, x: Any, wanted: Any) -> Any:
     if all(sizes) and not any(n % m for n, m in zip(shape, sizes, strict=True)):
         size = tuple(n // m for n, m in zip(shape, sizes, strict=True))
         how = Sliding(size, size, ((0, 0),) * dims, (1,) * dims)
-        return mean_pool(x, how=Mean(how, math.prod(size)))
+        return _named(mean_pool, name)(x, how=Mean(how, math.prod(size)))
     kind = x.aval.dtype
     if kind.is_half:  # rounded once
         x = shapes.astype(x, dtypes.float32)
@@ -520,7 +531,7 @@ def _adaptive_max(name: str, dims: int, x: Any, wanted: Any, places: Any) -> Any
         how: Any = Sliding(size, size, ((0, 0),) * dims, (1,) * dims)
     else:
         how = Spans(*zip(*map(spans, shape, sizes), strict=True))
-    return _with_places(x, how, dims) if places else max_pool(x, how=how)
+    return _largest(name, "", x, how, dims, places)
 
 
 def spans(n: int, count: int) -> tuple[Ints, Ints]:

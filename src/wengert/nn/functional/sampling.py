@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...core import dtypes
+from ...core.provenance import warn
 from ...ops import choices, pointwise, shapes
 from ...ops.arguments import need_tensor
 from ...primitives.contractions import bmm
@@ -76,7 +76,7 @@ def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_m
         return shapes.astype(wide, kind)
     how = _Sampling(input, _PADDINGS[padding_mode], bool(align_corners))
     points = [grid[..., d] for d in reversed(range(grid.aval.shape[-1]))]
-    return (how.linear, how.nearest, how.cubic)[interpolation_mode](points)
+    return shapes.contiguous((how.linear, how.nearest, how.cubic)[interpolation_mode](points))
 
 
 grid_sampler_2d = grid_sampler_3d = grid_sampler
@@ -84,10 +84,9 @@ grid_sampler_2d = grid_sampler_3d = grid_sampler
 
 def _aligned(given: bool | None, name: str) -> bool:
     if given is None:
-        warnings.warn("Default grid_sample and affine_grid behavior has changed to "
-                      "align_corners=False since 1.3.0. Please specify align_corners=True if the "
-                      f"old behavior is desired. See the documentation of {name} for details.",
-                      stacklevel=3)
+        warn("Default grid_sample and affine_grid behavior has changed to "
+             "align_corners=False since 1.3.0. Please specify align_corners=True if the "
+             f"old behavior is desired. See the documentation of {name} for details.")
     return bool(given)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.dtypes import int32
+from ...core.handle import Handle
 from ...core.primitive import broadcast_shapes
 from ..arguments import need_tensor
 
 
 def tensor(name: str, x: Any, argument: str = "A", position: int = 1) -> Any:
     """The operand of a function of `linalg`, if it is a tensor."""
-    return need_tensor(name.replace(".", "_"), x, argument, position)
+    return x if isinstance(x, Handle) else need_tensor(
+        name.replace(".", "_"), x, argument, position)
 
 
 def matrices(name: str, x: Any, argument: str = "A", position: int = 1) -> Any:

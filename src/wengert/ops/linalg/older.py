@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.dtypes import bool_, int32
+from ...core.dtypes import bool_, int32, result_type
 from ...core.handle import wrap
 from ...core.primitive import broadcast_shapes
-from ...primitives import elementwise as e, layout
+from ...primitives import contractions, elementwise as e, layout
 from ...primitives.layout import mT
 from ...primitives.linalg import functions, solving as p
 from ...primitives.linalg.common import mH
-from .. import reduce, results
-from ..arguments import need_tensor
+from .. import rearranging, reduce, results
+from ..arguments import need_tensor, whole
+from ..operators import to_kind
 from . import checks, decompositions, products, solving
 from .products import matrix_exp, matrix_power
 
@@ -26,6 +27,7 @@ __all__ = [
     "chain_matmul", "cholesky", "cholesky_inverse", "cholesky_solve", "cross", "det", "geqrf",
     "inverse", "kron", "logdet", "lu", "lu_solve", "lu_unpack", "matrix_exp", "matrix_power",
     "orgqr", "ormqr", "pinverse", "qr", "slogdet", "svd", "trace", "triangular_solve",
+    "vander",
 ]
 
 # --- determinants and inverses ----------------------------------------------------------------
@@ -49,8 +51,7 @@ def logdet(input: Tensor) -> Tensor:
         >>> torch.logdet(torch.eye(3))
         tensor(0.)
     """
-    factors = solving.factored("logdet", need_tensor("logdet", input))
-    sign, size = p.slogdet(input, *factors)
+    sign, size = solving.sign_and_log("logdet", need_tensor("logdet", input))
     if input.aval.is_complex:
         return size + e.log(sign)
     return e.where(sign == -1, math.nan, size)
@@ -72,8 +73,8 @@ def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
 
 def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """L with L L**H = A of Hermitian positive-definite matrices; its adjoint, if `upper`."""
-    return solving.cholesky_of(
-        "cholesky", need_tensor("cholesky", input), upper, "cholesky" + solving._INDEFINITE)[0]
+    checks.implemented("cholesky_cpu", checks.square("cholesky", need_tensor("cholesky", input)))
+    return p.cholesky(input, upper=bool(upper), words="cholesky" + solving._INDEFINITE)[0]
 
 
 def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:  # noqa: N803
@@ -297,6 +298,35 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     return products.cross(input, other, dim=dim)
 
 
+def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:  # noqa: N803
+    """The powers N - 1 to 0 of numbers, as rows of Vandermonde's matrix; `increasing`: 0 to N - 1.
+
+    Args:
+        x: a vector; integers give int64.
+        N: how many powers; as many as there are numbers by default.
+        increasing: whether the powers go up, as those of `linalg.vander` do.
+
+    Raises:
+        RuntimeError: unless x is a vector and N at least 0.
+
+    Example:
+        >>> import wengert as torch
+        >>> torch.vander(torch.tensor([1, 2, 3]))
+        tensor([[1, 1, 1],
+                [4, 2, 1],
+                [9, 3, 1]])
+    """
+    shape = need_tensor("vander", x, "x").aval.shape
+    if len(shape) != 1:
+        raise RuntimeError("x must be a one-dimensional tensor.")
+    count = shape[0] if N is None else whole("vander", "N", N, 2)
+    if count < 0:
+        raise RuntimeError("N must be non-negative.")
+    found = products.powers(x, max(count, 2))
+    found = found if count >= 2 else found[:, :count]
+    return found if increasing else rearranging.flip(found, (1,))
+
+
 def trace(input: Tensor) -> Tensor:
     """The sum of a matrix's diagonal.
 
@@ -328,9 +358,7 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     """
     need_tensor("kron", input)
     need_tensor("kron", other, "other", 2)
-    n = max(input.aval.ndim, other.aval.ndim)
-    x, y = ((1,) * (n - t.aval.ndim) + tuple(t.aval.shape) for t in (input, other))
-    left = layout.reshape(input, shape=tuple(m for a in x for m in (a, 1)))
-    right = layout.reshape(other, shape=tuple(m for b in y for m in (1, b)))
-    return layout.unsafe_view(
-        left * right, shape=tuple(a * b for a, b in zip(x, y, strict=True)))
+    if input.aval.dtype is not other.aval.dtype:
+        kind = result_type([(2, input.aval.dtype), (2, other.aval.dtype)])
+        input, other = to_kind(input, kind), to_kind(other, kind)
+    return contractions.kron(input, other)

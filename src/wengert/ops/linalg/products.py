@@ -221,13 +221,18 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:  # noqa: N803
     if aval.dtype is bool_:
         raise RuntimeError("linalg.vander supports floating point, complex, and integer tensors, "
                            f"but got {aval.dtype.words}")
-    shape = aval.shape or (1,)
-    count = shape[-1] if N is None else N
+    count = (aval.shape[-1] if aval.ndim else 1) if N is None else N
     if count <= 1:
         raise RuntimeError("N must be greater than 1.")
-    powers = shapes.expand(shapes.reshape(x, *shape, 1), *shape, count - 1).cumprod(-1)
-    ones = np.ones((*shape, 1), powers.aval.numpy)
-    return layout.cat(ones, powers, dim=len(shape))
+    return powers(x, count)
+
+
+def powers(x: Any, count: int) -> Any:
+    """The powers 0 to count - 1, of which there are two at least, as a dimension more."""
+    shape = x.aval.shape or (1,)
+    found = shapes.expand(shapes.reshape(x, *shape, 1), *shape, count - 1).cumprod(-1)
+    ones = np.ones((*shape, 1), found.aval.numpy)
+    return layout.cat(ones, found, dim=len(shape))
 
 
 def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:

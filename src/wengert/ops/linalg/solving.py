@@ -59,8 +59,7 @@ def _solution(name: str, a: Any, b: Any, left: bool, words: str) -> tuple[Any, A
                            "B / A.squeeze(-1)")
     if not left:
         a, b = mT(a), mT(b)
-    lu, pivots, info = p.constant_factors(a, words)
-    (found,) = p.solve(a, b, lu, pivots, adjoint=False, nudge=False)
+    found, _, _, info = p.solve(a, b, words=words)
     return shapes.squeeze(found, -1) if vector else found if left else mT(found), info
 
 
@@ -221,10 +220,9 @@ def inv_ex(A: Tensor, *, check_errors: bool = False) -> Any:  # noqa: N803
         "linalg.inv_ex", A, _words("linalg.inv_ex", _NO_INVERSE, check_errors)))
 
 
-def factored(name: str, a: Any) -> tuple[Any, Any]:
-    """LU factors and exchanges as constants, for a function of a name."""
-    checks.floating(name, checks.square(name, a))
-    return p.constant_factors(a)[:2]
+def sign_and_log(name: str, a: Any) -> Any:
+    """The determinant's sign and the logarithm of its size, for a function of a name."""
+    return p.slogdet(checks.floating(name, checks.square(name, a)))[:2]
 
 
 def det(A: Tensor) -> Tensor:  # noqa: N803
@@ -235,12 +233,12 @@ def det(A: Tensor) -> Tensor:  # noqa: N803
         >>> torch.linalg.det(torch.tensor([[1., 2.], [3., 4.]]))
         tensor(-2.0000)
     """
-    return p.det(A, *factored("linalg.det", A), nudge=False)
+    return p.det(checks.floating("linalg.det", checks.square("linalg.det", A)))[0]
 
 
 def slogdet(A: Tensor) -> Any:  # noqa: N803
     """The determinant's sign and the logarithm of its size: (sign, logabsdet)."""
-    return results.linalg_slogdet(*p.slogdet(A, *factored("linalg.slogdet", A)))
+    return results.linalg_slogdet(*sign_and_log("linalg.slogdet", A))
 
 
 # --- LU factors -------------------------------------------------------------------------------
@@ -338,8 +336,8 @@ def _substituted(packed: Any, pivots: Any, b: Any, adjoint: bool) -> Any:
 
 def cholesky_of(name: str, a: Any, upper: bool, words: str) -> tuple[Any, Any]:
     """Cholesky's factor and where it fails, for a function of a name."""
-    checks.floating(name, checks.square(name, a))
-    return p.cholesky(a, upper=bool(upper), words=words)
+    checks.floating(name, checks.square(name, a), low=True)
+    return p.cholesky(checks.implemented("cholesky_cpu", a), upper=bool(upper), words=words)
 
 
 def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:  # noqa: N803

@@ -53,6 +53,8 @@ def tensor(value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple)) and next(tensors_in(value), None) is not None:
         return joining.stack([tensor(item) for item in value])
+    if isinstance(value, np.ndarray) and any(stride < 0 for stride in value.strides):
+        value = value.copy()  # what a rule has flipped is an operand like others
     return creation.as_tensor(value)
 
 

@@ -47,9 +47,11 @@ def check_no_bool(x: Any, y: Any) -> None:
 
 def _check_divisor(x: Any, y: Any) -> None:
     """Refuses a zero divisor in integer division and its kin; floats follow IEEE."""
+    if x.aval.dtype.differentiable or (type(y) is int and y):
+        return
     divisor = numbers(y)
     kinds = x.aval.numpy.kind + divisor.dtype.kind
-    if kinds != "bb" and not set(kinds) - set("iub") and not np.all(divisor):
+    if kinds != "bb" and divisor.dtype.kind in "iub" and not divisor.all():
         raise RuntimeError("ZeroDivisionError")
 
 
@@ -124,9 +126,12 @@ def rsub_operator(x: Any, y: Any) -> Tensor:
         return _rsub_tensor(y, x)
     if not is_number(y):
         return NotImplemented
-    check_no_bool(x, y)
-    x, y = promoted((x, y))
-    return e.rsub(y, x)
+    known = operators.met(x.aval.plain, y)
+    if known is None:
+        check_no_bool(x, y)
+        x, known = promoted((x, y))
+        operators.remember(x.aval.plain, y, known)
+    return e.rsub(known, x)
 
 
 def scaled(name: str, x: Any, y: Any, alpha: Any, sign: int = 1) -> tuple[Any, Any, Any]:
@@ -135,10 +140,13 @@ def scaled(name: str, x: Any, y: Any, alpha: Any, sign: int = 1) -> tuple[Any, A
     Raises:
         RuntimeError: if alpha is of a kind of number that the operands are not.
     """
-    alpha = alpha if is_number(alpha) else alpha.item()
+    if not is_number(alpha):
+        alpha = alpha.item()
     if not (isinstance(y, Handle) and isinstance(x, Handle) and x.aval.dtype is y.aval.dtype):
         _check_operands(name, x, y)
         x, y = promoted((x, y))
+    elif (known := operators.met(x.aval.plain, alpha if sign > 0 else -alpha)) is not None:
+        return x, y, known
     aval = (x if isinstance(x, Handle) else y).aval
     if isinstance(alpha, builtins.bool) and aval.dtype is not dtypes.bool_:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
@@ -228,6 +236,7 @@ fmod = binary("fmod", by_number(operators.binary(e.fmod), operators.binary(e.fmo
 
 _square: Any = operators.unary(e.square)
 _tensor_power: Any = operators.binary(e.power)
+_whole_power: Any = operators.binary(e.power.named("PowBackward1", evaluate=np.power))
 _power_of_scalar = operators.binary(e.power_of_scalar)
 _complex_power = operators.binary(e.power.named("PowBackward0"))
 
@@ -244,7 +253,7 @@ def pow_operator(x: Any, y: Any) -> Tensor:
         if kind is dtypes.bool_:
             return x | (not y)
         if not kind.differentiable:
-            return _tensor_power(x, y)
+            return (_whole_power if type(y) is int and y >= 0 else _tensor_power)(x, y)
         x = operators.to_kind(x, kind)
     return _square(x) if y == 2 else e.scalar_power(x, exponent=float(y))
 

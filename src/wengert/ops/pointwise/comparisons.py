@@ -142,8 +142,8 @@ def equal(input: Tensor, other: Tensor) -> builtins.bool:
     """Whether two tensors have the same size and elements."""
     need_tensor("equal", input)
     need_tensor("equal", other, "other", 2)
-    return input.aval.shape == other.aval.shape and builtins.bool(
-        np.array_equal(concrete(input, LOOKS), concrete(other, LOOKS)))
+    return input.aval.shape == other.aval.shape and builtins.bool(np.logical_and.reduce(
+        here.run(np.equal, concrete(input, LOOKS), concrete(other, LOOKS)), None))
 
 
 def is_same_size(input: Tensor, other: Tensor) -> builtins.bool:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from ...primitives import complexes as c, layout
 from .. import operators
 from ..arguments import need_tensor
-from .functions import cos, sin
 
 if TYPE_CHECKING:
     from ..._tensor import Tensor
@@ -115,7 +114,7 @@ def polar(abs: Tensor, angle: Tensor) -> Tensor:
         tensor([2.+0.j])
     """
     _check_parts("polar", abs, angle, "abs", "angle")
-    return c.complex_(abs * cos(angle), abs * sin(angle))
+    return c.polar(abs, angle)
 
 
 def _check_parts(name: str, x: Any, y: Any, *words: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core import dtypes
+from ...core.out import into
 from ...primitives import elementwise as e
 from .. import operators, results
 from ..arguments import need_tensor
@@ -194,7 +195,9 @@ def _largest(kind: dtypes.dtype) -> float:
 def _rounding(name: str, primitive: Any, says: str) -> Callable[[Tensor], Tensor]:
     apply = operators.unary(primitive)
 
-    def function(input: Any) -> Any:
+    def function(input: Any, *, out: Any = None) -> Any:
+        if out is not None:
+            return into(function, (input,), {"out": out})
         if not need_tensor(name, input).aval.dtype.differentiable:
             primitive.abstract(input.aval.plain)  # which refuses bools
             return input.clone()
@@ -222,7 +225,7 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     return _round(input)
 
 
-def frexp(input: Tensor) -> Any:
+def frexp(input: Tensor) -> results.frexp:
     """Each element's mantissa, between 1/2 and 1 in size, and exponent: x = m * 2**e.
 
     Raises:

@@ -11,6 +11,7 @@ import numpy as np
 from ...core import dtypes
 from ...core.handle import Handle, wrap
 from ...core.levels import made
+from ...core.out import into
 from ...core.primitive import Primitive
 from .. import operators
 from ..arguments import need_tensor
@@ -72,7 +73,9 @@ def binary(name: str, apply: Callable[..., Any], says: str, example: Any = "", *
     """
     first = first and not tensors
 
-    def function(input: Any, other: Any) -> Any:
+    def function(input: Any, other: Any, *, out: Any = None) -> Any:
+        if out is not None:
+            return into(function, (input, other), {"out": out})
         if isinstance(input, Handle) and (not tensors or isinstance(other, Handle)):
             found = apply(input, other)
         else:

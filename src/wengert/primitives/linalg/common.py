@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...core.aval import Aval
+from ...core.formats import as_made
 from ...core.handle import plain_aval
-from ...core.primitive import broadcast_shapes, primitive
+from ...core.primitive import broadcast_shapes, primitive as any_primitive
 from ..layout import conj, diagonal, expand, index_view, mT, real, reshape, sum_to, undiagonal
+
+primitive = functools.partial(any_primitive, order=as_made)
+"""A primitive whose results lie as LAPACK leaves them."""
 
 
 def is_complex(x: Any) -> bool:

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from ...core.aval import Aval
+from ...core.formats import as_made
 from ...core.handle import Handle, plain_aval
-from ...core.primitive import primitive
-from ..layout import cast, cat, conj, imag, triu
+from ...core.primitive import linear
+from ..layout import cast, cat, conj, diagonal, imag, tril, triu
 from .common import (
     batched_by,
     column,
@@ -31,6 +32,7 @@ from .common import (
     mH,
     mul,
     plus,
+    primitive,
     real_part,
     row,
     rows,
@@ -56,10 +58,11 @@ def _converged(name: str, what: str, function: Callable[[Array], tuple[Any, ...]
         LinAlgError: if it does not converge.
     """
     *found, failed = each(function, x)
-    finite = np.isfinite(x).all((-2, -1))
-    complain(failed * ~finite, f"{name}: {_NOT_FINITE}")
-    complain(failed, f"{name}: {{at}}The algorithm failed to converge because the input matrix is "
-             f"ill-conditioned or has too many repeated {what} (error code: {{info}}).")
+    if failed.any():
+        finite = np.isfinite(x).all((-2, -1))
+        complain(failed * ~finite, f"{name}: {_NOT_FINITE}")
+        complain(failed, f"{name}: {{at}}The algorithm failed to converge because the input matrix "
+                 f"is ill-conditioned or has too many repeated {what} (error code: {{info}}).")
     return found
 
 
@@ -111,9 +114,9 @@ def _qr_one(a: Array, complete: bool) -> tuple[Array, Array]:
     if size > n:
         basis = np.zeros((m, size), a.dtype, "F")
         basis[:, :n] = packed
+    r = tril.evaluate(packed[:size].T, diagonal=0).T  # along memory
     name = "ungqr" if a.dtype.kind == "c" else "orgqr"
-    q = routine(name, kind)(basis, tau, lwork=size * 64)[0]
-    return q, np.triu(packed[:size])
+    return routine(name, kind)(basis, tau, lwork=size * 64, overwrite_a=1)[0], r
 
 
 def _qr(x: Array, mode: str) -> tuple[Array, ...]:
@@ -141,9 +144,27 @@ def _past(r: Any, x: Any) -> Any:
     return mH(triangular(r, mH(x), upper=True, unit=False, adjoint=True)[0])
 
 
-def _halved_upper(x: Any) -> Any:
-    """The upper triangle of a matrix and its adjoint's sum; the diagonal's real part."""
-    return triu(x + mH(x), diagonal=0) - diag_matrix(real_part(diag(x)))
+def _upper_of_sum(x: Array) -> Array:
+    return _with_real_diagonal(triu.evaluate(x + np.conj(x.swapaxes(-1, -2)), diagonal=0), x)
+
+
+def _mirrored_upper(x: Array) -> Array:
+    upper = triu.evaluate(x, diagonal=0)
+    return _with_real_diagonal(upper + np.conj(upper.swapaxes(-1, -2)), x)
+
+
+def _with_real_diagonal(found: Array, x: Array) -> Array:
+    on = diagonal.evaluate(found, offset=0, dim1=-2, dim2=-1)
+    on[...] = x.diagonal(0, -2, -1).real
+    return found
+
+
+_folded = linear("folded", _upper_of_sum, lambda g: _mirrored(g), abstract=lambda x: x,
+                 order=as_made, batch=batched_by(lambda: _folded, 2))
+"""The upper triangle of a matrix and its adjoint's sum; the diagonal's real part."""
+_mirrored = linear("mirrored", _mirrored_upper, lambda g: _folded(g), abstract=lambda x: x,
+                   order=as_made, batch=batched_by(lambda: _mirrored, 2))
+"""The upper triangle of a matrix and its adjoint beside it; the diagonal's real part."""
 
 
 def _qr_pulled(gs: list[Any], x_aval: Aval, out: list[Any], mode: str) -> list[Any]:
@@ -159,8 +180,7 @@ def _qr_pulled(gs: list[Any], x_aval: Aval, out: list[Any], mode: str) -> list[A
     square = columns(r, 0, k) if n > k else r
     middle = plus(None if gr is None else mul(gr, mH(square)),
                   None if gq is None else -mul(mH(q), gq))
-    upper = triu(middle, diagonal=0)
-    found = plus(gq, mul(q, upper + mH(upper) - diag_matrix(real_part(diag(upper)))))
+    found = plus(gq, mul(q, _mirrored(middle)))
     found = mH(triangular(square, mH(found), upper=True, unit=False, adjoint=False)[0])
     if n > k:
         right = _zeros_beside(found, n - k) if right is None else right
@@ -178,7 +198,7 @@ def _qr_pushed(ts: Sequence[Any], x: Any, out: Sequence[Any], mode: str) -> tupl
     k, n = q.shape[-1], r.shape[-1]
     square, left = (r, t) if n <= k else (columns(r, 0, k), columns(t, 0, k))
     left = _past(square, left)
-    turn = _halved_upper(mul(mH(q), left))
+    turn = _folded(mul(mH(q), left))
     dq, dr = left - mul(q, turn), mul(turn, square)
     if n > k:
         rest = mul(mul(mH(dq), q), columns(r, k, n)) + mul(mH(q), columns(t, k, n))

@@ -1,14 +1,16 @@
 """Primitives that are functions of whole matrices: exponential, pseudo-inverse, least squares,
 Householder's reflections, and factors of indefinite matrices.
 
-N. J. Higham, Functions of Matrices (2008), for the exponential's derivative as a block of that of
-a larger matrix; G. H. Golub and V. Pereyra, The differentiation of pseudo-inverses and nonlinear
+N. J. Higham, The scaling and squaring method for the matrix exponential revisited (2005), and
+Functions of Matrices (2008), for the exponential's derivative as a block of that of a larger
+matrix; G. H. Golub and V. Pereyra, The differentiation of pseudo-inverses and nonlinear
 least squares problems whose variables separate (1973).
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +19,7 @@ import numpy as np
 from ...core import dtypes
 from ...core.aval import Aval, aval
 from ...core.handle import plain_aval
-from ...core.primitive import broadcast_shapes, primitive
+from ...core.primitive import broadcast_shapes
 from ..layout import cat, conj, tril
 from .common import (
     batched_by,
@@ -28,6 +30,7 @@ from .common import (
     mH,
     mul,
     plus,
+    primitive,
     row,
     rows,
 )
@@ -37,12 +40,47 @@ from .lapack import Array, each, routine, workspace
 # --- the exponential --------------------------------------------------------------------------
 
 
-def _expm(x: Array) -> Array:
-    if not x.size:
-        return x.copy()
-    from scipy.linalg import expm
+_BOUNDS = {"f": ((3, 0.42587), (5, 1.88015), (7, 3.92572)),
+           "d": ((3, 0.0149558), (5, 0.253939), (7, 0.950417), (9, 2.09784))}
+"""Degrees of Pade's approximant, and up to which norm each is exact to the last bit, by dtype."""
 
-    return np.asarray(expm(x), x.dtype)
+
+def _expm(x: Array) -> Array:
+    """By scaling and squaring: exp(x) = exp(x / 2**k)**(2**k)."""
+    if not x.size or x.shape[-1] == 1:
+        return np.exp(x)
+    norms = np.abs(x).sum(-2).max(-1)
+    bounds = _BOUNDS[norms.dtype.char]
+    most = norms.max()
+    degree, bound = next((pair for pair in bounds if most <= pair[1]), bounds[-1])
+    if most <= bound:
+        return _pade(x, degree)
+    halvings = np.where(np.isfinite(norms), np.frexp(norms / bound)[1].clip(0), 0)[..., None, None]
+    found = _pade(x * np.ldexp(norms.dtype.type(1), -halvings), degree)
+    for k in range(halvings.max()):
+        found = np.where(k < halvings, np.matmul(found, found), found)
+    return found
+
+
+def _pade(x: Array, degree: int) -> Array:
+    """Pade's approximant of exp, the quotient of p(x) and p(-x), from its even and odd parts."""
+    c = _pade_coefficients(degree)
+    identity = np.eye(x.shape[-1], dtype=x.dtype)
+    power = square = np.matmul(x, x)
+    even, odd = identity + c[2] * square, c[1] * identity + c[3] * square
+    for k in range(4, degree, 2):
+        power = np.matmul(power, square)
+        even += c[k] * power
+        odd += c[k + 1] * power
+    odd = np.matmul(x, odd)
+    return np.linalg.solve(even - odd, even + odd)
+
+
+@functools.lru_cache(maxsize=8)
+def _pade_coefficients(degree: int) -> list[float]:
+    """Those of p, the first of which is 1."""
+    return [math.comb(degree, k) * math.factorial(2 * degree - k) / math.factorial(2 * degree)
+            for k in range(degree + 1)]
 
 
 def _frechet(x: Any, e: Any) -> Any:
@@ -55,6 +93,7 @@ def _frechet(x: Any, e: Any) -> Any:
 
 matrix_exp = primitive(
     "linalg_matrix_exp", _expm, abstract=lambda x: x, conjugate=False,
+    refuses={"bi": "linalg_matrix_exp_cpu"},
     vjp=(lambda g, x: _frechet(mH(x), g),), jvp=(lambda t, x: _frechet(x, t),),
     batch=batched_by(lambda: matrix_exp, 2), node="LinalgMatrixExpBackward0")
 

@@ -1,8 +1,9 @@
 """Primitives that solve linear systems: by LU and Cholesky factors, triangular ones, and inverses.
 
-A system's factors are handed to `solve` as operands of their own that count as constants: the
-derivative is that of the solution in the matrix and the right side, and is a solution again with
-the same factors. So one factorisation serves derivatives of every order.
+What needs LU factors gives them as results beside its own, and its derivative hands them, as
+constants, to `solve_by` and its kin: the derivative is that of the solution in the matrix and the
+right side, and is a solution again with the same factors. So one factorisation serves derivatives
+of every order.
 
 M. B. Giles, Collected matrix derivative results for forward and reverse mode algorithmic
 differentiation (2008); I. Murray, Differentiation of the Cholesky decomposition (2016).
@@ -18,22 +19,33 @@ import numpy as np
 
 from ...core import dtypes
 from ...core.aval import Aval, aval
-from ...core.primitive import Rule, broadcast_shapes, primitive
+from ...core.formats import as_made
+from ...core.primitive import Rule, broadcast_shapes, linear
 from ..indexing import gather
-from ..layout import cat, conj, expand, imag, tril, triu
+from ..layout import (
+    cat,
+    conj,
+    diagonal,
+    expand,
+    imag,
+    inverse_order,
+    reshape,
+    tril,
+    triu,
+)
 from ..reductions import sum_
 from .common import (
     batched_by,
     column,
     columns,
     diag,
-    diag_matrix,
     eye_like,
     fitted,
     is_complex,
     mH,
     mul,
     plus,
+    primitive,
     real_part,
     rows,
     spread,
@@ -144,17 +156,22 @@ def constant_factors(x: Any, words: str = "") -> tuple[Any, Any, Any]:
 
 def solved(x: Any, y: Any, *, adjoint: bool) -> Any:
     """X with A X = B, or A**H X = B."""
-    return solve(x, y, *constant_factors(x)[:2], adjoint=adjoint, nudge=False)[0]
+    return solve_by(x, y, *constant_factors(x)[:2], adjoint=adjoint, nudge=False)[0]
+
+
+def _order(pivots: Array, count: int, *, back: bool) -> tuple[int, ...]:
+    """The order in which exchanges leave rows; `back`: the one that undoes it."""
+    order = list(range(count))
+    for i, j in enumerate(pivots.tolist()):
+        order[i], order[j - 1] = order[j - 1], order[i]
+    return inverse_order(order) if back else tuple(order)
 
 
 def _order_one(pivots: Array, count: int, back: bool) -> tuple[Any, ...]:
     if pivots.size and not (pivots.min() > 0 and pivots.max() <= count):
         raise RuntimeError("pivots passed to lu_unpack must be between 1 and LU.size(-2) "
                            "inclusive. Did you properly pass the result of lu_factor?")
-    order = np.arange(count)
-    for i, j in enumerate(pivots.tolist()):
-        order[i], order[j - 1] = order[j - 1], order[i]
-    return (np.argsort(order) if back else order,)
+    return (np.array(_order(pivots, count, back=back), np.int64),)
 
 
 pivot_order = primitive(
@@ -182,63 +199,92 @@ def _solve_one(lu: Array, pivots: Array, b: Array, adjoint: bool) -> tuple[Array
     kind = lu.dtype.char
     if b.size >= _LARGE:
         return (routine("getrs", kind)(lu, pivots - 1, b, trans=2 * adjoint)[0],)
-    solve, exchange, places = routine("trsm", kind), routine("laswp", kind), pivots - 1
+    solve = routine("trsm", kind)
     if adjoint:
         half = solve(1, lu, solve(1, lu, b, trans_a=2), lower=1, diag=1, trans_a=2, overwrite_b=1)
-        return (exchange(half, places, inc=-1, overwrite_a=1),)
-    half = solve(1, lu, exchange(b, places), lower=1, diag=1, overwrite_b=1)
+        return (_exchanged(half, pivots, back=True),)
+    half = solve(1, lu, _exchanged(b, pivots, back=False), lower=1, diag=1)
     return (solve(1, lu, half, overwrite_b=1),)
 
 
 _LARGE = 40_000
-"""OpenBLAS's `getrs` wakes its threads for systems of any size; these small ones, nobody does."""
+"""OpenBLAS's `getrs` and `laswp` wake its threads for systems of any size; these small ones, nobody
+does."""
+
+
+def _exchanged(x: Array, pivots: Array, *, back: bool) -> Array:
+    """Rows exchanged; the same array, where none are."""
+    order = _order(pivots, len(x), back=back)
+    return x if order == tuple(range(len(x))) else x.take(order, 0)
 
 
 def _without_zeros(lu: Array) -> Array:
     """LU factors whose diagonal's zeros are made the least that differs from 1."""
-    singular = np.diagonal(lu, 0, -2, -1) == 0
-    if not singular.any():
+    singular = lu.diagonal(0, -2, -1) == 0
+    if not np.logical_or.reduce(singular, None):
         return lu
     return lu + np.eye(lu.shape[-1], dtype=lu.dtype) * np.where(
         singular, np.finfo(lu.dtype).eps, 0).astype(lu.dtype)[..., None, :]
 
 
-def _solve(x: Array, y: Array, z: Array, w: Array, adjoint: bool,
-           nudge: bool) -> tuple[Array, ...]:
+def _solve_by(x: Array, y: Array, z: Array, w: Array, adjoint: bool,
+              nudge: bool) -> tuple[Array, ...]:
     return each(functools.partial(_solve_one, adjoint=adjoint), _without_zeros(z) if nudge else z,
                 w, y, cores=(2, 1, 2))
 
 
-def _solve_aval(x: Aval, y: Aval, z: Aval, w: Aval, **how: bool) -> tuple[Aval]:
-    batch = broadcast_shapes([x.shape[:-2], y.shape[:-2]])
-    return (y.with_shape((*batch, *y.shape[-2:])),)
+def _solution_aval(x: Aval, y: Aval) -> Aval:
+    return y.with_shape((*broadcast_shapes([x.shape[:-2], y.shape[:-2]]), *y.shape[-2:]))
 
 
-def _solve_pulled(gs: list[Any], wanted: tuple[bool, ...], x: Any, z: Any, w: Any, y_aval: Aval,
+def _solve_by_pulled(gs: list[Any], wanted: tuple[bool, ...], x: Any, z: Any, w: Any, y_aval: Aval,
                   out: list[Any], adjoint: bool, nudge: bool) -> list[Any]:
-    (g,) = solve(x, gs[0], z, w, adjoint=not adjoint, nudge=nudge)
+    (g,) = solve_by(x, gs[0], z, w, adjoint=not adjoint, nudge=nudge)
     of_x = None
     if wanted[0]:
         of_x = fitted(-(mul(out[0], mH(g)) if adjoint else mul(g, mH(out[0]))), x)
     return [of_x, fitted(g, y_aval) if wanted[1] else None, None, None]
 
 
-def _solve_pushed(ts: Sequence[Any], x: Any, z: Any, w: Any, out: Sequence[Any], adjoint: bool,
-                  nudge: bool) -> tuple[Any]:
+def _solve_by_pushed(ts: Sequence[Any], x: Any, z: Any, w: Any, out: Sequence[Any], adjoint: bool,
+                     nudge: bool) -> tuple[Any]:
     right = ts[1]
     if ts[0] is not None:
         moved = mul(mH(ts[0]) if adjoint else ts[0], out[0])
         right = -moved if right is None else right - moved
-    return (None,) if right is None else solve(x, right, z, w, adjoint=adjoint, nudge=nudge)
+    return (None,) if right is None else solve_by(x, right, z, w, adjoint=adjoint, nudge=nudge)
 
 
-solve = primitive(
-    "linalg_solve", _solve, abstract=_solve_aval, multiple=True, vjp=_solve_pulled,
-    jvp=_solve_pushed, batch=batched_by(lambda: solve, 2, 2, 2, 1),
-    node="LinalgSolveExBackward0")
+solve_by = primitive(
+    "solve_by_factors", _solve_by, multiple=True, vjp=_solve_by_pulled, jvp=_solve_by_pushed,
+    abstract=lambda x, y, z, w, **how: (_solution_aval(x, y),),
+    batch=batched_by(lambda: solve_by, 2, 2, 2, 1), node="LinalgSolveExBackward0")
 """X with A X = B (or A**H X = B), from A, B and the factors of A, which are constants.
 
 `nudge` has factors with zeros on the diagonal stand for an invertible matrix nearby."""
+
+
+def _solve(x: Array, y: Array, words: str) -> tuple[Array, ...]:
+    lu, pivots, info = _lu(x, words)
+    return (*_solve_by(x, y, lu, pivots, adjoint=False, nudge=False), lu, pivots, info)
+
+
+def _solve_pulled(gs: list[Any], wanted: tuple[bool, ...], x: Any, y_aval: Aval,
+                  out: list[Any]) -> list[Any]:
+    return _solve_by_pulled(gs, wanted, x, out[1], out[2], y_aval, out, adjoint=False,
+                            nudge=False)[:2]
+
+
+def _solve_pushed(ts: Sequence[Any], x: Any, out: Sequence[Any]) -> tuple[Any, None, None, None]:
+    (t,) = _solve_by_pushed(ts, x, out[1], out[2], out, adjoint=False, nudge=False)
+    return t, None, None, None
+
+
+solve = primitive(
+    "linalg_solve", _solve, multiple=True, vjp=_solve_pulled, jvp=_solve_pushed,
+    abstract=lambda x, y, words: (_solution_aval(x, y), *_lu_aval(x, words)),
+    batch=batched_by(lambda: solve, 2, 2), node="LinalgSolveExBackward0")
+"""X with A X = B, and what `lu_factor` gives of A, counted as constants."""
 
 
 def _triangular_one(a: Array, b: Array, upper: bool, unit: bool, adjoint: bool) -> tuple[Array]:
@@ -276,8 +322,7 @@ def _triangular_pushed(ts: Sequence[Any], x: Any, out: Sequence[Any], upper: boo
 
 triangular = primitive(
     "solve_triangular", lambda x, y, **how: each(functools.partial(_triangular_one, **how), x, y),
-    abstract=lambda x, y, **how: (y.with_shape(
-        (*broadcast_shapes([x.shape[:-2], y.shape[:-2]]), *y.shape[-2:])),),
+    abstract=lambda x, y, **how: (_solution_aval(x, y),),
     multiple=True, vjp=_triangular_pulled, jvp=_triangular_pushed,
     batch=batched_by(lambda: triangular, 2, 2), node="LinalgSolveTriangularBackward0")
 """X with T X = B (or T**H X = B), for the upper or lower triangle T of a matrix."""
@@ -288,12 +333,18 @@ triangular = primitive(
 def _inverse_one(a: Array) -> tuple[Any, ...]:
     if not a.size:
         return a.copy(), np.int32(0)
-    kind = a.dtype.char
-    lu, pivots, info = routine("getrf", kind)(a)
+    lu, pivots, info = routine("getrf", a.dtype.char)(a)
     if info:
         return np.full_like(a, np.nan), np.int32(info)
-    size = workspace("getri", kind, len(a))
-    return routine("getri", kind)(lu, pivots, lwork=size, overwrite_lu=1)[0], np.int32(0)
+    return _inverse_of(lu, pivots, overwrite=True), np.int32(0)
+
+
+def _inverse_of(lu: Array, places: Array, *, overwrite: bool) -> Array:
+    """The inverse, from factors and exchanges as LAPACK counts them, from 0."""
+    kind = lu.dtype.char
+    found: Array = routine("getri", kind)(
+        lu, places, lwork=workspace("getri", kind, len(lu)), overwrite_lu=overwrite)[0]
+    return found
 
 
 def _inverse(x: Array, words: str) -> tuple[Array, ...]:
@@ -315,29 +366,62 @@ inverse = primitive(
 """The inverse, and whether there is none: an error, if there are words for it."""
 
 
-def _det(x: Array, y: Array, z: Array, nudge: bool) -> Array:
-    diagonal = np.diagonal(_without_zeros(y) if nudge else y, 0, -2, -1)
-    return np.asarray(diagonal.prod(-1) * _sign(z, x.dtype))
+def _inverse_by_one(lu: Array, pivots: Array) -> tuple[Array]:
+    return (_inverse_of(lu, pivots - 1, overwrite=False) if lu.size else lu.copy(),)
 
 
-def _sign(pivots: Array, kind: Any) -> Array:
-    """The sign of the permutation that exchanges make."""
+inverse_by = primitive(
+    "inverse_by_factors", lambda x, y, z, nudge: each(
+        _inverse_by_one, _without_zeros(y) if nudge else y, z, cores=(2, 1))[0],
+    abstract=lambda x, y, z, nudge: x, conjugate=False,
+    vjp=(lambda g, out: -mul(mul(mH(out), g), mH(out)), None, None),
+    jvp=(lambda t, out: -mul(mul(out, t), out), None, None),
+    batch=batched_by(lambda: inverse_by, 2, 2, 1), node="LinalgInvExBackward0")
+"""The inverse, from a matrix and its factors, which are constants; `nudge` as for `solve_by`."""
+
+
+def _factors_product(lu: Array, pivots: Array) -> Array:
+    """The determinant: the diagonal's product, with the sign of the permutation."""
+    return _signed(np.multiply.reduce(lu.diagonal(0, -2, -1), -1), pivots)
+
+
+def _signed(x: Array, pivots: Array) -> Array:
+    """x times the sign of the permutation that exchanges make."""
     exchanged = pivots != np.arange(1, pivots.shape[-1] + 1)
-    return np.where(np.count_nonzero(exchanged, -1) % 2, -1, 1).astype(kind)
+    return np.where(np.logical_xor.reduce(exchanged, -1), -x, x)
 
 
-def adjugate(x: Any, y: Any, z: Any) -> Any:
+def _grid(x: Any) -> Any:
+    """Numbers as matrices of one element: what whole matrices are scaled by."""
+    return reshape(x, shape=(*x.shape, 1, 1))
+
+
+def _adjugate(x: Any, y: Any, z: Any) -> Any:
     """det(A) A**-1, from a matrix and its factors."""
-    by = det(x, y, z, nudge=True)
-    return solve(x, eye_like(x) * column(column(by)), y, z, adjoint=False, nudge=True)[0]
+    return _grid(det_by(x, y, z)) * inverse_by(x, y, z, nudge=True)
+
+
+det_by = primitive(
+    "det_by_factors", lambda x, y, z: _factors_product(_without_zeros(y), z),
+    abstract=lambda x, y, z: x.with_shape(x.shape[:-2]), conjugate=False,
+    vjp=(lambda g, x, y, z: _grid(g) * mH(_adjugate(x, y, z)), None, None),
+    jvp=(lambda t, x, y, z: _traced(mul(_adjugate(x, y, z), t)), None, None),
+    batch=batched_by(lambda: det_by, 2, 2, 1), node="LinalgDetBackward0")
+"""The determinant, from a matrix and its factors, which are constants and nudged."""
+
+
+def _det(x: Array) -> tuple[Array, ...]:
+    lu, pivots, _ = each(_lu_one, x)
+    return _factors_product(lu, pivots), lu, pivots
 
 
 det = primitive(
-    "linalg_det", _det, abstract=lambda x, y, z, nudge: x.with_shape(x.shape[:-2]),
-    vjp=(lambda g, x, y, z: column(column(g)) * mH(adjugate(x, y, z)), None, None),
-    jvp=(lambda t, x, y, z: _traced(mul(adjugate(x, y, z), t)), None, None), conjugate=False,
-    batch=batched_by(lambda: det, 2, 2, 1), node="LinalgDetBackward0")
-"""The determinant, from a matrix and its factors, which are constants."""
+    "linalg_det", _det, multiple=True,
+    abstract=lambda x: (x.with_shape(x.shape[:-2]), *_lu_aval(x, "")[:2]),
+    vjp=lambda gs, x, out: [_grid(gs[0]) * mH(_adjugate(x, *out[1:]))],
+    jvp=lambda ts, x, out: (_traced(mul(_adjugate(x, *out[1:]), ts[0])), None, None),
+    batch=batched_by(lambda: det, 2), node="LinalgDetBackward0")
+"""The determinant, and the factors and exchanges that give it, counted as constants."""
 
 
 def _traced(x: Any) -> Any:
@@ -345,39 +429,37 @@ def _traced(x: Any) -> Any:
     return sum_(x, dims=(len(x.shape) - 1,), keepdim=False)
 
 
-def _slogdet(x: Array, y: Array, z: Array) -> tuple[Array, Array]:
-    diagonal = np.diagonal(y, 0, -2, -1)
-    size = np.abs(diagonal)
-    signs = np.sign(diagonal) if x.dtype.kind == "f" else diagonal / np.where(size == 0, 1, size)
-    return np.asarray(signs.prod(-1) * _sign(z, x.dtype)), np.asarray(np.log(size).sum(-1))
+def _slogdet(x: Array) -> tuple[Array, ...]:
+    lu, pivots, _ = each(_lu_one, x)
+    values = lu.diagonal(0, -2, -1)
+    size = np.abs(values)
+    signs = np.sign(values) if x.dtype.kind == "f" else values / np.where(size == 0, 1, size)
+    return (_signed(np.multiply.reduce(signs, -1), pivots), np.add.reduce(np.log(size), -1),
+            lu, pivots)
 
 
-def _slogdet_pulled(gs: list[Any], x: Any, y: Any, z: Any, out: list[Any]) -> Any:
+def _slogdet_pulled(gs: list[Any], x: Any, out: list[Any]) -> list[Any]:
     """With t = tr(A**-1 dA): the logarithm changes by Re(t), a complex sign by i Im(t) times it."""
     g = gs[1]
     if is_complex(x) and gs[0] is not None:
         g = plus(g, imag(out[0] * conj(gs[0])) * -1j)
-    if g is None:
-        return None
-    return solve(x, eye_like(x) * column(column(g)), y, z, adjoint=True, nudge=False)[0]
+    return [None if g is None else _grid(g) * mH(inverse_by(x, *out[2:], nudge=False))]
 
 
-def _slogdet_pushed(ts: Sequence[Any], x: Any, y: Any, z: Any,
-                    out: Sequence[Any]) -> tuple[Any, Any]:
+def _slogdet_pushed(ts: Sequence[Any], x: Any, out: Sequence[Any]) -> tuple[Any, ...]:
     if ts[0] is None:
-        return None, None
-    t = _traced(solve(x, ts[0], y, z, adjoint=False, nudge=False)[0])
-    return (out[0] * (imag(t) * 1j) if is_complex(x) else None), real_part(t)
+        return None, None, None, None
+    t = _traced(solve_by(x, ts[0], *out[2:], adjoint=False, nudge=False)[0])
+    return (out[0] * (imag(t) * 1j) if is_complex(x) else None), real_part(t), None, None
 
 
 slogdet = primitive(
     "linalg_slogdet", _slogdet, multiple=True,
-    abstract=lambda x, y, z: (x.with_shape(x.shape[:-2]),
-                              aval(x.shape[:-2], x.dtype.to_real(), x.level)),
-    vjp=lambda gs, x, y, z, out: [_slogdet_pulled(gs, x, y, z, out), None, None],
-    jvp=_slogdet_pushed, batch=batched_by(lambda: slogdet, 2, 2, 1),
+    abstract=lambda x: (x.with_shape(x.shape[:-2]), aval(
+        x.shape[:-2], x.dtype.to_real(), x.level), *_lu_aval(x, "")[:2]),
+    vjp=_slogdet_pulled, jvp=_slogdet_pushed, batch=batched_by(lambda: slogdet, 2),
     node="LinalgSlogdetBackward0")
-"""The determinant's sign and the logarithm of its size, from a matrix and its factors."""
+"""The determinant's sign and the logarithm of its size; and factors, as `det` gives them."""
 
 # --- Cholesky ---------------------------------------------------------------------------------
 
@@ -396,14 +478,26 @@ def _cholesky(x: Array, upper: bool, words: str) -> tuple[Array, ...]:
     return found, info
 
 
-def _halved(x: Any) -> Any:
-    """The lower triangle of matrices, with half the diagonal."""
-    return tril(x, diagonal=0) - diag_matrix(diag(x) * 0.5)
+def _lower_half(x: Array) -> Array:
+    found = tril.evaluate(x, diagonal=0)
+    on = diagonal.evaluate(found, offset=0, dim1=-2, dim2=-1)
+    on *= 0.5
+    return found
 
 
-def symmetrised(x: Any) -> Any:
-    """Half of a matrix and its adjoint: the gradient of what is taken to be Hermitian."""
-    return (x + mH(x)) * 0.5
+def _mean_with_adjoint(x: Array) -> Array:
+    found = x + np.conj(x.swapaxes(-1, -2))
+    found *= 0.5
+    return found
+
+
+_halved = linear("lower_half", _lower_half, lambda g: _halved(g), abstract=lambda x: x,
+                 order=as_made, batch=batched_by(lambda: _halved, 2))
+"""The lower triangle of matrices, with half the diagonal."""
+symmetrised = linear("symmetrised", _mean_with_adjoint, lambda g: symmetrised(g),
+                     abstract=lambda x: x, order=as_made,
+                     batch=batched_by(lambda: symmetrised, 2))
+"""Half of a matrix and its adjoint: the gradient of what is taken to be Hermitian."""
 
 
 def _cholesky_pulled(gs: list[Any], out: list[Any], upper: bool) -> Any:
