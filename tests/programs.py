@@ -199,8 +199,8 @@ class RandomProgram:
             place = (*shape[:d], self.choose.choice(self.sizes) or 1, *shape[d + 1:])
             return self.line(ix.gather, x, self.index(place, shape[d]), dim=d)
         if kind == "pick":
-            return self.line(so.pick, x, self.index(one, shape[d]), dim=d,
-                             keepdim=self.choose.random() < 0.5)
+            place = one if self.choose.random() < 0.5 else (*shape[:d], *shape[d + 1:])
+            return self.line(so.pick, x, self.index(place, shape[d]), dim=d)
         if kind == "hot":
             z = self.tame(self.line(r.sum_, x, dims=(d,), keepdim=True))
             return self.line(ix.scatter_add, x, self.index(one, shape[d]), z, dim=d)

@@ -21,7 +21,7 @@ PARAMS: dict[str, list[dict[str, Any]]] = {
 
 FLAT = {"nextafter": {1}, "copysign": {1}}
 
-REAL_ONLY = {"mantissa", "exponent", "complex", "ldexp", "heaviside"}
+REAL_ONLY = {"mantissa", "exponent", "complex", "polar", "ldexp", "heaviside"}
 
 SAMPLES = [
     S("isin", ints(1, 2, 3), ints(3, 1)), S("isin", r(2, 3), r(2)),

@@ -63,8 +63,16 @@ def _hermitian(x: Array) -> Array:
     return np.asarray(x + np.conj(x).swapaxes(-1, -2)) / 2
 
 
+def _real_diagonal(x: Array) -> Array:
+    return np.eye(3) * x.real
+
+
 def _first(p: Any, *xs: Any, **params: Any) -> Any:
     return p(*xs, **params)[0]
+
+
+def _first_two(p: Any, *xs: Any) -> Any:
+    return p(*xs)[:2]
 
 
 def _factored(p: Any, x: Any, *rest: Any, **params: Any) -> Any:
@@ -78,8 +86,9 @@ def _adjoint(x: Array) -> Array:
 def _systems(kind: Any) -> Iterator[Sample]:
     for shape, right in (((3, 3), (3, 2)), ((2, 2), (2, 1, 2, 1))):
         a, b = _matrices(kind, *shape), kind(*right)
+        yield Within("linalg_solve", (a, b), {"words": ""}, np.linalg.solve, _first)
         for adjoint in (False, True):
-            yield Within("linalg_solve", (a, b), {"adjoint": adjoint, "nudge": False},
+            yield Within("solve_by_factors", (a, b), {"adjoint": adjoint, "nudge": False},
                          lambda x, y, t=adjoint: np.linalg.solve(_adjoint(x) if t else x, y),
                          lambda *xs, **params: _factored(*xs, **params)[0])
             for upper in (False, True):
@@ -93,8 +102,13 @@ def _systems(kind: Any) -> Iterator[Sample]:
     for shape in ((3, 3), (2, 2, 2)) if kind is r else ((2, 2),):
         a = _matrices(kind, *shape)
         yield Within("linalg_inv", (a,), {"words": ""}, np.linalg.inv, _first)
-        yield Within("linalg_det", (a,), {"nudge": False}, np.linalg.det, _factored)
-        yield Within("linalg_slogdet", (a,), {}, np.linalg.slogdet, _factored, multiple=True)
+        yield Within("linalg_det", (a,), {}, np.linalg.det, _first)
+        yield Within("det_by_factors", (a,), {}, np.linalg.det, _factored)
+        yield Within("inverse_by_factors", (a,), {"nudge": False}, np.linalg.inv, _factored)
+        yield Within("linalg_slogdet", (a,), {}, np.linalg.slogdet, _first_two,
+                     multiple=True)
+        yield S("lower_half", a, ref=lambda x: np.tril(x) - np.tril(np.triu(x)) / 2)
+        yield S("symmetrised", a, ref=_hermitian)
         yield Within("linalg_cholesky", (_hermitian(a),), {"upper": False, "words": ""},
                      np.linalg.cholesky, _lower_of_hermitian)
     yield Within("linalg_cholesky", (_hermitian(a),), {"upper": True, "words": ""},
@@ -138,6 +152,9 @@ def _decompositions(kind: Any) -> Iterator[Sample]:
             lambda y: np.linalg.svd(y, full_matrices=False), x), _svd_sizes, multiple=True)
         yield S("singular_values", a, ref=lambda x: np.linalg.svd(x, compute_uv=False))
     yield Sample("linalg_qr", (_matrices(kind, 2, 3),), {"mode": "complete"}, np.linalg.qr)
+    a = _matrices(kind, 2, 3, 3)
+    yield S("folded", a, ref=lambda x: np.triu(2 * _hermitian(x)) - _real_diagonal(x))
+    yield S("mirrored", a, ref=lambda x: 2 * _hermitian(np.triu(x)) - _real_diagonal(x))
     for shape in ((3, 3), (2, 2, 2)) if kind is r else ((2, 2),):
         a = _matrices(kind, *shape)
         for upper, word in ((False, "L"), (True, "U")):

@@ -39,5 +39,8 @@ SAMPLES = [
     S("cdist", np.array([[0.0, 1.0, 4.0], [2.0, -3.0, 0.5]]), np.array([[1.0, 1.5, 0.0]]),
       p=math.inf, product=False, ref=_distances(math.inf)),
     *_with_addend(),
+    *(S("outer", k(3), k(n), ref=np.outer) for k in (r, c) for n in (2, 0)),
+    *(S("kron", k(*x), k(*y), ref=np.kron) for k in (r, c)
+      for x, y in (((2, 3), (3, 2)), ((2,), (1, 2, 2)), ((2, 1, 2), ()))),
     *(S("vdot", x, y, ref=np.vdot) for x, y in ((r(4), r(4)), (c(4), c(4)), (c(0), c(0)))),
 ]

@@ -20,6 +20,11 @@ def _rows(f: Callable[..., Any], dim: int) -> Callable[..., Array]:
     return lambda x: np.apply_along_axis(f, dim, x)
 
 
+def _only(find: Any) -> Any:
+    """The one element of what is found."""
+    return lambda x: find(x)[0]
+
+
 def _recurred(a: Array, b: Array, dim: int, backward: bool) -> Array:
     """The definition, one step after the other."""
     a, b = np.moveaxis(a, dim, 0), np.moveaxis(b, dim, 0)
@@ -91,11 +96,17 @@ def _orders() -> Iterator[Sample]:
                 yield S("top_places", x, dim=1, k=k, largest=largest,
                         ref=_rows(_top(k, largest), 1))
     for x in (TIES, r(3, 5)):
-        yield S("kth_place", x, dim=1, k=4, ref=_rows(_first_at(3), 1))
-        yield S("median_place", x, dim=1, ignore_nan=False, ref=_rows(_first_at(2), 1))
-        yield S("mode_place", x, dim=1, ref=_rows(_commonest, 1))
-    yield S("median_place", LOST, dim=1, ignore_nan=False, ref=lambda x: ints([1], [0], [2]))
-    yield S("median_place", LOST, dim=1, ignore_nan=True, ref=lambda x: ints([2], [2], [2]))
+        for keep in (True, False):
+            for name, params, find in (("kth_place", {"k": 4}, _first_at(3)),
+                                       ("median_place", {"ignore_nan": False}, _first_at(2)),
+                                       ("mode_place", {}, _commonest)):
+                yield S(name, x, dim=1, keepdim=keep, **params,
+                        ref=_rows(find if keep else _only(find), 1))
+    yield S("median_place", LOST, dim=1, keepdim=True, ignore_nan=False,
+            ref=lambda x: ints([1], [0], [2]))
+    yield S("median_place", LOST, dim=1, keepdim=False, ignore_nan=True,
+            ref=lambda x: ints(2, 2, 2))
+    yield S("rank_places", LOST, dim=1, ranks=(0, 1), ref=lambda x: [ints(1, 1, 1), ints(1, 1, 2)])
     for x, dims in ((r(3, 5), (0, 1)), (r(3, 5), (1,)), (r(3, 2, 5), (0, 2)), (r(), ())):
         yield S("median", x, dims=dims, ignore_nan=False,
                 ref=lambda x, d=dims: np.median(x, d) if x.ndim else x)

@@ -135,6 +135,20 @@ f.add_(torch.ones(2, 3))
 u.fill_(300)
 f.fill_(t([2.]))
 i.div_(2, rounding_mode="up")
+i.add_(1), i.add_(i), i.mul_(t([2, 0, -1])), i.sub_(t(1)), i.floor_divide_(2), i.neg_(), i.pow_(2)
+f.add_(f), f.mul_(t(2.)), f.sub_(t([1.])), f.pow_(2), f.neg_(), f.zero_(), f.copy_(d), f.copy_(i)
+f[1:].add_(1), f[:2].copy_(f[1:]), f[0].mul_(2), f._version
+u.fill_(-1), u.clamp(-1), b.fill_(1j), t([1.], dtype=torch.float16).fill_(1e6)
+f.half().fill_(1e6)
+f.fill_(1e300)
+f[1:].add_(f[:2])
+b.sub_(b)
+i.sub_(b)
+i.add_(t(1.5))
+i.remainder_(0)
+i.floor_divide_(t([1, 0, 1]))
+i.masked_fill(b, 1j)
+i.masked_fill_(b, t(1j))
 """
 
 OPERATORS = """
@@ -144,6 +158,11 @@ s + 100, s.abs(), -s, s >> 1, s << 1, t([-8]) >> 70, i << 64, i << -1, i >> 64, 
 1 // f, 1 % f, 5 % i, 5 & i, 5 | i, 5 ^ i, 5 << i, 5 >> i, 2 / i, 2 - i, 2 * f
 t([-7, 7]) % -3, t([-7., 7.]) // 2, t([-7., 7.]) % 0, t([7.]) // 0, t([-7, 7]).fmod(-3)
 b + b, b * b, b / b, b % 2, b & 1, b ^ True, b | i, ~b, ~i, abs(i), round(f), +i
+int(t(1 + 0j)), float(t(2 + 0j)), complex(t(1.5)), int(t(2.7)), bool(t(1j))
+int(t(1 + 2j))
+float(t(1 + 2j))
+torch.tensor([1, "a"])
+torch.tensor([1, [2]])
 i.__rpow__(2), i.__rdiv__(2), i.__div__(2), f.__rmod__(d), f.__rpow__(d), i.__and__(1)
 f == "a", f != None
 i + t(1.5), i + t(1.5, dtype=torch.float64), f + t(1.5, dtype=torch.float64), f + t(1 + 1j)

@@ -223,6 +223,31 @@ def test_one_kernel_computes_all_cotangents_of_a_node(name: str, used: list[Any]
         np.testing.assert_allclose(tensor.grad.numpy(), expected, rtol=1e-14)
 
 
+IMAGES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "bilinear": ("combine", lambda x: F.interpolate(x, scale_factor=2, mode="bilinear")),
+    "avg_pool": ("mean_pool", lambda x: F.avg_pool2d(x, (2, 4))),
+    "max_pool": ("max_pool", lambda x: F.max_pool2d(x, 2)),
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_images(name: str, used: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """How windows lie, and what is summed, are parameters that kernels are made for."""
+    primitive, fn = IMAGES[name]
+    x = np.random.default_rng(21).standard_normal((4, 4, 256, 256)).astype(np.float32)
+    images = torch.tensor(x, requires_grad=True)
+
+    def results() -> list[np.ndarray]:
+        y = fn(images)
+        (g,) = torch.autograd.grad((y * y).sum() / 2, images)
+        return [y.detach().numpy(), g.numpy()]
+
+    found = results()
+    assert primitive in [getattr(each, "name", "") for each in used]
+    for a, b in zip(found, by_numpy(monkeypatch, results), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
 def test_a_kernel_that_fails_leaves_it_to_numpy_to_say_so(used: list[Any]) -> None:
     x, labels = torch.zeros(2048, 1000, requires_grad=True), torch.zeros(2048, dtype=torch.int64)
     F.cross_entropy(x, labels)

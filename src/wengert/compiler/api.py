@@ -8,7 +8,6 @@ import functools
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from ..core import dtypes
 from ..core.handle import Handle
 from ..core.levels import here, modes
+from ..core.provenance import warn
 from ..core.pytrees import Spec, flatten
-from ..interpreters.provenance import user_level
 from ..interpreters.views import refresh
 from .calling.usual import UNUSUAL, Usual, extraordinary, usual_way
 from .recording.inlets import Inlets
@@ -302,7 +301,7 @@ class Compiled(Generic[P, R]):
             raise RuntimeError(f"{self!r} can't be compiled: {why}")
 
     def _warn(self, words: str) -> None:
-        warnings.warn(f"{self!r} runs uncompiled {words}", UserWarning, stacklevel=user_level())
+        warn(f"{self!r} runs uncompiled {words}")
 
 
 def _words(error: Exception) -> str:

@@ -96,9 +96,9 @@ def _kind(value: Any) -> Any:
     if is_array(value):
         usable = value.dtype in _READ and value.flags.aligned
         return (value.dtype, is_uniform(value)) if usable else None
-    if type(value) is tuple:
+    if isinstance(value, tuple):
         found = tuple(map(_kind, value))
-        return None if None in found else found
+        return None if None in found else (type(value), *found)
     if type(value) is Aval:
         return value
     return (type(value), repr(value)) if type(value) in _PARAMETERS else None

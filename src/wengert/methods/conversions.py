@@ -10,7 +10,7 @@ import numpy as np
 from ..core import dtypes
 from ..core.device import check_device, device as _Device  # noqa: N812
 from ..core.formats import memory_format, preserve_format
-from ..core.handle import Handle
+from ..core.handle import Handle, without_history
 from ..core.levels import concrete, here, shared
 from ..ops import numpy_protocol, shapes
 from ..ops.arguments import LOOKS, need_tensor
@@ -36,11 +36,11 @@ class Conversions:
         if self.aval.numel != 1:
             raise RuntimeError(f"a Tensor with {self.aval.numel} elements cannot be converted to "
                                "Scalar")
-        return concrete(self, LOOKS).item()
+        return _looked_at(self).item()
 
     def tolist(self: Any) -> Any:
         """The elements as nested lists of Python numbers; a number for a 0-d tensor."""
-        return concrete(self, LOOKS).tolist()
+        return _looked_at(self).tolist()
 
     def numpy(self: Any, *, force: bool = False) -> np.ndarray:
         """An array in the same memory.
@@ -77,10 +77,10 @@ class Conversions:
         return bool(self.value if plain else concrete(self, LOOKS))
 
     def __float__(self: Any) -> float:
-        return float(self._scalar())
+        return float(_real(self._scalar(), "double"))
 
     def __int__(self: Any) -> int:
-        return int(self._scalar())
+        return int(_real(self._scalar(), "int64_t"))
 
     def __complex__(self: Any) -> complex:
         return complex(self._scalar())
@@ -200,6 +200,24 @@ class Conversions:
         """Raises AssertionError: there is no CUDA here."""
         check_device("cuda")
         return self
+
+
+def _real(number: Any, kind: str) -> Any:
+    """A number that has no imaginary part, without it.
+
+    Raises:
+        RuntimeError: if it has one.
+    """
+    if not isinstance(number, complex):
+        return number
+    if number.imag:
+        raise RuntimeError(f"value cannot be converted to type {kind} without overflow")
+    return number.real
+
+
+def _looked_at(x: Any) -> np.ndarray:
+    """The numbers of a tensor, which Python looks at."""
+    return x.value if not shared.special and without_history(x) else concrete(x, LOOKS)
 
 
 _TYPES = {f"torch.{kind.words}Tensor": kind for kind in dtypes.ALL}

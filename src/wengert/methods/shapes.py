@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
+from ..core.provenance import warn
 from ..ops import diagonals, filling, rearranging, relaid, shapes, splitting, strides
 from ..primitives import layout
 
@@ -63,11 +63,11 @@ class Shapes:
         if not self.aval.ndim:
             shapes.deprecated("Tensor.T", conj=False)
         elif self.aval.ndim != 2:
-            warnings.warn(
+            warn(
                 "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is "
                 "deprecated and it will throw an error in a future release. Consider `x.mT` to "
                 "transpose batches of matrices or `x.permute(*torch.arange(x.ndim - 1, -1, -1))` "
-                "to reverse the dimensions of a tensor.", UserWarning, stacklevel=2)
+                "to reverse the dimensions of a tensor.")
         return shapes.reversed_dims(self)
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from ...core import buffers
 from ...core.aval import Aval
-from ...interpreters.provenance import user_level
+from ...core.provenance import warn
 from ..executable import OUT_OF_RANGE, WRONG_ARGUMENTS, ZERO_DIVISION, Executable, dense
 from ..ir.program import Program, evaluate
 from ..native.emit_unbounded import NO_MEMORY
@@ -66,9 +65,8 @@ class Runner:
                 except Exception as error:
                     if strict():
                         raise
-                    warnings.warn("the derivative of a compiled function runs uncompiled: the "
-                                  f"compiler is at fault: {type(error).__name__}: {error}",
-                                  UserWarning, stacklevel=user_level())
+                    warn("the derivative of a compiled function runs uncompiled: the "
+                         f"compiler is at fault: {type(error).__name__}: {error}")
                     self._run = self._by_numpy
             return self._run
 

@@ -110,7 +110,7 @@ def _recorded(node: Any, wanted: Sequence[bool]) -> Rules | None:
     """What the rules of the operands whose cotangents are wanted apply; None if they look at
     numbers."""
     edges = [edge if there else None for edge, there in zip(node.edges, wanted, strict=True)]
-    places = tuple(dict.fromkeys(places_of(node.primitive, edges)))
+    places = places_of(node.primitive, tuple(map(bool, edges)))
 
     def rules(g: Any, *saved: Any) -> list[Any]:
         there = dict(zip(places, saved, strict=True))

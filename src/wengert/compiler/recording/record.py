@@ -21,9 +21,9 @@ from ...core.aval import aval_of
 from ...core.handle import Handle, version_of, wrap
 from ...core.levels import here
 from ...core.primitive import Primitive
+from ...core.provenance import Line as Place, user_line
 from ...interpreters import eager
 from ...interpreters.eager import constant
-from ...interpreters.provenance import Line as Place, user_line
 from ...interpreters.tape import record as tape
 from ...interpreters.views import make_view, refresh
 from ...primitives.layout import cast, permute

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...core.aval import Aval
-from ...interpreters.provenance import Line as Place
+from ...core.provenance import Line as Place
 from ..ir.program import Block, Constant, Line, Look, Program, Return, Value
 from ..ir.uniform import zeros
 from .record import Recorder, Seen, Source

@@ -307,14 +307,12 @@ class Lines:
         x, y = line.operands
         if y.aval.numpy.kind != "i" or not x.aval.ndim:
             return False
-        dim, keep = line.params["dim"], line.params["keepdim"]
+        dim, shape = line.params["dim"], tuple(y.aval.shape)
         table = dense(tuple(x.aval.shape))
         steps = [0 if d == dim else s for d, s in enumerate(table)]
-        places = list(dense(tuple(y.aval.shape)))
-        if not keep:
-            del steps[dim], places[dim]
-        self._indexed(line, x, (y,), tuple(line.result.aval.shape), tuple(places), tuple(steps),
-                      dim)
+        if len(shape) < len(steps):
+            del steps[dim]
+        self._indexed(line, x, (y,), shape, dense(shape), tuple(steps), dim)
         return None
 
     def _indexed(self, line: Line, x: Value, indices: Sequence[Value], shape: Ints, places: Ints,
