@@ -16,7 +16,7 @@ import wengert as torch
 from wengert.autograd import detect_anomaly, set_detect_anomaly
 from wengert.core.levels import here, shared
 from wengert.interpreters.anomaly import finite
-from wengert.interpreters.provenance import user_line
+from wengert.core.provenance import user_line
 from wengert.utils.checkpoint import checkpoint
 
 
@@ -385,7 +385,7 @@ def test_off_costs_nothing() -> None:
     assert not hasattr(y.grad_fn, "line")
     assert not hasattr(y.alias.storage, "writes")
     assert y.grad_fn.extra is None
-    assert user_line.__module__ == "wengert.interpreters.provenance"
+    assert user_line.__module__ == "wengert.core.provenance"
 
 
 PROGRAMS = [
