@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def getitem(x: Tensor, index: Any) -> Tensor:
     """
     if type(index) is int:  # the commonest, first
         return _select(x, index)
-    if index is Ellipsis:
+    if index is Ellipsis or (type(index) is tuple and not index):
         return layout.index_alias(x, index=(Ellipsis,))
     if isinstance(index, Handle) and index.aval.ndim and x.aval.ndim:
         if index.aval.dtype in _PLACES:
@@ -44,11 +45,13 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         if index.aval.dtype is dtypes.bool_ and index.aval.shape == x.aval.shape and (
                 shapes.is_contiguous(x)):
             return where_true(p.take_apart, x, index, _MASK)
-    basic, arrays = _parsed(x, index)
-    viewed = _view(x, basic) if arrays is None or _does_something(basic) else x
+    found = _looked_up(x.aval.shape, index)
+    if found is not None:
+        return _view(x, found)
+    basic, arrays = _parsed(x.aval.shape, index)
     if arrays is None:
-        return viewed
-    return _read(viewed, *arrays)
+        return _view(x, _step(x.aval.shape, basic))
+    return _read(_view(x, _step(x.aval.shape, basic)) if _does_something(basic) else x, *arrays)
 
 
 _PLACES = (dtypes.int64, dtypes.int32)
@@ -88,8 +91,8 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
             isinstance(value, Handle) and not value.aval.ndim)):
         _fill_where(x, index, value)
         return
-    basic, arrays = _parsed(x, index)
-    target = _view(x, basic) if _does_something(basic) else x
+    basic, arrays = _parsed(x.aval.shape, index)
+    target = _view(x, _step(x.aval.shape, basic)) if _does_something(basic) else x
     if isinstance(value, np.ndarray):
         value = wrap(value)
     if arrays is None:
@@ -180,8 +183,37 @@ def _without_leading(value: Any, ndim: int) -> Any:
 # --- taking an index apart --------------------------------------------------------------------
 
 
-def _parsed(x: Any, index: Any) -> tuple[list[Any], tuple[Any, Any] | None]:
-    """An index as (basic part, advanced part or None).
+_Step = tuple[Primitive, dict[str, Any]]
+"""A view, as a primitive and its parameters."""
+_BASIC = {int, type(None), type(Ellipsis)}
+_ENDS = {int, type(None)}
+
+
+def _looked_up(shape: tuple[int, ...], index: Any) -> _Step | None:
+    """The view that an index of ints, slices of them, None and Ellipsis asks for; None for any
+    other index."""
+    key = []
+    for item in index if type(index) is tuple else (index,):
+        if type(item) is slice:
+            ends = item.start, item.stop, item.step
+            if not _ENDS.issuperset(map(type, ends)):
+                return None
+            key.append(ends)
+        elif type(item) in _BASIC:
+            key.append(item)
+        else:
+            return None
+    return _basic_step(shape, tuple(key))
+
+
+@functools.lru_cache(maxsize=4096)
+def _basic_step(shape: tuple[int, ...], key: tuple[Any, ...]) -> _Step:
+    basic, _ = _parsed(shape, tuple(slice(*i) if type(i) is tuple else i for i in key))
+    return _step(shape, basic)
+
+
+def _parsed(shape: tuple[int, ...], index: Any) -> tuple[list[Any], tuple[Any, Any] | None]:
+    """The index of a tensor of a shape as (basic part, advanced part or None).
 
     The basic part is applied first, as a view, with a whole slice where tensors index; the
     advanced part is a (pattern, index arrays) pair for what that gives.
@@ -190,14 +222,14 @@ def _parsed(x: Any, index: Any) -> tuple[list[Any], tuple[Any, Any] | None]:
     stand_ins = [_stand_in(i) for i in items]
     tensors = {id(s): i for s, i in zip(stand_ins, items, strict=True) if isinstance(i, Handle)}
     items = [_item(i) for i in stand_ins]
-    items = _spelled_out(items, x.aval.ndim)
+    items = _spelled_out(items, len(shape))
     basic: list[Any] = []
     advanced: list[Any] = []
     dim = 0
     for item in items:
         if isinstance(item, np.ndarray):
             used = item.ndim if item.dtype == np.bool_ else 1
-            _check_mask(item, x.aval.shape, dim)
+            _check_mask(item, shape, dim)
             basic += [None] if used == 0 else [_WHOLE] * used
             advanced.append(item)
             dim += used
@@ -205,11 +237,11 @@ def _parsed(x: Any, index: Any) -> tuple[list[Any], tuple[Any, Any] | None]:
             basic.append(None)
             advanced.append(_WHOLE)
         elif isinstance(item, int):
-            _check_bounds(item, x.aval.shape[dim], dim)
+            _check_bounds(item, shape[dim], dim)
             basic.append(item)
             dim += 1
         else:
-            basic.append(_slice(item, x.aval.shape[dim]))
+            basic.append(_slice(item, shape[dim]))
             advanced.append(_WHOLE)
             dim += 1
     if not any(isinstance(a, np.ndarray) for a in advanced):
@@ -353,17 +385,22 @@ def _does_something(basic: list[Any]) -> bool:
     return any(item != _WHOLE for item in basic)
 
 
-def _view(x: Any, basic: list[Any]) -> Any:
-    """The basic part, under the name of the last step that PyTorch would take."""
-    index = (*basic, Ellipsis)
+def _view(x: Any, step: _Step) -> Any:
+    primitive, params = step
+    return primitive(x, **params)
+
+
+def _step(shape: tuple[int, ...], basic: list[Any]) -> _Step:
+    """The view of the basic part, under the name of the last step that PyTorch would take."""
     last = next((item for item in reversed(basic) if item != _WHOLE), _WHOLE)
-    if last is None:
-        return layout.index_new_axis(x, index=index)
-    if isinstance(last, int):
-        return layout.select(x, index=index)
-    if not basic:
-        return layout.index_alias(x, index=index)
-    return layout.index_view(x, index=index)
+    if last is None and all(item is None or item == _WHOLE for item in basic):
+        sizes = iter(shape)
+        return layout.unsqueeze, {"shape": tuple(1 if item is None else next(sizes)
+                                                 for item in basic)}
+    named = (layout.index_new_axis if last is None else
+             layout.select if isinstance(last, int) else
+             layout.index_view if basic else layout.index_alias)
+    return named, {"index": (*basic, Ellipsis)}
 
 
 def _pattern(advanced: list[Any]) -> tuple[tuple[Any, ...], list[Any]]:
@@ -474,7 +511,7 @@ def _put(x: Any, indices: Any, values: Any, apply: Any) -> Any:
     if len(items) > x.aval.ndim:
         raise IndexError(f"too many indices for tensor of dimension {x.aval.ndim} (got "
                          f"{len(items)})")
-    _, arrays = _parsed(x, items)
+    _, arrays = _parsed(x.aval.shape, items)
     pattern, found = arrays if arrays is not None else ((), [])
     try:
         return apply(x, values, found, pattern)
