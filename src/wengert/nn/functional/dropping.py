@@ -166,3 +166,21 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
                           inplace: bool = False) -> Tensor:
     """`alpha_dropout` of whole channels."""
     return _alpha("feature_alpha_dropout", input, p, training, inplace, True)
+
+
+# --- in place, at the top ---------------------------------------------------------------------
+
+
+def dropout_(input: Tensor, p: float, train: bool) -> Tensor:
+    """`dropout`, in place."""
+    return dropout(input, p, train, inplace=True)
+
+
+def alpha_dropout_(input: Tensor, p: float, train: bool) -> Tensor:
+    """`alpha_dropout`, in place."""
+    return alpha_dropout(input, p, train, inplace=True)
+
+
+def feature_alpha_dropout_(input: Tensor, p: float, train: bool) -> Tensor:
+    """`feature_alpha_dropout`, in place."""
+    return feature_alpha_dropout(input, p, train, inplace=True)

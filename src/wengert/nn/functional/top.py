@@ -22,7 +22,14 @@ from .convolution import (
     conv_transpose3d,
 )
 from .distances import cosine_similarity, pairwise_distance, pdist
-from .dropping import alpha_dropout, dropout, feature_alpha_dropout
+from .dropping import (
+    alpha_dropout,
+    alpha_dropout_,
+    dropout,
+    dropout_,
+    feature_alpha_dropout,
+    feature_alpha_dropout_,
+)
 from .folding import (
     channel_shuffle,
     native_channel_shuffle,
@@ -50,11 +57,12 @@ from .sampling import (
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_max_pool1d", "affine_grid_generator", "alpha_dropout",
-    "avg_pool1d", "bilinear", "celu", "celu_", "channel_shuffle", "constant_pad_nd", "conv1d",
-    "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-    "cosine_similarity", "dropout", "feature_alpha_dropout", "grid_sampler", "grid_sampler_2d",
-    "grid_sampler_3d", "group_norm", "hardshrink", "layer_norm", "max_pool1d",
-    "max_pool1d_with_indices", "max_pool2d", "max_pool3d", "native_channel_shuffle",
-    "pairwise_distance", "pdist", "pixel_shuffle", "pixel_unshuffle", "prelu", "relu_", "rms_norm",
-    "rrelu", "rrelu_", "selu", "selu_", "threshold", "threshold_",
+    "alpha_dropout_", "avg_pool1d", "bilinear", "celu", "celu_", "channel_shuffle",
+    "constant_pad_nd", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "cosine_similarity", "dropout", "dropout_", "feature_alpha_dropout",
+    "feature_alpha_dropout_", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "group_norm",
+    "hardshrink", "layer_norm", "max_pool1d", "max_pool1d_with_indices", "max_pool2d",
+    "max_pool3d", "native_channel_shuffle", "pairwise_distance", "pdist", "pixel_shuffle",
+    "pixel_unshuffle", "prelu", "relu_", "rms_norm", "rrelu", "rrelu_", "selu", "selu_",
+    "threshold", "threshold_",
 ]
