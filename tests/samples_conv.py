@@ -221,7 +221,7 @@ POOLS = [
     *_pools(), *_mean_pools(),
     S("pooled", r(2, 2, 3), PLACES, dims=2,
       ref=lambda x, i: np.stack([a.ravel()[b] for a, b in zip(x, i, strict=True)])),
-    S("unpooled", r(2, 2, 2), PLACES, sizes=(2, 3),
+    S("unpooled", r(2, 2, 2), PLACES, sizes=(2, 3), apart=False,
       ref=lambda g, i: np.stack([np.bincount(b.ravel(), a.ravel(), 6).reshape(2, 3)
                                  for a, b in zip(g, i, strict=True)])),
 ]

@@ -9,7 +9,7 @@ import pytest
 
 import wengert as torch
 from wengert.core.aval import LARGE
-from wengert.core.blas import _functions, one_thread
+from wengert.core.blas import NUMPY, one_thread
 from wengert.primitives.columns import CACHED, Geometry, _long
 from wengert.primitives.convolution import conv, conv_input, conv_weight
 
@@ -45,7 +45,7 @@ def test_blocks_and_threads(how: Geometry) -> None:
 
 def test_blas_gets_its_threads_back() -> None:
     """Also when a caller fails, and only after the last of several."""
-    functions = _functions()
+    functions = NUMPY.functions
     if functions is None:
         pytest.skip("this NumPy's BLAS can't be told")
     before = functions[0]()

@@ -114,8 +114,9 @@ LOOPS = {"where", "erf", "erfc", "sigmoid", "sech2", "gauss", "ndtr", "npdf", "c
          "contiguous", "strided", "put_strided", "iota", "sum", "prod", "amax", "amin", "all",
          "any", "argmax", "argmin", "mm", "bmm", "index", "index_put", "gather", "scatter_add",
          "pick"}
-STAY = {"cumsum", "max_places", "bessel_i", "bessel_ie_slope", "erfinv", "erfinv_slope", "i0",
-        "i0e", "i1", "i1e", "ndtri", "ndtri_slope", "polygamma"}
+STAY = {"cumsum", "max_places", "bessel_i", "bessel_ie_slope", "bessel_j0", "bessel_j1",
+        "bessel_y0", "bessel_y1", "erfinv", "erfinv_slope", "i0", "i0e", "i1", "i1e", "log_ndtr",
+        "ndtri", "ndtri_slope", "polygamma"}
 """Those with a lowering for some sizes, dtypes or orders alone."""
 
 
@@ -189,6 +190,9 @@ def grid(name: str, kind: Any) -> list[Array]:
     return [x.copy() for x in np.meshgrid(*map(specials, kinds), indexing="ij")]
 
 
+WAVES = {"bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1"}
+"""Functions that are as good as the waves that they are, not as their values near the zeros; at
+1e30 SciPy's own have the phase of another number."""
 COMING_APART = [name for name, p in TABLE.items() if p.elementwise and p.lower is not None]
 EXPONENTS = [{"exponent": x} for x in (0, 1, 2, 3, 4, -1, -2, 0.5, -0.5, 1.5, 2.0)]
 CHOICES = {**PARAMS, "scalar_pow": EXPONENTS,
@@ -208,7 +212,8 @@ def test_expansion_at_special_values(case: tuple[str, Any]) -> None:
             if a.dtype.kind == "f":
                 unit = float(np.finfo(a.dtype).eps)
                 tiny = float(np.finfo(a.dtype).tiny)
-                np.testing.assert_allclose(a, b, rtol=4 * unit, atol=tiny * unit * 2)
+                least = 4 * unit if name in WAVES else tiny * unit * 2
+                np.testing.assert_allclose(a, b, rtol=4 * unit, atol=least)
             else:
                 np.testing.assert_array_equal(a, b)
 

@@ -147,10 +147,11 @@ def test_gradients_of_products_with_zeros(word: str, zeros: int) -> None:
         rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("shape", [(1000,), (70, 3), (2, 90, 2), (700, 600)])
+@pytest.mark.parametrize("shape", [(1000,), (70, 3), (2, 90, 2), (700, 600), (1100, 1000),
+                                   (2, 3000, 180), (900, 1200)])
 @pytest.mark.parametrize("backward", [False, True])
 def test_long_recurrences(shape: tuple[int, ...], backward: bool) -> None:
-    """They go in pieces; the steps one by one are the reference."""
+    """They go in pieces, large ones by a kernel; the steps one by one are the reference."""
     from wengert.primitives.scans import recurrence
 
     dim = int(np.argmax(shape))
@@ -186,6 +187,23 @@ def test_large_scans(shape: tuple[int, ...], dim: int, kind: Any) -> None:
         values, places = getattr(torch.from_numpy(x), word)(dim)
         np.testing.assert_array_equal(values.numpy(), extreme.accumulate(x, dim))
         np.testing.assert_array_equal(np.take_along_axis(x, places.numpy(), dim), values.numpy())
+
+
+@pytest.mark.parametrize(("shape", "dim"), [((131075,), 0), ((700, 203), 0), ((203, 700), 1),
+                                            ((3, 203, 300), 1)])
+@pytest.mark.parametrize("zeros", [0, 1, 2])
+def test_slopes_of_large_products(shape: tuple[int, ...], dim: int, zeros: int) -> None:
+    """A product over what is left is the reference, in logarithms."""
+    x = RNG.uniform(0.97, 1.03, shape)
+    lines = np.moveaxis(x, dim, 0)
+    lines[[5, -1][:zeros]] = 0
+    ours = t(x, requires_grad=True)
+    (g,) = torch.autograd.grad(ours.prod(dim).sum(), ours)
+    size = np.where(lines == 0, 1, lines)
+    rest = np.exp(np.log(size).sum(0) - np.log(size))
+    others = (lines == 0).sum(0) - (lines == 0)
+    np.testing.assert_allclose(np.moveaxis(g.numpy(), dim, 0), np.where(others == 0, rest, 0),
+                               rtol=1e-9)
 
 
 def test_logcumsumexp_where_nothing_is_there_yet() -> None:

@@ -41,11 +41,14 @@ _ROOM = 1 << 20
 
 _WIDE = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
 _KINDS = _WIDE | {np.dtype(np.float16)}
-_READ = _KINDS | {np.dtype(np.bool_), np.dtype(np.int64)}
+_MADE = _KINDS | {np.dtype(np.bool_)}
+_READ = _MADE | {np.dtype(np.int64)}
 _PARAMETERS = frozenset({bool, int, float, str, type(None)})
 SCANS = frozenset({"cumsum", "cumsum_back", "cumprod", "cummax_values", "cummax_places",
-                   "cummin_values", "cummin_places"})
+                   "cummin_values", "cummin_places", "recurrence"})
 """The primitives that have a kernel of their own, for each shape."""
+_ONE_BY_ONE = frozenset({"logical_and", "logical_or", "logical_xor", "logical_not"})
+"""The primitives whose ufunc takes floats one by one; halves any ufunc takes so."""
 _kernels: dict[Any, Kernel | None] = {}
 _hopeless: set[Any] = set()
 """Functions of arrays, and about which sizes, for which there was no kernel."""
@@ -63,7 +66,7 @@ def of_elements(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[s
         results: the results' avals.
     """
     kinds = [_kind(a) for a in (*arguments, *params.values())]
-    if None in kinds or not all(result.numpy in _KINDS for result in results):
+    if None in kinds or not all(result.numpy in _MADE for result in results):
         return None
     key = fn, tuple(kinds), tuple([result.numpy for result in results]), _loaded()
     return _known(key, lambda: _sweep(fn, arguments, params, results))
@@ -75,7 +78,7 @@ def of_arrays(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str
     kinds = [_kind(a) for a in (*arguments, *params.values())]
     arrays = list(filter(is_array, arguments))
     if getattr(fn, "name", None) in SCANS:
-        return _scan(fn, arrays[0], params["dim"])
+        return _scan(fn, arrays, **params)
     if None in kinds or not all(result.numpy in _KINDS for result in results) or not all(
             a.flags.c_contiguous or is_uniform(a) for a in arrays):
         return None
@@ -144,7 +147,8 @@ def _sweep(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, A
              for a in arguments if is_array(a)]
     nests = _nests(rounded_once(recorded, results), avals,
                    [result.with_shape((LENGTH,)) for result in results])
-    slow = any(a.dtype.is_half for a in (*avals, *results))  # NumPy takes them one by one
+    slow = getattr(fn, "name", None) in _ONE_BY_ONE or any(
+        a.dtype.is_half for a in (*avals, *results))
     if len(nests) != 1 or not _pays(nests, None if slow else getattr(fn, "ufunc", None)):
         return None
     code = _Code(nests[0], "cols")
@@ -184,16 +188,19 @@ def _rows(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, An
     return kernel
 
 
-def _scan(fn: Any, x: np.ndarray, dim: int) -> Kernel | None:
-    if x.dtype not in _WIDE or not x.flags.c_contiguous:
+def _scan(fn: Any, arrays: Sequence[np.ndarray], dim: int,
+          backward: bool = False) -> Kernel | None:
+    x, name = arrays[0], f"{fn.name}_back" if backward else fn.name
+    if x.dtype not in _WIDE or not all(
+            a.flags.c_contiguous and a.shape == x.shape for a in arrays):
         return None
 
     def make() -> Kernel:
         from .native.scans import of_scan
 
-        return of_scan(fn.name, x, dim)
+        return of_scan(name, x, dim)
 
-    return _known((fn, x.dtype, x.shape, dim), make)
+    return _known((name, x.dtype, x.shape, dim), make)
 
 
 def _placed(arguments: Sequence[Any], tensors: Sequence[Any]) -> list[Any]:

@@ -37,14 +37,18 @@ def _named(name: str, scipy_name: str, rule: Callable[..., Any], **fields: Any) 
 
 # --- of the first and second kind -------------------------------------------------------------
 
-bessel_j0 = _named("bessel_j0", "j0", lambda g, x: -g * bessel_j1(x))
+bessel_j0 = _named("bessel_j0", "j0", lambda g, x: -g * bessel_j1(x),
+                   lower=fits.narrow(fits.j0, lambda: bessel_j0))
 bessel_j1 = _named("bessel_j1", "j1",
-                   lambda g, x: g * (0.5 * (bessel_j0(x) - bessel_j(x, order=2))))
+                   lambda g, x: g * (0.5 * (bessel_j0(x) - bessel_j(x, order=2))),
+                   lower=fits.narrow(fits.j1, lambda: bessel_j1))
 bessel_j = _ordered("bessel_j", "jv", lambda g, x, order: g * (
     0.5 * (bessel_j(x, order=order - 1) - bessel_j(x, order=order + 1))))
-bessel_y0 = _named("bessel_y0", "y0", lambda g, x: -g * bessel_y1(x))
+bessel_y0 = _named("bessel_y0", "y0", lambda g, x: -g * bessel_y1(x),
+                   lower=fits.narrow(fits.y0, lambda: bessel_y0))
 bessel_y1 = _named("bessel_y1", "y1",
-                   lambda g, x: g * (0.5 * (bessel_y0(x) - bessel_y(x, order=2))))
+                   lambda g, x: g * (0.5 * (bessel_y0(x) - bessel_y(x, order=2))),
+                   lower=fits.narrow(fits.y1, lambda: bessel_y1))
 bessel_y = _ordered("bessel_y", "yn", lambda g, x, order: g * (
     0.5 * (bessel_y(x, order=order - 1) - bessel_y(x, order=order + 1))))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.buffers import empty
-from ..core.primitive import elementwise, linear
+from ..core.primitive import Rule, elementwise, linear
 from .elementwise import cos, sin
 from .layout import cast, conj, imag, real
 from .pieces import is_complex, sgn, size, where, zero
@@ -71,6 +71,8 @@ angle = elementwise(
     jvp=(lambda g, x: real(conj(_round_the_origin(x)) * g) if is_complex(x) else zero(g),),
     result="real", conjugate=False,
     lower=lambda x: where(x != x, x, where(x < 0, math.pi, zero(x))))
+_nowhere = Rule(lambda g: zero(g)),
+angle_of_real = angle.named("AngleBackward0", vjp=_nowhere, jvp=_nowhere)
 """The angle between a complex number and the positive reals."""
 
 # --- the same memory, seen otherwise ----------------------------------------------------------

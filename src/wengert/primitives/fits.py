@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..core.handle import plain_aval
-from .elementwise import abs_, exp, log, sgn, special, sqrt, where
+from .elementwise import abs_, cos, exp, log, log1p, sgn, sin, special, sqrt, where
 
 Array = np.ndarray
 Function = Callable[[Any], Any]
@@ -154,3 +154,80 @@ def ndtri(x: Any) -> Any:
 def ndtri_slope(x: Any) -> Any:
     rest = 4 * x * (1 - x)
     return where(rest == 0, math.inf, math.sqrt(8) * _steepness_at(-log(rest)) / rest)
+
+# --- Bessel's functions -----------------------------------------------------------------------
+# Near 0 they are sums of their squares, beside a logarithm for the second kind; farther off, waves
+# whose size and phase vary slowly (DLMF 10.17). The sine and cosine are those of x itself, so that
+# rounding moves no phase.
+
+
+def _waves(order: int) -> tuple[Function, Function]:
+    """J and Y of an order, 0 or 1, for x > 8."""
+    def shifted(sine: Any, cosine: Any) -> tuple[Any, Any]:
+        """sqrt(2) times the cosine and the sine of the phase at first sight."""
+        return (sine - cosine, -sine - cosine) if order else (sine + cosine, sine - cosine)
+
+    def parts(u: Array) -> tuple[Array, Array]:
+        x = _FAR / np.sqrt(u)
+        a, b = shifted(np.sin(x), np.cos(x))
+        j, y, size = special(f"j{order}")(x), special(f"y{order}")(x), 0.5 * np.sqrt(math.pi * x)
+        return size * (j * a + y * b), size * (y * a - j * b) * x
+
+    along = fit(lambda u: parts(u)[0], 0.0, 1.0)
+    across = fit(lambda u: parts(u)[1], 0.0, 1.0)
+
+    def wave(x: Any, second: bool) -> Any:
+        a, b = shifted(sin(x), cos(x))
+        near = _FAR / x
+        p, q = along(near * near), across(near * near) / x
+        found = (p * b + q * a) if second else (p * a - q * b)
+        return found / sqrt(x) * math.pi**-0.5
+
+    return functools.partial(wave, second=False), functools.partial(wave, second=True)
+
+
+def _by_square(function: Callable[[Array], Array]) -> Function:
+    """An even function of elements up to 8."""
+    of_square = fit(lambda u: function(np.sqrt(u)), 0.0, _FAR**2)
+    return lambda x: of_square(x * x)
+
+
+_SHARE = 2 / math.pi
+_j0_near = _by_square(special("j0"))
+_j1_over_x = _by_square(lambda x: special("j1")(x) / x)
+_y0_rest = _by_square(lambda x: special("y0")(x) - _SHARE * np.log(x) * special("j0")(x))
+_y1_rest = _by_square(
+    lambda x: (special("y1")(x) - _SHARE * (np.log(x) * special("j1")(x) - 1 / x)) / x)
+(_j0_far, _y0_far), (_j1_far, _y1_far) = _waves(0), _waves(1)
+
+
+def _y1_near(x: Any) -> Any:
+    logs = log(x) * (_SHARE * x)
+    return where(x == 0, -math.inf, logs * _j1_over_x(x) - _SHARE / x + x * _y1_rest(x))
+
+
+_j0_of_size = _joined(_j0_near, _j0_far, _FAR)
+
+
+def j0(x: Any) -> Any:
+    return _j0_of_size(abs_(x))
+
+
+def j1(x: Any) -> Any:
+    near = abs_(x) <= _FAR
+    return where(near, x * _j1_over_x(x), sgn(x) * _j1_far(where(near, _FAR, abs_(x))))
+
+
+y0 = _joined(lambda x: _y0_rest(x) + _SHARE * log(x) * _j0_near(x), _y0_far, _FAR)
+y1 = _joined(_y1_near, _y1_far, _FAR)
+
+# --- the error integral's logarithm -----------------------------------------------------------
+
+_log_erfcx = fit(lambda v: np.log(special("erfcx")(1 / v - 1) / v), 0.0, 1.0)
+
+
+def log_ndtr(x: Any) -> Any:
+    """By erfcx below 0, and above from what is left to 1."""
+    rise = 1 + abs_(x) * math.sqrt(0.5)
+    below = _log_erfcx(1 / rise) - log(2 * rise) - 0.5 * x * x
+    return where(x <= 0, below, log1p(-exp(below)))

@@ -35,8 +35,9 @@ def no_complex(name: str) -> dict[str, Any]:
 # --- choices ----------------------------------------------------------------------------------
 
 
-zero = elementwise("zero", np.zeros_like, lambda g: zero(g), store=lambda x: x.fill(0),
-                   uniform=True, halves=True, lower=lambda x: filled(x, 0))
+zero = elementwise("zero", lambda x: np.zeros(x.shape, x.dtype), lambda g: zero(g),
+                   store=lambda x: x.fill(0), uniform=True, halves=True,
+                   lower=lambda x: filled(x, 0))
 where = elementwise("where", np.where, None, lambda g, x: where(x, g, 0),
                     lambda g, x: where(x, 0, g), scalar=True, halves=True)
 masked_fill = elementwise("masked_fill", lambda x, mask, value: np.where(mask, value, x),

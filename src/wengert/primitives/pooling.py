@@ -26,6 +26,8 @@ from .reductions import amax, sum_
 from .windows import Ints, places, taps, unwindow, windows
 
 Pairs = tuple[tuple[int, int], ...]
+Along = tuple[tuple[Any, ...], ...]
+"""By dimension, indices: what all windows have in the same place."""
 
 
 class Sliding(NamedTuple):
@@ -54,7 +56,13 @@ class Sliding(NamedTuple):
 
     def places(self, sizes: Ints) -> Ints:
         """How many windows there are, by dimension."""
-        return places(self.padded(sizes), self.size, self.stride, self.dilation)
+        return _counts(self, sizes)
+
+    @property
+    def apart(self) -> bool:
+        """Whether no two windows have an element in common."""
+        return all(d * (k - 1) < s for k, s, d in zip(
+            self.size, self.stride, self.dilation, strict=True))
 
     def filled(self, x: np.ndarray, value: Any) -> np.ndarray:
         """x with its padding."""
@@ -65,11 +73,9 @@ class Sliding(NamedTuple):
         out[self.within(sizes)] = x
         return out
 
-    def elements(self, x: np.ndarray) -> Iterator[np.ndarray]:
-        """An element of each window after the other; padding is as small as can be."""
-        counts = self.places(x.shape[-len(self.size):])
-        x = self.filled(x, lowest(x.dtype))
-        return (x[tap] for tap in taps(counts, self.size, self.stride, self.dilation))
+    def along(self, sizes: Ints) -> Along:
+        """By dimension, where windows have their elements along it, one after the other."""
+        return _along(self, sizes)
 
     def starts(self, sizes: Ints) -> list[np.ndarray]:
         """By dimension, where windows begin: below 0, in the padding."""
@@ -77,7 +83,8 @@ class Sliding(NamedTuple):
             self.places(sizes), self.stride, self.padding, strict=True)]
 
     def taps(self, sizes: Ints) -> Iterator[np.ndarray]:
-        """The places of `elements`, those of padding of no meaning."""
+        """The places of all elements of windows, one of each after the other; those of padding
+        have no meaning."""
         starts = self.starts(sizes)
         for tap in itertools.product(*map(range, self.size)):
             yield _flat([start + k * d for start, k, d in zip(
@@ -89,33 +96,60 @@ class Sliding(NamedTuple):
                       for start, d in zip(self.starts(sizes), self.dilation, strict=True)], sizes)
 
 
+@functools.lru_cache(maxsize=256)
+def _counts(how: Sliding, sizes: Ints) -> Ints:
+    return places(how.padded(sizes), how.size, how.stride, how.dilation)
+
+
+@functools.lru_cache(maxsize=256)
+def _along(how: Sliding, sizes: Ints) -> Along:
+    return tuple(tuple((..., slice(i * d, i * d + (n - 1) * s + 1, s), *(slice(None),) * behind)
+                       for i in range(k))
+                 for n, k, s, d, behind in zip(how.places(sizes), how.size, how.stride,
+                                               how.dilation, _behind(sizes), strict=True))
+
+
+def _behind(sizes: Ints) -> range:
+    """By dimension, how many come after it."""
+    return range(len(sizes) - 1, -1, -1)
+
+
 class Spans(NamedTuple):
     """Windows with ends of their own: by dimension, where each begins, and where it ends."""
 
     starts: tuple[Ints, ...]
     ends: tuple[Ints, ...]
 
+    @property
+    def apart(self) -> bool:
+        """Whether no two windows have an element in common."""
+        return all(end <= start for starts, ends in zip(self.starts, self.ends, strict=True)
+                   for start, end in zip(starts[1:], ends, strict=False))
+
     def places(self, sizes: Ints) -> Ints:
         """How many windows there are, by dimension."""
         return tuple(map(len, self.starts))
 
-    def _indices(self) -> Iterator[Any]:
+    def filled(self, x: np.ndarray, value: Any) -> np.ndarray:
+        """x: there is no padding."""
+        return x
+
+    def _indices(self) -> list[list[np.ndarray]]:
         """By dimension, an element of each window after the other; shorter windows repeat their
         last one."""
-        starts, ends = ([np.array(each, int) for each in side] for side in self)
-        lengths = [(end - start).max(initial=1) for start, end in zip(
-            starts, ends, strict=True)]
-        for tap in itertools.product(*map(range, lengths)):
-            yield np.ix_(*(np.minimum(start + k, end - 1) for start, end, k in zip(
-                starts, ends, tap, strict=True)))
+        sides = [(np.array(start, int), np.array(end, int)) for start, end in zip(
+            self.starts, self.ends, strict=True)]
+        return [[np.minimum(start + k, end - 1) for k in range((end - start).max(initial=1))]
+                for start, end in sides]
 
-    def elements(self, x: np.ndarray) -> Iterator[np.ndarray]:
-        """An element of each window after the other."""
-        return (x[(Ellipsis, *index)] for index in self._indices())
+    def along(self, sizes: Ints) -> Along:
+        """By dimension, where windows have their elements along it, one after the other."""
+        return tuple(tuple((..., index, *(slice(None),) * behind) for index in indices)
+                     for indices, behind in zip(self._indices(), _behind(sizes), strict=True))
 
     def taps(self, sizes: Ints) -> Iterator[np.ndarray]:
-        """The places of `elements`."""
-        return (_flat([i.ravel() for i in index], sizes) for index in self._indices())
+        """The places of all elements of windows, one of each after the other."""
+        return (_flat(list(tap), sizes) for tap in itertools.product(*self._indices()))
 
     def first(self, sizes: Ints) -> np.ndarray:
         """The place of each window's first element."""
@@ -142,8 +176,11 @@ def _in_blocks(fn: Any, xs: tuple[np.ndarray, ...], dims: int, sizes: Ints,
                kind: np.dtype[Any]) -> np.ndarray:
     """What a function gives of images, which have so many dimensions: of many, a few at a time, as
     fit into the cache, on several threads. `sizes` and `kind` are those of the results."""
+    if xs[0].size < LARGE:
+        return fn(*xs)
     lead = xs[0].shape[:-dims]
-    if math.prod(lead) * math.prod(sizes) < LARGE:
+    size = min(math.prod(lead) * math.prod(sizes), xs[0].size)  # as many as there are windows
+    if size < LARGE:
         return fn(*xs)
     images = [x.reshape(-1, *x.shape[-dims:]) for x in xs]
     out = buffers.empty((math.prod(lead), *sizes), kind)
@@ -151,7 +188,7 @@ def _in_blocks(fn: Any, xs: tuple[np.ndarray, ...], dims: int, sizes: Ints,
     def work(part: slice) -> None:
         out[part] = fn(*[x[part] for x in images])
 
-    blocks.in_rows(work, len(out), out.size)
+    blocks.in_rows(work, len(out), size)
     return out.reshape(*lead, *sizes)
 
 
@@ -169,33 +206,48 @@ def _max_places(x: np.ndarray, how: Any) -> np.ndarray:
 
 
 def _largest(x: np.ndarray, how: Any) -> np.ndarray:
-    found = how.elements(x)
-    out = np.array(next(found), order="C")
-    for each in found:
-        np.maximum(out, each, out=out)
-    return out
+    """The largest along one dimension after the other."""
+    sizes = x.shape[-len(how[0]):]
+    x = how.filled(x, lowest(x.dtype))
+    for first, *rest in reversed(how.along(sizes)):
+        best = np.array(x[first], order="C")
+        for tap in rest:
+            np.maximum(best, x[tap], out=best)
+        x = best
+    return x
 
 
 def _largest_places(x: np.ndarray, how: Any) -> np.ndarray:
-    known, first = _known(how, x.shape[-len(how[0]):])
-    elements = how.elements(x)
-    best = np.array(next(elements), order="C")
-    found = np.empty(best.shape, np.int64)
-    found[...] = first  # padding is as small as what is smallest
-    blank = bool((x != x).any())
-    for each, place in zip(elements, known, strict=True):
-        better = each > best
-        if blank:
-            better |= each != each
-        np.copyto(best, each, where=better)
-        np.copyto(found, place, where=better)
-    return found
+    """The same, noting the largest element's number within its window, which takes few bytes."""
+    sizes = x.shape[-len(how[0]):]
+    known, begins, kind = _known(how, sizes)
+    x, blank = how.filled(x, lowest(x.dtype)), bool((x != x).any())
+    number, step = None, 1
+    for first, *rest in reversed(how.along(sizes)):
+        best = np.array(x[first], order="C")
+        found = np.zeros(best.shape, kind) if number is None else number[first].copy()
+        for i, tap in enumerate(rest, 1):
+            each = x[tap]
+            better = each > best
+            if blank:
+                better |= each != each
+            its = i * step if number is None else number[tap] + i * step
+            np.maximum(found, better.astype(kind) * its, out=found)  # later ones are larger
+            np.maximum(best, each, out=best)
+        x, number, step = best, found, step * (1 + len(rest))
+    return known.take(number + begins)
 
 
 @functools.lru_cache(maxsize=64)
-def _known(how: Any, sizes: Ints) -> tuple[list[np.ndarray], np.ndarray]:
-    """The places of windows' elements but the first, and those of the first that are no padding."""
-    return list(how.taps(sizes))[1:], how.first(sizes)
+def _known(how: Any, sizes: Ints) -> tuple[np.ndarray, np.ndarray, np.dtype[Any]]:
+    """The places of windows' elements, window by window; where each window begins among them; and
+    a dtype for numbers of elements.
+
+    Padding is as small as what is smallest: for a first element there stands one that is none.
+    """
+    known = np.stack([how.first(sizes), *list(how.taps(sizes))[1:]], -1)
+    begins = np.arange(0, known.size, known.shape[-1]).reshape(known.shape[:-1])
+    return known.reshape(-1), begins, np.min_scalar_type(known.shape[-1])
 
 
 def _pool_aval(x: Aval, how: Any) -> Aval:
@@ -258,7 +310,7 @@ max_pool = primitive(
     "max_pool", _max_pool, abstract=_pool_aval, refuses=_UNPOOLED, decompose=_max_by_windows,
     order=spatial,
     vjp=(lambda g, x, x_aval, how: unpooled(
-        g, max_places(x, how=how), sizes=_sizes(x_aval, len(how[0]))),),
+        g, max_places(x, how=how), sizes=_sizes(x_aval, len(how[0])), apart=how.apart),),
     jvp=(lambda t, x, how: pooled(t, max_places(x, how=how), dims=len(how[0])),),
     batch=lambda size, batched, x, how: max_pool(x, how=how), node="MaxPoolBackward0")
 """The largest element of each window."""
@@ -276,7 +328,7 @@ def _pooled(x: Any, i: Any, dims: int) -> Any:
     return reshape(found, shape=tuple(i.shape))
 
 
-def _by_scatter(g: Any, i: Any, sizes: Ints) -> Any:
+def _by_scatter(g: Any, i: Any, sizes: Ints, apart: bool) -> Any:
     dims = len(sizes)
     lead = tuple(g.shape[:len(g.shape) - dims])
     zeros = g.aval.plain.with_shape((*lead, math.prod(sizes))).zeros()
@@ -297,15 +349,19 @@ def _read(x: np.ndarray, i: np.ndarray, dims: int) -> np.ndarray:
     return x.reshape(-1)[rows + i] if i.size else np.empty(i.shape, x.dtype)
 
 
-def _unpooled(g: np.ndarray, i: np.ndarray, sizes: Ints) -> np.ndarray:
-    return _in_blocks(functools.partial(_added, sizes=sizes), (g, i), len(sizes), sizes, g.dtype)
+def _unpooled(g: np.ndarray, i: np.ndarray, sizes: Ints, apart: bool) -> np.ndarray:
+    return _in_blocks(functools.partial(_added, sizes=sizes, apart=apart), (g, i), len(sizes),
+                      sizes, g.dtype)
 
 
-def _added(g: np.ndarray, i: np.ndarray, sizes: Ints) -> np.ndarray:
+def _added(g: np.ndarray, i: np.ndarray, sizes: Ints, apart: bool) -> np.ndarray:
     lead = g.shape[:g.ndim - len(sizes)]
     rows = _beginnings(lead, sizes)
     out = np.zeros(math.prod(lead) * math.prod(sizes), g.dtype)
-    np.add.at(out, (rows + i).reshape(-1), g.reshape(-1))
+    if apart:
+        out[rows + i] = g
+    else:
+        np.add.at(out, (rows + i).reshape(-1), g.reshape(-1))
     return out.reshape(*lead, *sizes)
 
 
@@ -316,16 +372,19 @@ def _both(size: int, batched: tuple[bool, bool], *xs: Any) -> list[Any]:
 
 pooled = primitive(
     "pooled", _read, abstract=lambda x, i, dims: x.with_shape(i.shape), linear=(0,), order=spatial,
-    vjp=(lambda g, y, x_aval, dims: unpooled(g, y, sizes=_sizes(x_aval, dims)), None),
+    vjp=(lambda g, y, x_aval, dims: unpooled(
+        g, y, sizes=_sizes(x_aval, dims), apart=False), None),
     decompose=_pooled, node="MaxPoolWithIndicesBackward0",
     batch=lambda size, batched, x, i, dims: pooled(*_both(size, batched, x, i), dims=dims))
 """The elements of x at places in its last dimensions."""
 unpooled = primitive(
     "unpooled", _unpooled, linear=(0,), decompose=_by_scatter, order=spatial,
-    abstract=lambda g, i, sizes: g.with_shape((*g.shape[:g.ndim - len(sizes)], *sizes)),
+    abstract=lambda g, i, sizes, apart: g.with_shape((*g.shape[:g.ndim - len(sizes)], *sizes)),
     vjp=(lambda g, y, sizes: pooled(g, y, dims=len(sizes)), None),
-    batch=lambda size, batched, g, i, sizes: unpooled(*_both(size, batched, g, i), sizes=sizes))
-"""Zeros, with sizes in their last dimensions, to which numbers are added at places."""
+    batch=lambda size, batched, g, i, sizes, apart: unpooled(
+        *_both(size, batched, g, i), sizes=sizes, apart=apart))
+"""Zeros, with sizes in their last dimensions, to which numbers are added at places; `apart` says
+that these all differ."""
 
 # --- means ------------------------------------------------------------------------------------
 
@@ -384,10 +443,8 @@ def _over(total: np.ndarray, divisors: np.ndarray) -> np.ndarray:
 def _steps(how: Mean, sizes: Ints, kind: np.dtype[Any]) -> tuple[list[Step], np.ndarray]:
     """A step per dimension, and the divisors as numbers of a kind."""
     slides, found = how.windows, []
-    for d, (larger, n, k, s) in enumerate(zip(slides.padded(sizes), slides.places(sizes),
-                                              slides.size, slides.stride, strict=True)):
-        behind = (slice(None),) * (len(sizes) - 1 - d)
-        along = tuple((..., slice(i, i + (n - 1) * s + 1, s), *behind) for i in range(k))
+    for larger, n, k, s, along in zip(slides.padded(sizes), slides.places(sizes), slides.size,
+                                      slides.stride, slides.along(sizes), strict=True):
         found.append(Step(larger, along, s == k and n * k == larger))
     return found, np.asarray(how.divisors(sizes)).astype(kind)
 

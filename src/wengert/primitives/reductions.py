@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes
-from ..core.aval import Aval
+from ..core.aval import LARGE, Aval
+from ..core.blocks import in_rows
+from ..core.buffers import empty
 from ..core.primitive import Rule, linear, primitive
 from .elementwise import (
     abs_,
@@ -114,6 +116,23 @@ def _along(slope: Any, t: Any, dims: Dims, keepdim: bool) -> Any:
 
 def _others(x: np.ndarray, dim: int) -> np.ndarray:
     """Along a dimension, the product of all other elements: right where some are zero."""
+    if x.size < LARGE:
+        return _others_of_few(x, dim)
+    out, outer = empty(x.shape, x.dtype), math.prod(x.shape[:dim])
+    if outer == 1 and x.shape[dim] > _ROWS:
+        _others_by_columns(x.reshape(x.shape[dim], -1), out.reshape(x.shape[dim], -1))
+    else:
+        lines, found = (v.reshape(outer, x.shape[dim], -1) for v in (x, out))
+
+        def work(part: slice) -> None:
+            found[part] = _others_of_few(lines[part], 1)
+
+        in_rows(work, outer, x.size)
+    return out
+
+
+def _others_of_few(x: np.ndarray, dim: int) -> np.ndarray:
+    """What is before each element times what is after it."""
     lead = (slice(None),) * dim
     but_first, but_last, turned, turned_but_last = (
         (*lead, part) for part in (slice(1, None), slice(-1), slice(None, 0, -1),
@@ -123,6 +142,36 @@ def _others(x: np.ndarray, dim: int) -> np.ndarray:
     np.multiply.accumulate(x[turned], dim, out=after[turned_but_last])
     product *= after
     return product
+
+
+_ROWS = 16
+
+
+def _others_by_columns(x: np.ndarray, out: np.ndarray) -> None:
+    """The first dimension is cut into rows below each other, and some elements left over. In a
+    column, the others are those above and below times all that is elsewhere."""
+    width = len(x) // _ROWS
+    cut = width * _ROWS
+    rows, found = (v[:cut].reshape(_ROWS, -1) for v in (x, out))
+    products = np.empty(rows.shape[1], x.dtype)
+    in_rows(lambda part: np.multiply.reduce(rows[:, part], 0, out=products[part]),
+            len(products), x.size)
+    elsewhere = _others(np.concatenate([products.reshape(width, -1), x[cut:]]), 0)
+    first = elsewhere[:width].reshape(-1)
+    in_rows(lambda part: _others_in_columns(rows[:, part], first[part], found[:, part]),
+            len(products), x.size)
+    out[cut:] = elsewhere[width:]
+
+
+def _others_in_columns(x: np.ndarray, elsewhere: np.ndarray, out: np.ndarray) -> None:
+    """The products of all others in each column and of what is elsewhere."""
+    out[0] = elsewhere
+    for i in range(1, len(x)):
+        np.multiply(out[i - 1], x[i - 1], out[i])
+    below = np.array(x[-1])
+    for i in range(len(x) - 2, -1, -1):
+        out[i] *= below
+        below *= x[i]
 
 
 def _others_by_scans(x: Any, dim: int) -> Any:

@@ -40,19 +40,21 @@ def _moved(x: Any, dim: int, number: float, by: int) -> Any:
 # --- sums -------------------------------------------------------------------------------------
 
 
-def _native(name: str, x: np.ndarray, dim: int) -> np.ndarray | None:
-    """A scan of a large array by its kernel; None if there is none."""
+def _native(name: str, dim: int, *arrays: np.ndarray, **params: Any) -> np.ndarray | None:
+    """A scan of large arrays by its kernel; None if there is none."""
+    x = arrays[0]
     if x.size < LARGE:
         return None
     kind = np.int64 if name.endswith("places") else x.dtype
-    return by_arrays(TABLE[name], [x], aval(x.shape, dtypes.of(kind)), {"dim": dim})
+    return by_arrays(TABLE[name], arrays, aval(x.shape, dtypes.of(kind)),
+                     {"dim": dim, **params})
 
 
 def _cumsum(x: np.ndarray, dim: int) -> np.ndarray:
     """Added up one by one, and so in a wider type."""
     if not x.ndim:
         return np.array(x)
-    if (found := _native("cumsum", x, dim)) is not None:
+    if (found := _native("cumsum", dim, x)) is not None:
         return found
     kind = WIDER.get(x.dtype.char, x.dtype)
     return np.add.accumulate(x, axis=dim, dtype=kind).astype(x.dtype, copy=False)
@@ -63,7 +65,7 @@ def _turned(x: np.ndarray, dim: int) -> np.ndarray:
 
 
 def _cumsum_back(x: np.ndarray, dim: int) -> np.ndarray:
-    if (found := _native("cumsum_back", x, dim)) is not None:
+    if (found := _native("cumsum_back", dim, x)) is not None:
         return found
     return _turned(_cumsum(_turned(x, dim), dim), dim)
 
@@ -84,6 +86,9 @@ cumsum_back = linear("cumsum_back", _cumsum_back,
 
 
 def _recurrence(x: np.ndarray, y: np.ndarray, dim: int, backward: bool) -> np.ndarray:
+    found = _native("recurrence", dim, x, y, backward=backward)
+    if found is not None:
+        return found
     a, b = x.swapaxes(dim, 0), y.swapaxes(dim, 0)
     out = np.empty_like(b)
     if backward:  # the same from the other end, where each term's factor is the one before it
@@ -148,7 +153,7 @@ out[i] = y[i] + x[i+1] out[i+1]. x[0] is not read."""
 def _cumprod(x: np.ndarray, dim: int) -> np.ndarray:
     if not x.ndim:
         return np.array(x)
-    if (found := _native("cumprod", x, dim)) is not None:
+    if (found := _native("cumprod", dim, x)) is not None:
         return found
     kind = WIDER.get(x.dtype.char, x.dtype)
     return np.multiply.accumulate(x, axis=dim, dtype=kind).astype(x.dtype, copy=False)
@@ -217,7 +222,7 @@ def _running(word: str, extreme: np.ufunc) -> tuple[Primitive, Primitive]:
     def find(x: np.ndarray, dim: int) -> np.ndarray:
         if not x.ndim:
             return np.zeros((), np.int64)
-        if (found := _native(f"{word}_places", x, dim)) is not None:
+        if (found := _native(f"{word}_places", dim, x)) is not None:
             return found
         best = extreme.accumulate(x, axis=dim)
         own = (x == best) | (x != x)
@@ -225,7 +230,7 @@ def _running(word: str, extreme: np.ufunc) -> tuple[Primitive, Primitive]:
         return np.maximum.accumulate(own * steps, axis=dim)
 
     def values(x: np.ndarray, y: np.ndarray, dim: int) -> np.ndarray:
-        found = _native(f"{word}_values", x, dim)
+        found = _native(f"{word}_values", dim, x)
         return extreme.accumulate(x, axis=dim) if found is None else found
 
     places = primitive(f"{word}_places", find, refuses={"c": f"{word}_cpu"},

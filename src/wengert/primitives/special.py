@@ -74,7 +74,8 @@ ndtri_slope = elementwise("ndtri_slope", _ndtri_slope,
 log_ndtr = elementwise(
     "log_ndtr", special("log_ndtr"),
     lambda g, x: g * (math.sqrt(2 / math.pi) / erfcx(x * -math.sqrt(0.5))),
-    node="SpecialLogNdtrBackward0", refuses={"c": "log_ndtr_cpu"})
+    node="SpecialLogNdtrBackward0", refuses={"c": "log_ndtr_cpu"},
+    lower=fits.narrow(fits.log_ndtr, lambda: log_ndtr))
 entr = elementwise("entr", special("entr"), lambda g, x: -g * (log(x) + 1),
                    node="SpecialEntrBackward0", refuses={"c": "entr_cpu"},
                    lower=lambda x: where(x > 0, -x * log(x), where(x < 0, -math.inf, 0 * x)))

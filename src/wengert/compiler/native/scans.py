@@ -4,7 +4,8 @@
         state = start
         for i = 0 .. n - 1:    state = next(state, x[i]);    out[i] = state
 
-Sums and products are kept in double. Lines are split over threads.
+Sums and products are kept in double. Lines are split over threads. A recurrence, whose x are
+factors, also reads the terms y at the same places.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ FOLDS = {"cumsum": ("fadd", 0.0), "cumsum_back": ("fadd", 0.0), "cumprod": ("fmu
 EXTREMES = {f"{name}_{what}": how for what in ("values", "places")
             for name, how in (("cummax", ("oge", -np.inf)), ("cummin", ("ole", np.inf)))}
 """By primitive, the comparison that a new extreme passes, and what all numbers pass it against."""
-_BACKWARD = frozenset({"cumsum_back"})
+_BACKWARD = frozenset({"cumsum_back", "recurrence_back"})
 _SIZES = {"float": 4, "double": 8, "i64": 8}
 
 _LOOP = """
-define void @scan(ptr noalias %x, ptr noalias %out, i64 %start, i64 %from, i64 %to, i64 %step,
-                  i64 %n, i64 %stride) {{
+define void @scan(ptr noalias %x, ptr noalias %y, ptr noalias %out, i64 %start, i64 %from,
+                  i64 %to, i64 %step, i64 %n, i64 %stride) {{
 entry:
   br label %line
 line:
@@ -94,6 +95,26 @@ def _fold(kind: str, lanes: int, instruction: str, identity: float) -> Body:
                         f"%result = fptrunc {wide} %next to {own}"], "%result", kind)
 
 
+def _recurrence(kind: str, lanes: int, backward: bool) -> Body:
+    """out[i] = y[i] + what is carried. Forward, that is x[i] out[i - 1], but nothing at first,
+    whatever x is there; backward, x[i + 1] out[i + 1]."""
+    own, wide = _vector(kind, lanes), _vector("double", lanes)
+    widened = [f"%factor = fpext {own} %v to {wide}", f"%term = fpext {own} %w to {wide}",
+               f"%result = fptrunc {wide} %sum to {own}"]
+    same = [f"%{a} = bitcast {own} %{b} to {own}"
+            for a, b in (("factor", "v"), ("term", "w"), ("result", "sum"))]
+    factor, term, last = same if kind == "double" else widened
+    forth = ["%begins = icmp eq i64 %i, 0", f"%scaled = fmul {wide} %factor, %state",
+             f"%carried = select i1 %begins, {wide} zeroinitializer, {wide} %scaled",
+             f"%sum = fadd {wide} %term, %carried", f"%next = bitcast {wide} %sum to {wide}"]
+    back = [f"%sum = fadd {wide} %term, %state", f"%next = fmul {wide} %factor, %sum"]
+    return Body(
+        [f"%state = phi {wide} [{_all('double', 0, lanes)}, %begin], [%next, %loop]"],
+        [f"%place = getelementptr {kind}, ptr %y, i64 %at",
+         f"%w = load {own}, ptr %place, align {_SIZES[kind]}",
+         factor, term, *(back if backward else forth), last], "%result", kind)
+
+
 def _extreme(kind: str, lanes: int, comparison: str, worst: float) -> Body:
     own, place, truth = (_vector(k, lanes) for k in (kind, "i64", "i1"))
     steps = ["%here = add i64 %i, 0"] if lanes == 1 else [
@@ -113,7 +134,8 @@ def _extreme(kind: str, lanes: int, comparison: str, worst: float) -> Body:
 
 def _module(name: str, kind: str, lanes: int) -> str:
     body = (_fold(kind, lanes, *FOLDS[name]) if name in FOLDS else
-            _extreme(kind, lanes, *EXTREMES[name]))
+            _extreme(kind, lanes, *EXTREMES[name]) if name in EXTREMES else
+            _recurrence(kind, lanes, name in _BACKWARD))
     if name.endswith("_values"):
         body = body._replace(result="%best.next", kind=kind)
     return _LOOP.format(
@@ -127,7 +149,7 @@ def _module(name: str, kind: str, lanes: int) -> str:
 def _code(name: str, kind: str, lanes: int) -> tuple[Any, Callable[..., None]]:
     """The machine code, and the function of addresses and numbers that it is."""
     library = compile_module(_module(name, kind, lanes))
-    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * 6)
+    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, *[ctypes.c_int64] * 6)
     return library, prototype(library.address("scan"))
 
 
@@ -140,7 +162,7 @@ def of_scan(name: str, x: np.ndarray, dim: int) -> Kernel:
     first, stride = ((n - 1) * inner, -inner) if name in _BACKWARD else (0, inner)
 
     def kernel(targets: Sequence[np.ndarray], operands: Sequence[np.ndarray]) -> bool:
-        addresses = operands[0].ctypes.data, targets[0].ctypes.data
+        addresses = [a.ctypes.data for a in (operands[0], operands[-1], targets[0])]
 
         def run(scan: Callable[..., None], start: int, lines: int, step: int) -> None:
             in_parts(lambda part: scan(*addresses, start, part.start, part.stop, step, n, stride),

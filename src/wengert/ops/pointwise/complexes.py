@@ -80,7 +80,7 @@ def angle(input: Tensor) -> Tensor:
     """
     if not need_tensor("angle", input).aval.dtype.differentiable:
         input = operators.promoted((input,), floats=True)[0]
-    return c.angle(input)
+    return (c.angle if input.aval.is_complex else c.angle_of_real)(input)
 
 
 # --- making them ------------------------------------------------------------------------------

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ...core.blas import beside_numpy
 from ...core.dtypes import of
 
 Array = np.ndarray
 _LETTERS = {"f": "s", "d": "d", "F": "c", "D": "z"}
+_THREADED = 10_000
+"""From this many elements on, routines use several threads to some purpose."""
 
 
 class LinAlgError(RuntimeError):
@@ -46,8 +49,14 @@ def each(function: Callable[..., tuple[Any, ...]], *arrays: Array,
         cores: how many dimensions each operand has that are not of the batch.
     """
     splits = [a.ndim - core for a, core in zip(arrays, cores, strict=False)]
-    if not any(splits):
+    if not any(splits) and arrays[0].size < _THREADED:
         return function(*arrays)
+    with beside_numpy():
+        return _each(function, arrays, splits) if any(splits) else function(*arrays)
+
+
+def _each(function: Callable[..., tuple[Any, ...]], arrays: Sequence[Array],
+          splits: Sequence[int]) -> tuple[Array, ...]:
     batch = np.broadcast_shapes(*(a.shape[:s] for a, s in zip(arrays, splits, strict=True)))
     full = [np.broadcast_to(a, batch + a.shape[s:]) for a, s in zip(arrays, splits, strict=True)]
     found = [function(*(a[at] for a in full)) for at in np.ndindex(*batch)]
