@@ -15,8 +15,8 @@ import pytest
 import wengert as torch
 from wengert.autograd import detect_anomaly, set_detect_anomaly
 from wengert.core.levels import here, shared
-from wengert.interpreters.anomaly import finite
 from wengert.core.provenance import user_line
+from wengert.interpreters.anomaly import finite
 from wengert.utils.checkpoint import checkpoint
 
 
