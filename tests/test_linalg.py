@@ -400,3 +400,18 @@ def test_einsum_by_numbers() -> None:
 def test_half_and_whole_precision_do_not_multiply() -> None:
     with pytest.raises(RuntimeError, match="c10::BFloat16 != float"):
         torch.ones(2, 3, dtype=torch.bfloat16) @ torch.ones(3, 2)
+
+
+def test_systems_of_examples_of_one_side() -> None:
+    """What is said of matrices has as many dimensions as there are matrices."""
+    a = torch.tensor(np.random.default_rng(1).normal(size=(3, 4, 4)) + 4 * np.eye(4))
+    b, c = torch.ones(2, 4, 1, dtype=torch.float64), torch.ones(3, 4, dtype=torch.float64)
+    found = torch.func.vmap(lambda m: torch.linalg.solve_ex(m, b))(a)
+    assert (found[0].shape, found[1].shape) == ((3, 2, 4, 1), (3,))
+    found = torch.func.vmap(lambda v: torch.linalg.solve_ex(a[0], v))(c)
+    assert (found[0].shape, found[1].shape) == ((3, 4), (3,))
+
+    def slope(m: Any) -> Any:
+        return torch.func.grad(lambda m: torch.linalg.solve(m, b).sum())(m)
+
+    assert torch.allclose(torch.func.vmap(slope)(a), torch.stack([slope(m) for m in a]))

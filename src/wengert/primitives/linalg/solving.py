@@ -280,10 +280,20 @@ def _solve_pushed(ts: Sequence[Any], x: Any, out: Sequence[Any]) -> tuple[Any, N
     return t, None, None, None
 
 
+def _solve_examples(size: int, batched: Sequence[bool], x: Any, y: Any, words: str
+                    ) -> tuple[Any, ...]:
+    """What is said of the matrices has their batch alone, whatever the right sides have."""
+    found, *factors = batched_by(lambda: solve, 2, 2)(size, batched, x, y, words=words)
+    return found, *(
+        reshape(each, shape=(*x.shape[:-2], *each.shape[len(each.shape) - core:])) if batched[0]
+        else expand(each, shape=(size, *each.shape))
+        for each, core in zip(factors, (2, 1, 0), strict=True))
+
+
 solve = primitive(
     "linalg_solve", _solve, multiple=True, vjp=_solve_pulled, jvp=_solve_pushed,
     abstract=lambda x, y, words: (_solution_aval(x, y), *_lu_aval(x, words)),
-    batch=batched_by(lambda: solve, 2, 2), node="LinalgSolveExBackward0")
+    batch=_solve_examples, node="LinalgSolveExBackward0")
 """X with A X = B, and what `lu_factor` gives of A, counted as constants."""
 
 
