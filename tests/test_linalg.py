@@ -415,3 +415,15 @@ def test_systems_of_examples_of_one_side() -> None:
         return torch.func.grad(lambda m: torch.linalg.solve(m, b).sum())(m)
 
     assert torch.allclose(torch.func.vmap(slope)(a), torch.stack([slope(m) for m in a]))
+
+
+@pytest.mark.parametrize("argument", [0, 1])
+def test_a_cotangent_that_all_examples_share(argument: int) -> None:
+    a = torch.tensor(np.random.default_rng(2).normal(size=(4, 4)) + 4 * np.eye(4))
+    b = torch.arange(24, dtype=torch.float64).reshape(3, 4, 2)
+
+    def slope(a: Any, b: Any) -> Any:
+        return torch.func.grad(lambda a, b: torch.linalg.solve(a, b).sum(), argument)(a, b)
+
+    found = torch.func.vmap(slope, in_dims=(None, 0))(a, b)
+    assert torch.allclose(found, torch.stack([slope(a, each) for each in b]))

@@ -195,3 +195,10 @@ def test_compiled() -> None:
     for i in range(4):
         assert step(X * i, out).tolist() == [2 * i + 1] * 2
         assert out.tolist() == [2 * i] * 2
+
+
+def test_a_dtype_by_position() -> None:
+    out = wengert.empty(2)
+    assert wengert.softmax(wengert.ones(2), 0, wengert.float32, out=out) is out
+    with pytest.raises(RuntimeError, match="does not match dtype of out"):
+        wengert.softmax(wengert.ones(2), 0, wengert.float64, out=out)

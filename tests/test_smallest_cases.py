@@ -284,3 +284,32 @@ def test_second_derivative_of_an_empty_product() -> None:
     x = torch.zeros(0, requires_grad=True)
     (g,) = torch.autograd.grad(x.prod(), x, create_graph=True)
     assert torch.autograd.grad(g.sum() + x.sum(), x)[0].shape == (0,)
+
+
+def test_copies_of_tensors_that_share_memory_keep_their_dtypes() -> None:
+    z = torch.tensor([1 + 2j, 3 + 4j])
+    whole, real, bits = copy.deepcopy([z, z.real, z.view(torch.int64)])
+    whole[0] = 9
+    assert real.tolist() == [9, 3] and bits.dtype is torch.int64
+    assert bits.tolist() == whole.view(torch.int64).tolist()
+
+
+def test_hooks_of_a_root_run_for_those_who_ask() -> None:
+    x, y, seen = leaf(1, 1), leaf(1, 1), []
+    x.register_hook(lambda g: seen.append(g))
+    torch.autograd.grad([x, y * 2], [y], [torch.ones(2)] * 2)
+    assert not seen
+    torch.autograd.grad([x, y * 2], [x], [torch.ones(2)] * 2)
+    assert len(seen) == 1
+
+
+def test_a_list_that_holds_itself() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(ValueError, match="too many dimensions"):
+        torch.tensor(endless)
+
+
+def test_a_number_beyond_the_dtype_is_chosen_by_nobody() -> None:
+    with pytest.raises(RuntimeError, match="int8_t without overflow"):
+        torch.where(torch.tensor([True]), torch.tensor([1], dtype=torch.int8), 300)

@@ -478,10 +478,11 @@ def _copied(x: Any, memo: dict[int, Any]) -> tuple[np.ndarray, _Place, Storage |
         return memory.copy(), place, None
     storage = x.alias.storage
     if id(storage) not in memo:
-        memo[id(storage)] = strides.memory_of(x.value).copy(), Storage()
+        memo[id(storage)] = strides.memory_of(x.value).copy().view(np.uint8), Storage()
     memory, copied = memo[id(storage)]
     steps, offset = strides.layout_of(x.value) or (x.stride(), 0)
-    return memory, (tuple(x.aval.shape), steps, offset), copied
+    whole = memory.size // x.value.itemsize * x.value.itemsize
+    return memory[:whole].view(x.value.dtype), (tuple(x.aval.shape), steps, offset), copied
 
 
 def _rebuilt(cls: Any, array: np.ndarray, requires_grad: bool, attributes: dict[str, Any],

@@ -91,7 +91,7 @@ def into(word: Any, args: Sequence[Any], named: dict[str, Any]) -> Any:
     outs = tuple(out) if several else (out,)
     _check_tensors(word.__name__, outs)
     _check_history(_full_name(word), list(_tensors((*outs, *args, *others.values()))))
-    _as_given(word, others, outs[0])
+    _as_given(word, args, others, outs[0])
     found = word(*args, **others)
     results = (found,) if isinstance(found, Handle) else tuple(found)
     if several is isinstance(found, Handle) or len(outs) != len(results):
@@ -135,18 +135,19 @@ def _check_history(name: str, tensors: Sequence[Any]) -> None:
                            "differentiation, but one of the arguments requires grad.")
 
 
-def _as_given(word: Any, named: dict[str, Any], out: Any) -> None:
+def _as_given(word: Any, args: Sequence[Any], named: dict[str, Any], out: Any) -> None:
     """Where a word can be told its result's dtype, it is that of `out`.
 
     Raises:
         RuntimeError: if it is told another.
     """
     code, kind = getattr(word, "__wrapped__", word).__code__, out.aval.dtype
-    if word.__name__ == "normal" or (  # which has a dtype only where it has a size
-            "dtype" not in code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]):
+    names = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
+    if word.__name__ == "normal" or "dtype" not in names:  # `normal` has one where it has a size
         return
-    told = named.setdefault("dtype", None)
-    if told is None:
+    place = names.index("dtype")
+    told = args[place] if place < len(args) else named.get("dtype")
+    if told is None and place >= len(args):
         named["dtype"] = kind
     elif isinstance(told, dtypes.dtype) and told is not kind:
         raise RuntimeError(f"dtype {told.words} does not match dtype of out parameter "

@@ -103,7 +103,7 @@ class _Pass:
         self._walk(roots)
         arrived = self.arrived
         for leaf in arrived:
-            if leaf.extra is not None:
+            if leaf.extra is not None and (wanted is None or leaf in wanted):
                 arrived[leaf] = self._before(leaf, arrived[leaf])
         if wanted is not None and arrived is not self.captured:
             for leaf in wanted & arrived.keys():

@@ -147,7 +147,9 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
             input.aval.dtype is other.aval.dtype):
         return e.where(condition, input, other)
     for one, number in ((input, other), (other, input)):
-        if isinstance(one, Handle) and _holds(one.aval.dtype, type(number)):
+        if isinstance(one, Handle) and _holds(kind := one.aval.dtype, type(number)):
+            if not (kind.differentiable or _counts(kind, number)):
+                operators.exact_array(number, kind)  # which refuses it
             number = operators.scalar(number, one.aval)
             return e.where(condition, *((one, number) if one is input else (number, one)))
     for position, (word, x) in enumerate((("input", input), ("other", other)), 2):

@@ -147,6 +147,7 @@ _Flat = tuple[list[Any], tuple[int, ...], set[type]]
 """Numbers, the shape that they are to have, and their types."""
 _NUMBERS = {bool, int, float, complex}
 _SEQUENCES = {list, tuple}
+_MOST_DIMENSIONS = 64  # NumPy's
 
 
 def _unnested(data: Any) -> _Flat | None:
@@ -158,7 +159,7 @@ def _unnested(data: Any) -> _Flat | None:
         if kinds <= _NUMBERS:
             return level, tuple(shape), kinds
         lengths = set(map(len, level)) if kinds <= _SEQUENCES else ()
-        if len(lengths) != 1:
+        if len(lengths) != 1 or len(shape) > _MOST_DIMENSIONS:
             return None
         shape += lengths
         level = list(chain.from_iterable(level))
@@ -183,6 +184,8 @@ def _shape_of(data: Any) -> tuple[int, ...]:
         if _is_inner_array(data):
             return (*shape, *np.shape(numbers(data)))
         shape.append(len(data))
+        if len(shape) > _MOST_DIMENSIONS:  # as of a list that holds itself
+            raise ValueError("too many dimensions in nested lists")
         if not len(data):
             break
         data = data[0]

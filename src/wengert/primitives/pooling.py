@@ -220,7 +220,7 @@ def _largest(x: np.ndarray, how: Any) -> np.ndarray:
 def _largest_places(x: np.ndarray, how: Any) -> np.ndarray:
     """The same, noting the largest element's number within its window, which takes few bytes."""
     sizes = x.shape[-len(how[0]):]
-    known, begins, kind = _known(how, sizes)
+    known, begins, kind = (_known_of_few if math.prod(sizes) < _SMALL else _known)(how, sizes)
     x, blank = how.filled(x, lowest(x.dtype)), bool((x != x).any())
     number, step = None, 1
     for first, *rest in reversed(how.along(sizes)):
@@ -238,7 +238,6 @@ def _largest_places(x: np.ndarray, how: Any) -> np.ndarray:
     return known.take(number + begins)
 
 
-@functools.lru_cache(maxsize=64)
 def _known(how: Any, sizes: Ints) -> tuple[np.ndarray, np.ndarray, np.dtype[Any]]:
     """The places of windows' elements, window by window; where each window begins among them; and
     a dtype for numbers of elements.
@@ -248,6 +247,10 @@ def _known(how: Any, sizes: Ints) -> tuple[np.ndarray, np.ndarray, np.dtype[Any]
     known = np.stack([how.first(sizes), *list(how.taps(sizes))[1:]], -1)
     begins = np.arange(0, known.size, known.shape[-1]).reshape(known.shape[:-1])
     return known.reshape(-1), begins, np.min_scalar_type(known.shape[-1])
+
+
+_SMALL = 1 << 12
+_known_of_few = functools.lru_cache(maxsize=64)(_known)  # larger ones would take much memory
 
 
 def _pool_aval(x: Aval, how: Any) -> Aval:

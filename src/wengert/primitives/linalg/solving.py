@@ -233,8 +233,9 @@ def _solve_by(x: Array, y: Array, z: Array, w: Array, adjoint: bool,
                 w, y, cores=(2, 1, 2))
 
 
-def _solution_aval(x: Aval, y: Aval) -> Aval:
-    return y.with_shape((*broadcast_shapes([x.shape[:-2], y.shape[:-2]]), *y.shape[-2:]))
+def _solution_aval(x: Aval, y: Aval, *factors: Aval) -> Aval:
+    batch = broadcast_shapes([each.shape[:-2] for each in (x, y, *factors)])
+    return y.with_shape((*batch, *y.shape[-2:]))
 
 
 def _solve_by_pulled(gs: list[Any], wanted: tuple[bool, ...], x: Any, z: Any, w: Any, y_aval: Aval,
@@ -257,7 +258,7 @@ def _solve_by_pushed(ts: Sequence[Any], x: Any, z: Any, w: Any, out: Sequence[An
 
 solve_by = primitive(
     "solve_by_factors", _solve_by, multiple=True, vjp=_solve_by_pulled, jvp=_solve_by_pushed,
-    abstract=lambda x, y, z, w, **how: (_solution_aval(x, y),),
+    abstract=lambda x, y, z, w, **how: (_solution_aval(x, y, z),),
     batch=batched_by(lambda: solve_by, 2, 2, 2, 1), node="LinalgSolveExBackward0")
 """X with A X = B (or A**H X = B), from A, B and the factors of A, which are constants.
 
