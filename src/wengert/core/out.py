@@ -146,8 +146,9 @@ def _as_given(word: Any, args: Sequence[Any], named: dict[str, Any], out: Any) -
     if word.__name__ == "normal" or "dtype" not in names:  # `normal` has one where it has a size
         return
     place = names.index("dtype")
-    told = args[place] if place < len(args) else named.get("dtype")
-    if told is None and place >= len(args):
+    by_position = place < min(len(args), code.co_argcount)
+    told = args[place] if by_position else named.get("dtype")
+    if told is None and not by_position:
         named["dtype"] = kind
     elif isinstance(told, dtypes.dtype) and told is not kind:
         raise RuntimeError(f"dtype {told.words} does not match dtype of out parameter "
