@@ -424,15 +424,15 @@ def in_order(array: np.ndarray, order: Any) -> np.ndarray:
     return np.ascontiguousarray(array.transpose(dims)).transpose(inverse_order(dims))
 
 
-def _ones(shape: tuple[int, ...], kind: np.dtype[Any]) -> np.ndarray:
-    """`numpy.ones`, at half the cost for few."""
+def _full(shape: tuple[int, ...], kind: np.dtype[Any], number: Any = 1) -> np.ndarray:
+    """`numpy.full`, at half the cost for few."""
     found = np.empty(shape, kind)
-    found[...] = 1
+    found[...] = number
     return found
 
 
 zeros = _maker("zeros", np.zeros, "of zeros")
-ones = _maker("ones", _ones, "of ones")
+ones = _maker("ones", _full, "of ones")
 empty = _maker("empty", np.empty, "whose elements are whatever the memory holds")
 
 
@@ -449,14 +449,8 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, layout: Any = None,
     if not isinstance(size, (tuple, list)):
         raise TypeError("full(): argument 'size' (position 1) must be tuple of ints, not "
                         f"{type(size).__name__}")
-    return new_leaf(_full(created(size), _filling(fill_value, dtype)), requires_grad)
-
-
-def _full(shape: tuple[int, ...], value: np.ndarray) -> np.ndarray:
-    """An array with a 0-d array's number throughout."""
-    found = np.empty(shape, value.dtype)
-    found[...] = value
-    return found
+    value = _filling(fill_value, dtype)
+    return new_leaf(_full(created(size), value.dtype, value), requires_grad)
 
 
 def _filling(value: Any, dtype: Any) -> np.ndarray:
@@ -495,7 +489,7 @@ def _model(name: str, x: Any, dtype: Any, memory_format: Any) -> tuple[Any, Any,
 
 
 zeros_like = _like("zeros_like", np.zeros, np.zeros_like, "of zeros")
-ones_like = _like("ones_like", _ones, np.ones_like, "of ones")
+ones_like = _like("ones_like", _full, np.ones_like, "of ones")
 empty_like = _like("empty_like", np.empty, np.empty_like,
                    "that is not initialised")
 

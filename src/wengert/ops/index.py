@@ -50,8 +50,8 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         return _view(x, found)
     basic, arrays = _parsed(x.aval.shape, index)
     if arrays is None:
-        return _view(x, _step(x.aval.shape, basic))
-    return _read(_view(x, _step(x.aval.shape, basic)) if _does_something(basic) else x, *arrays)
+        return _viewed(x, basic)
+    return _read(_viewed(x, basic) if _does_something(basic) else x, *arrays)
 
 
 _PLACES = (dtypes.int64, dtypes.int32)
@@ -92,7 +92,7 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
         _fill_where(x, index, value)
         return
     basic, arrays = _parsed(x.aval.shape, index)
-    target = _view(x, _step(x.aval.shape, basic)) if _does_something(basic) else x
+    target = _viewed(x, basic) if _does_something(basic) else x
     if isinstance(value, np.ndarray):
         value = wrap(value)
     if arrays is None:
@@ -383,6 +383,10 @@ def _check_mask(mask: np.ndarray, shape: tuple[int, ...], dim: int) -> None:
 
 def _does_something(basic: list[Any]) -> bool:
     return any(item != _WHOLE for item in basic)
+
+
+def _viewed(x: Any, basic: list[Any]) -> Any:
+    return _view(x, _step(x.aval.shape, basic))
 
 
 def _view(x: Any, step: _Step) -> Any:

@@ -36,12 +36,10 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True,
         >>> torch.nn.functional.dropout(torch.ones(3), training=False)
         tensor([1., 1., 1.])
     """
-    if p < 0.0 or p > 1.0:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    _check_probability(p)
     if not training or p == 0 or not need_tensor("dropout", input).aval.numel:
         return need_tensor("dropout", input)
-    check_kind(input.aval, input.aval.with_dtype(dtypes.result_type(
-        [(2, input.aval.dtype), (0, dtypes.of_number(p))])))
+    _check_kind(input, p)
     kept = random.bernoulli(creation.full_like(input.detach(), 1 - p))
     scale = kept if p == 1 else kept / (1 - p)
     return in_place.mul_(input, scale) if inplace else input * scale
@@ -56,6 +54,12 @@ def _kept(x: Any, p: float, channels: bool) -> Any:
 def _check_probability(p: float) -> None:
     if p < 0.0 or p > 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+
+
+def _check_kind(x: Any, p: float) -> None:
+    """Refuses tensors that can't hold a number of p's kind."""
+    check_kind(x.aval, x.aval.with_dtype(dtypes.result_type(
+        [(2, x.aval.dtype), (0, dtypes.of_number(p))])))
 
 
 def _channels(name: str, x: Any, p: float, training: bool, inplace: bool) -> Any:
@@ -145,8 +149,7 @@ def _alpha(name: str, x: Any, p: float, training: bool, inplace: bool, channels:
     need_tensor(name, x)
     if not training or p == 0 or not x.aval.numel:
         return x
-    check_kind(x.aval, x.aval.with_dtype(dtypes.result_type(
-        [(2, x.aval.dtype), (0, dtypes.of_number(p))])))
+    _check_kind(x, p)
     if p == 1:
         return in_place.mul_(x, 0) if inplace else x * 0
     kept = _kept(x, p, channels)
