@@ -247,11 +247,11 @@ def test_tensors_that_shared_memory_in_the_first_call(other):
     both(make)
 
 
-# --- gradients are nobody else's ------------------------------------------------------------------
+# --- gradients share memory where eager ones do ---------------------------------------------------
 
 
-def _of_sum(x, v):
-    return torch.autograd.grad((x + v).sum(), [x])
+def _of_mean(x, v):
+    return torch.autograd.grad((x + v).mean(), [x])
 
 
 def _of_given(x, v):
@@ -276,9 +276,9 @@ def _transformed(x, v):
 
 
 @pytest.mark.parametrize("within", [False, True])
-@pytest.mark.parametrize("gradients", [_of_sum, _of_given, _of_parts, _of_two, _pulled,
+@pytest.mark.parametrize("gradients", [_of_mean, _of_given, _of_parts, _of_two, _pulled,
                                        _transformed])
-def test_gradients_in_memory_of_their_own(gradients, within):
+def test_gradients_that_are_written_to(gradients, within):
     def f(x, v):
         found = gradients(x, v)
         if within:
@@ -293,6 +293,26 @@ def test_gradients_in_memory_of_their_own(gradients, within):
             found = run(x, v)
             found[0].add_(1)
             return found, v, found[0] is v, found[0] is found[-1]
+
+        return step
+
+    both(make)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_a_gradient_that_repeats_one_number_is_not_written_to(within):
+    def f(x, v):
+        (found,) = torch.autograd.grad((x + v).sum(), [x])
+        return found.mul_(2) if within else found
+
+    def make(compiled):
+        run = compiled(f)
+
+        def step(i):
+            x, v = torch.arange(6.0).requires_grad_(), torch.linspace(0, i, 6)
+            with pytest.raises(RuntimeError, match="more than one element of the written-to"):
+                run(x, v).add_(1)
+            return v
 
         return step
 

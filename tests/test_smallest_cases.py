@@ -89,11 +89,30 @@ def test_recorded_gradients_are_tensors_of_their_own() -> None:
     x.grad = y.grad = None
 
 
-def test_gradients_share_no_memory_with_what_they_started_from() -> None:
-    x, y, g = leaf(1, 1), leaf(1, 1), torch.ones(2)
+def test_gradients_share_memory_where_rules_hand_them_on() -> None:
+    """As PyTorch's: a sum's operands get the very cotangent, and writes to it are counted."""
+    x, y, g, w = leaf(1, 1), leaf(1, 1), torch.ones(2), leaf(3, 4)
+    loss = (w * g).sum()
     a, b = torch.autograd.grad(x + y, (x, y), g)
-    a.add_(5)
-    assert b.tolist() == g.tolist() == [1, 1]
+    assert a is b is g
+    (c,) = torch.autograd.grad(x.view(2, 1), x, g[:, None])
+    c.add_(5)
+    assert g.tolist() == [6, 6]
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_gradients_of_a_sum_repeat_one_number() -> None:
+    x = leaf(1, 2)
+    (g,) = torch.autograd.grad(x.sum(), x)
+    assert g.stride() == (0,)
+    with pytest.raises(RuntimeError, match="more than one element of the written-to tensor"):
+        g.add_(1)
+    for own in (torch.autograd.grad(x.mean(), x), torch.autograd.grad(x[:1].sum(), x)):
+        assert own[0].add_(1).stride() == (1,)
+    x.sum().backward()
+    assert x.grad.stride() == (1,)
+    x.grad = None
 
 
 def test_retained_gradients_accumulate() -> None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.handle import GradSlot, Handle, wrap
+from ..core.handle import Alias, GradSlot, Handle, Storage, storage_of, wrap
 from ..core.levels import deepest, entered, here, made, modes, shared
 from ..core.provenance import warn
 from ..interpreters import backward as engine
 from ..interpreters.backward import is_own
 from ..interpreters.batching import Batch, batch_of, stacked
 from ..interpreters.eager import recorded
+from ..interpreters.inplace import overlaps_itself
 from ..interpreters.tape import AccumulateGrad
 from ..interpreters.views import refresh
 from ..ops.shapes import astype
@@ -85,7 +86,8 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None,
         materialize_grads: give zeros for such an input.
 
     Returns:
-        One tensor per input, of its shape.
+        One tensor per input, of its shape. As in PyTorch, a gradient that a rule only handed on
+        shares memory: that of x + y is the cotangent itself, that of x.sum() has strides of 0.
 
     Raises:
         RuntimeError: as `backward`; and for an input that requires no grad, or is not used.
@@ -119,9 +121,9 @@ def grad(outputs: Tensors, inputs: Tensors, grad_outputs: Any = None,
         roots, linked = _roots(outputs, grad_outputs, create_graph), create_graph
         found = engine.run(roots, retain=retain, create=create_graph, wanted=nodes,
                            accumulate=False)
-    gradients = []
+    gradients, among = [], _Shared(roots, grad_outputs)
     for i, node in enumerate(nodes):
-        gradients.append(_result(found[node], linked) if node in found else
+        gradients.append(_result(found[node], linked, among) if node in found else
                          _missing(xs[i], i, unused, materialize_grads))
     return tuple(gradients)
 
@@ -255,13 +257,63 @@ def _input_node(x: Any) -> Any:
     return x.node
 
 
-def _result(g: Any, linked: bool) -> Any:
-    """A gradient as a tensor: in memory of its own, unless more than its numbers matter."""
+def _result(g: Any, linked: bool, among: _Shared) -> Any:
+    """A gradient as a tensor."""
     if shared.special and here.recorder is not None and not linked:
-        return clone(recorded(g))
+        found = recorded(g)
+        return clone(found) if among.repeats_what_a_rule_made(found.value) else found
     if isinstance(g, Handle):
         return g
-    return wrap(g if is_own(sys.getrefcount(g), g) else np.array(g))
+    return wrap(g) if is_own(sys.getrefcount(g), g) else among.handed_on(g)
+
+
+class _Shared:
+    """Gradients in memory that is not theirs alone: the rules handed on a cotangent, or a view.
+
+    As PyTorch's, they share it with the cotangent that was given, and with each other. One that
+    repeats a number which a rule made is a copy, so that it can be written to: PyTorch's rule for
+    the mean repeats first, and then divides.
+    """
+
+    __slots__ = ("given", "known", "roots")
+
+    def __init__(self, roots: Sequence[tuple[Any, Any]], given: Any) -> None:
+        self.roots, self.given = roots, given
+        self.known: dict[int, Any] | None = None  # by its first array, a tensor in each memory
+
+    def repeats_what_a_rule_made(self, g: Any) -> bool:
+        return (type(g) is np.ndarray and overlaps_itself(g)
+                and (g.size == 1 or id(_first(g)) not in self._tensors()))
+
+    def handed_on(self, g: Any) -> Any:
+        """A tensor of such a gradient; of 0 dimensions, it may be one of NumPy's scalars."""
+        if type(g) is not np.ndarray or self.repeats_what_a_rule_made(g):
+            return wrap(np.array(g))
+        tensors, place = self._tensors(), id(_first(g))
+        beside = tensors.get(place)
+        if beside is not None and beside.value is g:
+            return beside
+        found = wrap(g)
+        found.alias = Alias(Storage() if beside is None else storage_of(beside))
+        if beside is None:
+            tensors[place] = found
+        return found
+
+    def _tensors(self) -> dict[int, Any]:
+        """By its first array, the tensor in each memory that is known; None where none is yet."""
+        if self.known is None:
+            given = () if self.given is None else _sequence(self.given)
+            of = {id(x.value): x for x in given if x is not None}
+            arrays = [g.value if isinstance(g, Handle) else g for _, g in self.roots]
+            self.known = {id(_first(array)): of.get(id(array)) for array in arrays}
+        return self.known
+
+
+def _first(array: Any) -> Any:
+    """The array that was first in an array's memory."""
+    while type(array.base) is np.ndarray:
+        array = array.base
+    return array
 
 
 def _missing(x: Any, i: int, unused: bool, materialize: bool) -> Any:
