@@ -18,7 +18,7 @@ import pytest
 
 from wengert.core import generator as module
 from wengert.core.generator import DEFAULT_SEED, Generator
-from wengert.core.rounding import fma
+from wengert.core.rounding import fma, fused
 
 SIZES = [0, 1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 1000, 100003]
 SEEDS = [0, 1, 42, -1, -(2**63), 2**32 - 1, 2**32, 2**64 - 1, 123456789]
@@ -190,7 +190,7 @@ BAD_DRAWS: list[tuple[Callable[[Generator], Any], str]] = [
     (lambda g: g.permutation(-1), "negative dimension -1"),
     (lambda g: g.permutation(257, "uint8"), "without overflow"),
     (lambda g: g.permutation(2050, "float16"), "greater than 2049 for Half"),
-    (lambda g: g.permutation(3, "bool"), "not implemented for 'bool'"),
+    (lambda g: g.permutation(3, "bool"), "not implemented for 'Bool'"),
     (lambda g: g.bernoulli(1.5, (3,)), r"to be in \[0, 1\], but got p=1.5"),
     (lambda g: g.bernoulli(np.array([1.5]), (1,)), "Expected p_in"),
     (lambda g: g.exponential((3,), "float32", 0.0), "expects lambda > 0.0, but found lambda=0"),
@@ -256,6 +256,36 @@ def test_copies_go_on_alone(words: int) -> None:
     assert np.array_equal(g.normal((5,), "float64"), expected)
 
 
+@pytest.mark.parametrize("draw", [
+    lambda g: g.uniform((4,), "float32"), lambda g: g.uniform((2, 2), "float64"),
+    lambda g: g.normal((4,), "float32"), lambda g: g.normal((16,), "float32"),
+    lambda g: g.normal((33,), "float64"), lambda g: g.integers((4,), 0, 9),
+    lambda g: g.integers((4,), 0, 2**40), lambda g: g.permutation(4),
+    lambda g: g.bernoulli(0.5, (4,)), lambda g: g.exponential((4,), "float64")])
+def test_numbers_belong_to_who_draws_them(draw: Callable[[Generator], Any]) -> None:
+    """They may be written, and what is written is not drawn again."""
+    g = Generator().manual_seed(2)
+    state, first = g.get_state(), draw(g)
+    expected = first.tolist()
+    first[...] = 0
+    h = Generator()
+    h.set_state(state)
+    g.set_state(state)
+    assert draw(g).tolist() == draw(h).tolist() == expected
+
+
+@pytest.mark.parametrize("words", [0, 3, 607, 608, 609, 623, 624])
+def test_what_a_block_of_words_gives(words: int) -> None:
+    """Few numbers are taken from tables of a block of words, many are worked out apart."""
+    for dtype, each in (("float32", 1), ("float64", 2)):
+        for draw in (Generator.uniform, Generator.normal):
+            g = Generator().manual_seed(1)
+            g.uniform((words,), "float32")
+            many = draw(g, (64000,), dtype)[:16 * each]
+            g.manual_seed(1).uniform((words,), "float32")
+            assert draw(g, (16 * each,), dtype).tobytes() == many.tobytes()
+
+
 def test_threads_share_a_stream() -> None:
     shared = Generator()
     drawn: list[tuple[float, ...]] = []
@@ -289,9 +319,19 @@ def test_fused_multiply_add_rounds_once(dtype: str) -> None:
     a[:9] = 0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 1 / 3, 1e-20, 1e20
     kind = np.dtype(dtype).type
     for b, c in [(1.7, 0.3), (3.0, -1.0), (1e-5, 1e5), (0.1, -0.1 * 0.1), (1.0, 2.0), (2.5, 0.0)]:
-        fused = fma(a, kind(b), kind(c))
+        found = fma(a, kind(b), kind(c))
         exact = [_exact(x) * _exact(kind(b)) + _exact(kind(c)) for x in a]
-        assert all(_is_nearest(r, e) for r, e in zip(fused, exact, strict=True))
+        assert all(_is_nearest(r, e) for r, e in zip(found, exact, strict=True))
+        if dtype == "float64":
+            assert found.tolist() == [fused(x, b, c) for x in a.tolist()]
+
+
+def test_a_sum_halfway_between_two_floats_is_rounded_once() -> None:
+    """Rounded to float64 first, it would be halfway, and go to the even one."""
+    step = 2.0**-23
+    a = np.array([2.0**-12 * (1 + step), 1], np.float32)
+    found = fma(a, np.float32(2.0**-12 * (1 - step)), np.float32(1 + step))
+    assert found[0] == np.float32(1 + step)
 
 
 def _exact(number: Any) -> Fraction:

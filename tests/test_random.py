@@ -43,6 +43,8 @@ R = T.multinomial(T.linspace(0, 1, 20).reshape(4, 5), 30, True, generator=G)
 R = T.multinomial(T.linspace(0, 1, 20, dtype=T.float64), 300, True, generator=G)
 R = T.multinomial(T.linspace(0, 1, 20).half(), 30, True, generator=G)
 R = T.linspace(0, 1, 20).multinomial(4, generator=G)
+R = T.multinomial(T.linspace(0, 1, 20).reshape(4, 5).t(), 3, generator=G)
+R = T.multinomial(T.linspace(0, 1, 20).reshape(4, 5).t(), 3, True, generator=G)
 R = T.normal(0.3, 1.7, (20,), generator=G)
 R = T.normal(T.linspace(0, 1, 20), 1.7, generator=G)
 R = T.normal(2.0, T.linspace(0, 1, 20), generator=G)
@@ -94,6 +96,7 @@ T.multinomial(T.tensor([-1.0, 2]), 2, True)
 T.multinomial(T.tensor([0.0, 0]), 1)
 T.multinomial(T.tensor([0.0, 0]), 2, True)
 T.multinomial(T.tensor([float("inf"), 1]), 2, True)
+T.multinomial(T.tensor([float("nan"), 1]), 2, True)
 T.poisson(T.tensor([-1.0]))
 T.poisson(T.tensor([1]))
 T.empty(2).geometric_(1.5)
@@ -122,6 +125,11 @@ T.randperm(5, requires_grad=True)
 T.randperm(-1)
 T.rand(-1)
 T.randint(5, 5, (2,))
+T.randint(0, 300, (3,), dtype=T.uint8)
+T.empty(2, dtype=T.half).uniform_(0, 1e5)
+T.empty(2).uniform_(0, float("inf"))
+T.randperm(5, dtype=T.bool)
+T.randperm(300, dtype=T.uint8)
 """
 
 
@@ -162,6 +170,34 @@ def test_same_refusals(torch: Any, line: str) -> None:
     ours = outcome(wengert, line)
     assert isinstance(ours[1], str)
     assert ours == outcome(torch, line)
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("p", [0.3, 0.5, 1.0])
+def test_dropout_numbers(torch: Any, kind: str, p: float) -> None:
+    found, states = [], []
+    for library in (wengert, torch):
+        library.manual_seed(4)
+        drop = library.nn.functional
+        x, images = (library.ones(shape, dtype=getattr(library, kind)) for shape in (
+            (50,), (3, 5, 4)))
+        found.append([described(library, each) for each in (
+            drop.dropout(x, p), drop.dropout1d(images, p), drop.dropout(images.mT, p))])
+        states.append(np.asarray(library.get_rng_state()))
+    if not np.array_equal(*states):
+        pytest.skip("PyTorch draws these with MKL on this processor")
+    assert found[0] == found[1]
+
+
+def test_rrelu_numbers(torch: Any) -> None:
+    """Elements above 0 take no random number."""
+    found = []
+    for library in (wengert, torch):
+        library.manual_seed(4)
+        x = library.linspace(-3, 1, 20, dtype=library.float64).reshape(4, 5).t()
+        y = library.nn.functional.rrelu(x, 0.1, 0.3, True)
+        found.append([described(library, each) for each in (y, library.rand(2))])
+    assert found[0] == found[1]
 
 
 # --- by itself --------------------------------------------------------------------------------

@@ -1,9 +1,8 @@
 """A seedable source of random numbers that repeats PyTorch's CPU generator bit for bit.
 
-The 32-bit words are those of the Mersenne Twister MT19937 (Matsumoto & Nishimura, ACM TOMACS 8(1),
-1998), as NumPy provides it. This module adds the order in which PyTorch 2.13 spends the words and
-the float arithmetic, fused multiply-adds included, that it applies to them on an x86-64 processor
-with AVX2. Everything agrees there, within two limits:
+The 32-bit words are those of the Mersenne Twister (see `twister.py`). This module adds the order in
+which PyTorch 2.13 spends the words and the float arithmetic, fused multiply-adds included, that it
+applies to them on an x86-64 processor with AVX2. Everything agrees there, within two limits:
 
 * Exponentials, Cauchy, geometric and log-normal numbers, and 16 or more float64 normals, call
   NumPy's ``log``, ``sin``, ``cos``, ``tan``, ``exp`` or ``log1p``.
@@ -26,13 +25,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .blocks import in_rows
-from .rounding import box_muller, fma
-from .shuffling import exchange, inside_out
+from . import dtypes
+from .rounding import fma, fused
+from .shuffling import inside_out, shuffled
+from .twister import Twister, pairs64
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    from numpy.random import MT19937
 
     Array = npt.NDArray[Any]
 
@@ -46,12 +45,7 @@ _FLOAT_NAMES: Final = {"e": "Half", "f": "Float", "d": "Double", "E": "BFloat16"
 _BFLOAT16: Final = "E"  # the character of ml_dtypes' type, which NumPy knows little else of
 _WIDE_RANGE: Final = 1 << 28  # from this range on, an integer takes two words
 _WIDE_PERMUTATION: Final = 0xFFFFFFFF // 20  # from this length on, so does each exchange
-_FEW: Final = 64  # up to here, Python's numbers cost less than arrays, or a state put back
-
-# As arrays, which NumPy takes as operands faster than scalars.
 _TURN: Final = 2.0 * math.pi
-_LOW_24, _LOW_53 = np.array((1 << 24) - 1, np.uint32), np.array((1 << 53) - 1, _U8)
-_ULP_24, _HALF_WORD = np.array(2.0**-24, _F4), np.array(32, _U8)
 
 # PyTorch's own layout, so that a saved state can be carried over in both directions.
 _STATE: Final = np.dtype(
@@ -75,7 +69,6 @@ class Generator:
     [-0.29050925374031067, -1.0703703165054321]
     """
 
-    _engine: MT19937 | None
     _spare: float | None  # the second normal of a pair, for the next draw
 
     def __init__(self, device: object = "cpu") -> None:
@@ -123,10 +116,9 @@ class Generator:
         """
         state = np.zeros(1, _STATE)
         with self._lock:
-            twister: Any = self._twister().state["state"]
-            used = 0 if self._fresh else twister["pos"]
-            state["seed"], state["seeded"], state["key"] = self._seed, 1, twister["key"]
-            state["next"], state["left"] = used, 1 if self._fresh else 625 - used
+            state["key"], used = self._twister.state()
+            state["seed"], state["seeded"] = self._seed, 1
+            state["next"], state["left"] = used, 625 - used if used else 1
             state["normal"] = 0.0 if self._spare is None else self._spare
             state["has_normal"] = self._spare is not None
         return state.view(np.uint8)
@@ -150,9 +142,9 @@ class Generator:
         if not fields["seeded"] or not (fresh or (left + used == 625 and 1 <= used <= 624)):
             raise RuntimeError("Invalid mt19937 state")
         with self._lock:
-            self._seed, self._fresh = int(fields["seed"]), fresh
+            self._seed = int(fields["seed"])
             self._spare = float(fields["normal"]) if fields["has_normal"] else None
-            self._engine = _engine(fields["key"].astype(np.uint32), 624 if fresh else used)
+            self._twister = Twister(self._seed, fields["key"].astype(np.uint32), used)
 
     def clone_state(self) -> Generator:
         """Return a new generator that continues from the same state, independently."""
@@ -183,7 +175,7 @@ class Generator:
         plain = low == 0 and high == 1
         if plain and (dtype is _SINGLE or dtype is _DOUBLE):
             with self._lock:
-                return self._unit(math.prod(shape), dtype).reshape(shape)
+                return _own(self._unit(math.prod(shape), dtype)).reshape(shape)
         real, count = _real_parts(dtype, shape, "check_uniform_bounds")
         if not plain:
             _check_interval(float(low), float(high), real)
@@ -191,7 +183,7 @@ class Generator:
         with self._lock:
             unit = self._unit(count, wide)
         if plain and real == wide:
-            return unit.view(dtype).reshape(shape)
+            return _own(unit).view(dtype).reshape(shape)
         lo, hi = wide.type(low), wide.type(high)
         drawn = fma(unit, hi - lo, lo).astype(real, copy=False)
         drawn[drawn == real.type(high)] = real.type(low)  # rounding can reach the open end
@@ -220,11 +212,13 @@ class Generator:
         if real is not dtype and np.dtype(dtype).kind == "c":
             std = std / math.sqrt(2)
         with self._lock:
-            unit = (self._block_normals(count, real) if blocks and count >= 16
-                    else self._single_normals(count))
+            if not blocks or count < 16:
+                drawn = _rounded(self._single_normals(count, std, mean), real)
+                return (drawn if real is dtype else drawn.view(dtype)).reshape(shape)
+            unit = self._block_normals(count, real)
         if mean != 0 or std != 1:
             unit = fma(unit, unit.dtype.type(std), unit.dtype.type(mean))
-        return _narrow(unit, real).view(dtype).reshape(shape)
+        return _narrow(_own(unit), real).view(dtype).reshape(shape)
 
     def integers(
         self, shape: Sequence[int], low: int, high: int | None, dtype: npt.DTypeLike = np.int64
@@ -244,19 +238,16 @@ class Generator:
         out = np.dtype(dtype)
         if high is None and low == -(1 << 63):
             return self._any64(shape, out)
-        low, high = ((low, _holds(out) + 1) if high is None
-                     else _integer_bounds(int(low), int(high), out))
-        span = high - low
+        low, span = _range(int(low), None if high is None else int(high), out)
         count = math.prod(shape)
         with self._lock:
-            if span >= _WIDE_RANGE:
-                offset = self._words64(count) % _U8(span)
-                drawn = (offset + _U8(low % (1 << 64))).view(np.int64)
-            else:
-                drawn = (self._words32(count) % np.array(span, _WORD)).astype(np.int64)
+            if span.dtype is _LONG:
+                drawn = self._twister.made(count, lambda words: words.view(_LONG) % span, _LONG)
                 if low:
                     drawn += low
-        return drawn.astype(out, copy=False).reshape(shape)
+            else:
+                drawn = (self._words64(count) % span + _U8(low % (1 << 64))).view(_LONG)
+        return (drawn if out is _LONG else drawn.astype(out)).reshape(shape)
 
     def permutation(self, n: int, dtype: npt.DTypeLike = np.int64) -> Array:
         """Draw a permutation of 0 to n - 1, shape (n,): ``randperm``.
@@ -271,14 +262,12 @@ class Generator:
         """
         out = np.dtype(dtype)
         _check_permutation(n, out)
-        place = np.arange(n)
         with self._lock:
             if n >= _WIDE_PERMUTATION:
-                words = self._words64(n)
-                return inside_out((words % (place + 1).astype(_U8)).astype(np.int64)).astype(out)
-            words = self._words32(max(n - 1, 0))
-        place[:-1] += words % np.arange(n, 1, -1, dtype=np.uint32)
-        return exchange(place).astype(out, copy=False)
+                place = self._words64(n) % np.arange(1, n + 1, dtype=_U8)
+                return inside_out(place.astype(_LONG)).astype(out)
+            words = self._twister.words(max(n - 1, 0)).view(_LONG)
+        return shuffled(n, words).astype(out, copy=False)
 
     def bernoulli(
         self, p: float | Array, shape: Sequence[int], dtype: npt.DTypeLike = np.float32
@@ -299,7 +288,7 @@ class Generator:
         if chance is p and not np.logical_and.reduce((p >= 0) & (p <= 1), None):
             raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
         with self._lock:
-            unit = self._unit(math.prod(shape), np.promote_types(chance.dtype, _F4))
+            unit = self._unit(math.prod(shape), _DOUBLE if chance.dtype is _DOUBLE else _SINGLE)
         return np.asarray(unit.reshape(shape) < chance, dtype)
 
     def exponential(self, shape: Sequence[int], dtype: npt.DTypeLike, rate: float = 1.0) -> Array:
@@ -340,8 +329,8 @@ class Generator:
         if not std > 0:
             raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std:g}")
         with self._lock:
-            unit = self._single_normals(count)
-        return _narrow(np.exp(fma(unit, _F8(std), _F8(mean))), real).reshape(shape)
+            logarithms = np.array(self._single_normals(count, std, mean), _DOUBLE)
+        return _narrow(np.exp(logarithms), real).reshape(shape)
 
     def geometric(self, shape: Sequence[int], dtype: npt.DTypeLike, p: float) -> Array:
         """Draw the number of trials up to the first success, of probability ``p``: ``geometric_``.
@@ -355,7 +344,7 @@ class Generator:
         if not 0 < p < 1:
             raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p:g}")
         with self._lock:
-            unit = self._unit(math.prod(shape), np.dtype(_F8))
+            unit = self._unit(math.prod(shape), _DOUBLE)
         with np.errstate(divide="ignore"):
             drawn = np.ceil(np.log(unit) / math.log1p(-p))
         drawn = drawn.astype(np.int64) if out.kind in "iu" else drawn
@@ -379,20 +368,15 @@ class Generator:
 
         Raises RuntimeError for a negative mean, and NotImplementedError for other than floats.
         """
-        from .poisson import Uniforms, poisson  # which few programs draw
+        from .poisson import poisson  # which few programs draw
 
         real, _ = _real_parts(rate.dtype, rate.shape, "poisson_cpu", "efdE")
-        if not np.all(rate >= 0):
+        if not np.logical_and.reduce(rate >= 0, None):
             raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
         rates = rate.astype(_F8).ravel().tolist()
         with self._lock:
-            if len(rates) < _FEW:
-                drawn = [poisson(one, lambda: self._units(1)[0]) for one in rates]
-            else:
-                source = Uniforms(self)
-                drawn = [poisson(one, source.next) for one in rates]
-                source.give_back()
-        return np.array(drawn, _F8).astype(real).reshape(rate.shape)
+            drawn = [poisson(one, self._twister.one) for one in rates]
+        return np.array(drawn, _DOUBLE).astype(real, copy=False).reshape(rate.shape)
 
     def _by_inverse(self, kernel: str, shape: Sequence[int], dtype: npt.DTypeLike,
                     inverse: Callable[[Array], Array]) -> Array:
@@ -403,84 +387,54 @@ class Generator:
         return _narrow(inverse(unit), real).reshape(shape)
 
     def _restart(self, seed: int) -> None:
-        self._seed, self._fresh = seed, True
-        self._spare = self._engine = None  # the twister is made at the first draw
-
-    def _twister(self) -> MT19937:
-        if self._engine is None:
-            self._engine = _seeded_engine(self._seed & 0xFFFFFFFF)
-        return self._engine
+        self._seed, self._spare = seed, None
+        self._twister = Twister(seed)
 
     def _words32(self, count: int) -> Array:
-        return self._raw(count).astype(_WORD)
+        return self._twister.made(count, lambda words: words.astype(_WORD), _WORD)
 
     def _words64(self, count: int) -> Array:
-        raw = self._raw(2 * count)
-        return (raw[0::2] << _HALF_WORD) | raw[1::2]
+        return self._twister.made(count, pairs64, np.dtype(_U8), 2)
 
     def _any64(self, shape: Sequence[int], out: np.dtype[Any]) -> Array:
         with self._lock:
-            return self._words64(math.prod(shape)).view(np.int64).astype(out).reshape(shape)
-
-    def _raw(self, count: int) -> Array:
-        if count:
-            self._fresh = False
-        return (self._engine or self._twister()).random_raw(count)
+            return self._words64(math.prod(shape)).view(_LONG).astype(out).reshape(shape)
 
     def _unit(self, count: int, dtype: np.dtype[Any]) -> Array:
-        """Draw flat uniform numbers in [0, 1); ``dtype`` is float32 or float64."""
-        if dtype.itemsize == 4:
-            bits = self._words32(count)
-            bits &= _LOW_24
-            unit = bits.view(_INT).astype(_SINGLE)  # signed converts faster
-            unit *= _ULP_24
-            return unit
-        bits = self._words64(count) & _LOW_53
-        return bits.view(np.int64) * 2.0**-53
+        """Draw flat uniform numbers in [0, 1); ``dtype`` is float32 or float64. See `_own`."""
+        return self._twister.singles(count) if dtype.itemsize == 4 else (
+            self._twister.doubles(count))
 
-    def _units(self, count: int) -> list[float]:
-        """Draw flat uniform float64 numbers, as Python's."""
-        if count > _FEW:
-            return self._unit(count, _DOUBLE).tolist()
-        words = iter(self._raw(2 * count).tolist())
-        return [((high << 32 | low) & 0x1FFFFFFFFFFFFF) * 2.0**-53
-                for high, low in zip(words, words, strict=True)]
-
-    def _single_normals(self, count: int) -> Array:
+    def _single_normals(self, count: int, std: float, mean: float) -> list[float]:
         values = [] if self._spare is None else [self._spare]
         pairs = (count - len(values) + 1) // 2
-        unit = iter(self._units(2 * pairs))
+        unit = iter(self._twister.floats(2 * pairs))
         for turn, tail in zip(unit, unit, strict=True):
             radius, angle = sqrt(-2.0 * log1p(-tail)), _TURN * turn
             values.append(radius * cos(angle))
             values.append(radius * sin(angle))
         self._spare = values.pop() if len(values) > count else None
-        return np.array(values, _DOUBLE)
+        if mean == 0 and std == 1:
+            return values
+        std, mean = float(std), float(mean)
+        return [fused(value, std, mean) for value in values]
 
     def _block_normals(self, count: int, real: np.dtype[Any]) -> Array:
         whole = count // 16 * 16
-        used = whole if real.itemsize == 2 else count  # float16 spends nothing on a short block
-        flat = self._unit(used + 16 * (whole < count), np.promote_types(real, _F4))
-        if used > whole:
-            flat = np.concatenate((flat[:whole], flat[used:]))
-        blocks = flat.reshape(-1, 2, 8)
-        in_rows(lambda part: box_muller(blocks[part]), len(blocks), flat.size)
-        return flat if whole == count else np.concatenate((flat[: count - 16], flat[whole:]))
+        normals = self._twister.normals if real.itemsize < 8 else self._twister.double_normals
+        if whole == count:
+            return normals(count)
+        # The last 16 numbers are drawn anew: of the words behind the others'. Halves alone spend
+        # none on the short row before.
+        found = normals(whole)
+        if real.itemsize > 2:
+            self._unit(count - whole, real)
+        return np.concatenate((found[:count - 16], normals(16)))
 
 
-def _seeded_engine(seed: int) -> MT19937:
-    from numpy.random import RandomState  # late: it would double the time to import wengert
-
-    state: Any = RandomState(seed).get_state(legacy=False)
-    return _engine(state["state"]["key"], state["state"]["pos"])
-
-
-def _engine(key: Array, used: int) -> MT19937:
-    from numpy.random import MT19937
-
-    engine = MT19937(0)
-    engine.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": used}}
-    return engine
+def _own(numbers: Array) -> Array:
+    """Numbers of the twister's that may be written: a copy, if they are part of its block."""
+    return numbers if numbers.flags.writeable else numbers.copy()
 
 
 def _real_parts(
@@ -505,11 +459,13 @@ def _digits(kind: Any) -> int:
     return 8 if kind.char == _BFLOAT16 else int(np.finfo(kind).nmant) + 1
 
 
+@functools.lru_cache
 def _largest(kind: Any) -> float:
     """The largest finite number of a float dtype."""
     return 255 * 2.0**120 if kind.char == _BFLOAT16 else float(np.finfo(kind).max)
 
 
+@functools.lru_cache
 def _holds(kind: np.dtype[Any]) -> int:
     """The last of the whole numbers from 0 on that a dtype holds all of."""
     if kind.kind == "b":
@@ -517,11 +473,16 @@ def _holds(kind: np.dtype[Any]) -> int:
     return 1 << _digits(kind) if _is_float(kind) else int(np.iinfo(kind).max)
 
 
+def _words(kind: np.dtype[Any]) -> str:
+    """What PyTorch calls a dtype that can't hold the numbers asked for."""
+    return dtypes.c_name(dtypes.of(kind), alone=True)
+
+
 def _check_interval(low: float, high: float, real: np.dtype[Any]) -> None:
     limit = _largest(real)
     for name, bound in (("from", low), ("to", high)):
         if not abs(bound) <= limit:
-            raise RuntimeError(f"{name} is out of bounds for {real}")
+            raise RuntimeError(f"{name} is out of bounds for {_words(real)}")
     if low > high:
         raise RuntimeError(
             f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}"
@@ -530,13 +491,20 @@ def _check_interval(low: float, high: float, real: np.dtype[Any]) -> None:
         raise RuntimeError(f"uniform_ expects to-from to fit {real}, but found {high:g}-{low:g}")
 
 
+@functools.lru_cache
+def _range(low: int, high: int | None, out: np.dtype[Any]) -> tuple[int, Array]:
+    """The least of the integers to draw, and how many there are: a uint64 for a wide range."""
+    low, high = (low, _holds(out) + 1) if high is None else _integer_bounds(low, high, out)
+    return low, np.array(high - low, _U8 if high - low >= _WIDE_RANGE else _LONG)
+
+
 def _integer_bounds(low: int, high: int, out: np.dtype[Any]) -> tuple[int, int]:
     if not (-(1 << 63) <= low < 1 << 63 and -(1 << 63) <= high < 1 << 63):
         raise ValueError("Overflow when unpacking long long")
     least, most = _integer_limits(out)
     for name, bound in (("from", low), ("to - 1", high - 1)):
         if low < high and not least <= bound <= most:
-            raise RuntimeError(f"{name} is out of bounds for {out}")
+            raise RuntimeError(f"{name} is out of bounds for {_words(out)}")
     if _is_float(out) and low < high:
         low, high = _bounds_as_floats(low, high, out)
     if low >= high:
@@ -546,7 +514,6 @@ def _integer_bounds(low: int, high: int, out: np.dtype[Any]) -> tuple[int, int]:
     return low, high
 
 
-@functools.lru_cache
 def _integer_limits(out: np.dtype[Any]) -> tuple[float, float]:
     if out.kind not in "biu" and not _is_float(out):
         raise RuntimeError(
@@ -576,12 +543,18 @@ def _check_permutation(n: int, out: np.dtype[Any]) -> None:
     if out is _LONG:
         return
     if out.char not in "efdEbBhilq":
-        raise NotImplementedError(f"\"randperm\" not implemented for '{out}'")
+        raise NotImplementedError(f"\"randperm\" not implemented for '{dtypes.of(out).words}'")
     if _is_float(out) and n > 2 ** (digits := _digits(out)) + 1:
         most = f"2^{digits}+1" if digits > 11 else f"{2**digits + 1}"
         raise RuntimeError(f"n cannot be greater than {most} for {_FLOAT_NAMES[out.char]} type.")
     if not _is_float(out) and n - 1 > np.iinfo(out).max:
-        raise RuntimeError(f"value cannot be converted to type {out} without overflow")
+        raise RuntimeError(f"value cannot be converted to type {dtypes.c_name(dtypes.of(out))} "
+                           "without overflow")
+
+
+def _rounded(values: list[float], real: np.dtype[Any]) -> Array:
+    """Python's numbers in a dtype."""
+    return np.array(values, real) if real.itemsize > 2 else _narrow(np.array(values), real)
 
 
 def _narrow(values: Array, real: np.dtype[Any]) -> Array:

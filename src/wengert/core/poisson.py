@@ -6,12 +6,7 @@ How many uniform numbers each takes depends on those before it, so that this is 
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .generator import Generator
+from collections.abc import Callable
 
 Uniform = Callable[[], float]
 
@@ -52,30 +47,3 @@ def _by_rejection(rate: float, uniform: Uniform) -> int:
         if (math.log(v) + log_inverse - math.log(a / (edge * edge) + b)
                 <= -rate + k * log_rate - math.lgamma(k + 1)):
             return k
-
-
-class Uniforms:
-    """Uniform float64 numbers one by one, for who can't say how many it needs."""
-
-    _AT_ONCE = 512
-
-    def __init__(self, source: Generator) -> None:
-        self.source, self.fresh = source, source._fresh
-        self.state = source._twister().state
-        self.blocks = 0
-        self.left: Iterator[float] = iter(())
-
-    def next(self) -> float:
-        """The next number."""
-        for number in self.left:
-            return number
-        self.blocks += 1
-        self.left = iter(self.source._units(self._AT_ONCE))
-        return next(self.left)
-
-    def give_back(self) -> None:
-        """Puts the generator to where it would be had it drawn what was used alone."""
-        used = self.blocks * self._AT_ONCE - operator.length_hint(self.left)
-        self.source._twister().state = self.state
-        self.source._fresh = self.fresh
-        self.source._raw(2 * used)

@@ -88,6 +88,16 @@ def _signed(x: Array, swap: Array, octant: Array) -> Array:
     return bits.view(_F4)
 
 
+def fused(a: float, b: float, c: float) -> float:
+    """Return a * b + c rounded once: a sum of three, once the product's error is known.
+
+    Terms near overflow (from 1e290) or underflow (to 1e-290) may be rounded twice.
+    """
+    if c == 0 or not (abs(a * b) < 1e290 and abs(b) < 1e290 and abs(c) < 1e290):
+        return a * b + c
+    return math.fsum((*_two_product(a, b), c))
+
+
 def fma(a: Array, b: Any, c: Any) -> Array:
     """Return a * b + c rounded once (Boldo & Melquiond, "Emulation of FMA", IEEE TC 57(4), 2008).
 
@@ -95,17 +105,33 @@ def fma(a: Array, b: Any, c: Any) -> Array:
     near overflow (from 1e300) or underflow (to 1e-290) may be rounded twice.
     """
     plain: Array = a + c if b == 1 else a * b + c
-    if b == 1 or c == 0:
+    if c == 0 or (math.frexp(b)[0] == 0.5 and b > _SMALL):  # products by such powers are exact
         return plain
     with np.errstate(over="ignore", invalid="ignore"):
         if a.dtype == _F4:
-            wide: Array = a.astype(_F8) * b
+            wide: Array = a.astype(_F8)
+            wide *= b
+            twice = wide + c
+            if not _halfway(twice):
+                return twice.astype(_F4)
             return _odd_sum(wide, _F8(c)).astype(_F4)
         high, low = _two_product(a, b)
         tail, tail_error = _two_sum(low, c)
         total, total_error = _two_sum(high, tail)
         once = total + _odd_sum(tail_error, total_error)
         return np.where(np.isfinite(once), once, plain)
+
+
+def _halfway(x: Array) -> bool:
+    """Whether rounding one of these float64 numbers to float32 may hang on its last bit: it may be
+    halfway between two of them, or small enough for that to be at another bit."""
+    return bool(((x.view(np.int64) & _BELOW_SINGLE) == _HALF_SINGLE).any()
+                or (np.abs(x) < _LEAST_SINGLE).any())
+
+
+_BELOW_SINGLE, _HALF_SINGLE = np.array((1 << 29) - 1), np.array(1 << 28)
+_LEAST_SINGLE: Final = 2.0**-126
+_SMALL: Final = 2.0**-64
 
 
 def _two_sum(a: Array, b: Any) -> tuple[Array, Array]:
@@ -115,7 +141,7 @@ def _two_sum(a: Array, b: Any) -> tuple[Array, Array]:
     return total, (a - (total - rest)) + (b - rest)
 
 
-def _two_product(a: Array, b: Any) -> tuple[Array, Array]:
+def _two_product(a: Any, b: Any) -> tuple[Any, Any]:
     """Return the rounded product and its error (Dekker, Numer. Math. 18, 1971)."""
     (a_high, a_low), (b_high, b_low), product = _split(a), _split(b), a * b
     error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low

@@ -15,14 +15,24 @@ _U8 = np.uint64
 _FEW = 256  # up to here, swaps one by one take less time than a dozen operations on arrays
 
 
-def exchange(target: Array) -> Array:
+def shuffled(n: int, words: Array) -> Array:
+    """Shuffle 0..n-1 from the front: swap entries i and i + words[i] % (n - i), for i in order.
+
+    The words are int64 numbers, n - 1 of them.
+    """
+    if n < _FEW:
+        return _swapped(n, words.tolist())
+    place = np.arange(n)
+    place[:-1] += words % np.arange(n, 1, -1)
+    return _exchange(place)
+
+
+def _exchange(target: Array) -> Array:
     """Swap entries i and target[i] >= i of 0..n-1, for i in order, without a loop over i.
 
     Entry j holds, when its turn comes, what the last swap into it put there: the entry of that
     earlier turn, whose own origin is found by following such links to their roots.
     """
-    if len(target) < _FEW:
-        return _swapped(target.tolist())
     own = np.arange(len(target))
     link, moved = own.copy(), target != own
     link[target[moved]] = own[moved]  # of equal targets the last assignment stays
@@ -30,10 +40,11 @@ def exchange(target: Array) -> Array:
     return np.where(before >= 0, _roots(link)[before], target)
 
 
-def _swapped(target: list[int]) -> Array:
-    """`exchange`, swap by swap."""
-    order = list(range(len(target)))
-    for i, j in enumerate(target):
+def _swapped(n: int, words: list[int]) -> Array:
+    """`shuffled`, swap by swap."""
+    order = list(range(n))
+    for i, word in enumerate(words):
+        j = i + word % (n - i)
         order[i], order[j] = order[j], order[i]
     return np.array(order, np.int64)
 

@@ -13,13 +13,15 @@ import numpy as np
 from ..core import dtypes, generator
 from ..core.device import CPU, check_device, device
 from ..core.handle import Handle, wrap
-from ..core.levels import deepest, here, numbers, shared
+from ..core.levels import deepest, here, numbers, quietly, shared
 from ..core.primitive import Primitive
 from ..interpreters.batching import Batch, batch_of, stacked
 from ..interpreters.lifted import detached
 from ..primitives.elementwise import copy
 from ..primitives.layout import inverse_order
-from .arguments import created, need_tensor
+from ..primitives.scans import cumsum
+from ..primitives.sorting import argsort
+from .arguments import check_floats, created, need_tensor
 from .creation import named_size, new_leaf
 from .operators import is_number
 
@@ -374,6 +376,13 @@ def _order_like(x: Any, memory_format: Any) -> tuple[int, ...] | None:
     return None if long == sorted(long) else order
 
 
+def drawn_like(x: Any, generator: Generator, draw: Draw, requires_grad: bool = False,
+               memory_format: Any = None) -> Any:
+    """`drawn`, of the shape and in the order in memory of another tensor."""
+    return drawn(x.aval.shape, generator, in_memory_order(draw, _order_like(x, memory_format)),
+                 requires_grad)
+
+
 def _like(name: str, draw: Callable[..., np.ndarray]) -> Callable[..., Tensor]:
     def function(input: Any, *, generator: Any = None, dtype: Any = None, layout: Any = None,
                  device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
@@ -407,9 +416,8 @@ def randint_like(input: Tensor, low: Any = None, high: Any = None, *, generator:
     low, high = (0, low) if high is None else (0 if low is None else low, high)
     kind = x.aval.dtype if dtype is None else dtypes.of(dtype)
     origin = source(generator)
-    order = _order_like(x, memory_format)
-    return drawn(x.aval.shape, origin, in_memory_order(lambda shape: origin.integers(
-        shape, int(low), int(high), kind.numpy), order), requires_grad)
+    return drawn_like(x, origin, lambda shape: origin.integers(
+        shape, int(low), int(high), kind.numpy), requires_grad, memory_format)
 
 
 # --- with tensors as parameters ---------------------------------------------------------------
@@ -493,14 +501,9 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None) -> Tensor:
         chance = float(p)
         return with_history(_bernoulli_node, x, drawn(
             x.aval.shape, origin, lambda shape: origin.bernoulli(chance, shape, kind)))
-    _check_float("bernoulli_tensor_cpu_p_", x)
+    check_floats("bernoulli_tensor_cpu_p_", x)
     return with_history(_bernoulli_node, x, drawn_for(
         x, origin, lambda chances: origin.bernoulli(chances, chances.shape, kind)))
-
-
-def _check_float(kernel: str, x: Any) -> None:
-    if not x.aval.dtype.is_floating_point:
-        raise NotImplementedError(f'"{kernel}" not implemented for \'{x.aval.dtype.words}\'')
 
 
 def poisson(input: Tensor, generator: Any = None) -> Tensor:
@@ -516,7 +519,7 @@ def poisson(input: Tensor, generator: Any = None) -> Tensor:
         tensor([0., 0.])
     """
     x, origin = need_tensor("poisson", input), source(generator)
-    _check_float("poisson_cpu", x)
+    check_floats("poisson_cpu", x)
     return with_history(_poisson_node, x, drawn_for(x, origin, origin.poisson))
 
 
@@ -542,24 +545,45 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *,
         >>> torch.multinomial(torch.tensor([0., 1., 0.]), 2, replacement=True)
         tensor([1, 1])
     """
-    x = need_tensor("multinomial", input)
-    _check_weights(x, num_samples, replacement)
-    origin = source(generator)
-    if not replacement or num_samples == 1:
-        # The first of competing exponentials (Efraimidis & Spirakis, "Weighted random sampling
-        # with a reservoir", Information Processing Letters 97, 2006).
-        kind = x.aval.numpy
-        waits = drawn(x.aval.shape, origin, lambda shape: origin.exponential(shape, kind))
-        return (detached(x) / waits).argsort(-1, descending=True, stable=True)[..., :num_samples]
-    wide = dtypes.promote(x.aval.dtype, dtypes.float32)
-    total = detached(x).to(wide).cumsum(-1)
-    levels = drawn((*x.aval.shape[:-1], num_samples), origin,
-                   lambda shape: origin.uniform(shape, np.float64))
-    share = (total / total[..., -1:]).to(dtypes.float64)[..., :-1]
-    return (share.unsqueeze(-2) < levels.unsqueeze(-1)).sum(-1)
+    x, origin = need_tensor("multinomial", input), source(generator)
+    _check_count(x, num_samples, replacement)
+    if replacement and num_samples > 1:
+        return drawn_for(x, origin, lambda weights: quietly(
+            _by_inverse, weights, num_samples, origin))
+    kind = x.aval.numpy
+    draw = in_memory_order(lambda shape: origin.exponential(shape, kind), _order_like(x, None))
+    return drawn_for(x, origin, lambda weights: quietly(
+        _by_competition, weights, num_samples, draw))
 
 
-def _check_weights(x: Any, count: Any, replacement: bool) -> None:
+def _by_competition(weights: np.ndarray, count: int, draw: Draw) -> np.ndarray:
+    """The first of competing exponentials (Efraimidis & Spirakis, "Weighted random sampling with a
+    reservoir", Information Processing Letters 97, 2006)."""
+    says = "probability tensor contains either `inf`, `nan` or element < 0"
+    _check_weights(weights, says, says)
+    chance = weights / draw(weights.shape)
+    order = argsort.evaluate(_wide(chance), dim=chance.ndim - 1, descending=True, stable=True)
+    return np.ascontiguousarray(order[..., :count])
+
+
+def _by_inverse(weights: np.ndarray, count: int, origin: Generator) -> np.ndarray:
+    """By row, how many of the shares added up are below each of `count` uniform numbers."""
+    says = "invalid multinomial distribution (encountering probability entry {})"
+    _check_weights(weights, says.format("< 0"), says.format("= infinity or NaN"))
+    total = cumsum.evaluate(_wide(weights), dim=weights.ndim - 1)
+    share = (total / total[..., -1:]).astype(np.float64)[..., :-1]
+    level = origin.uniform((*weights.shape[:-1], count), np.float64)
+    if weights.ndim == 1:
+        return share.searchsorted(level)
+    return np.add.reduce(share[..., None, :] < level[..., None], -1)
+
+
+def _wide(x: np.ndarray) -> np.ndarray:
+    """An array with halves made float32."""
+    return x.astype(np.promote_types(x.dtype, np.float32), copy=False)
+
+
+def _check_count(x: Any, count: Any, replacement: bool) -> None:
     kind, ndim = x.aval.dtype, x.aval.ndim
     if not kind.is_floating_point:
         raise RuntimeError("multinomial only supports floating-point dtypes for input, got: "
@@ -573,11 +597,12 @@ def _check_weights(x: Any, count: Any, replacement: bool) -> None:
                            "replacement")
     if x.aval.shape[-1] > 1 << 24:
         raise RuntimeError("number of categories cannot exceed 2^24")
-    weights = numbers(x)
-    if not ((weights >= 0) & (weights < math.inf)).all():
-        if count == 1 or not replacement:
-            raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-        what = "entry < 0" if (weights < 0).any() else "entry = infinity or NaN"
-        raise RuntimeError(f"invalid multinomial distribution (encountering probability {what})")
-    if not weights.astype(np.float64).sum(-1).all():
+
+
+def _check_weights(weights: np.ndarray, negative: str, infinite: str) -> None:
+    if not np.minimum.reduce(weights, None, initial=1) >= 0:  # nor NaN
+        raise RuntimeError(negative)
+    if not np.maximum.reduce(weights, None, initial=0) < math.inf:
+        raise RuntimeError(infinite)
+    if not np.logical_and.reduce(np.add.reduce(weights, -1, np.float64), None):
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ...core import dtypes
+from ...core.handle import Handle
 from ...core.provenance import warn
 from ...interpreters.inplace import check_kind
-from ...ops import creation, inplace as in_place, random
+from ...ops import inplace as in_place, random
 from ...ops.arguments import need_tensor
+from ...ops.creation import number_in
 
 if TYPE_CHECKING:
     from ..._tensor import Tensor
@@ -36,24 +41,46 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True,
         >>> torch.nn.functional.dropout(torch.ones(3), training=False)
         tensor([1., 1., 1.])
     """
-    _check_probability(p)
+    p = _probability(p)
     if not training or p == 0 or not need_tensor("dropout", input).aval.numel:
         return need_tensor("dropout", input)
     _check_kind(input, p)
-    kept = random.bernoulli(creation.full_like(input.detach(), 1 - p))
-    scale = kept if p == 1 else kept / (1 - p)
-    return in_place.mul_(input, scale) if inplace else input * scale
+    return _dropped(input, p, inplace)
 
 
-def _kept(x: Any, p: float, channels: bool) -> Any:
-    """1 for what is kept and 0 for what is dropped, of each element or of each channel."""
-    shape = x.aval.shape[:2] + (1,) * (x.aval.ndim - 2) if channels else x.aval.shape
-    return random.bernoulli(creation.full(tuple(shape), 1 - p, dtype=x.aval.dtype))
+def _dropped(x: Any, p: float, inplace: bool, channels: bool = False) -> Any:
+    """x with random elements, or channels, set to 0, and the others divided by 1 - p."""
+    scale = 0 if p == 1 else _drawn(x, p, _share(p, x.aval.dtype), channels)
+    return in_place.mul_(x, scale) if inplace else x * scale
 
 
-def _check_probability(p: float) -> None:
+def _drawn(x: Any, p: float, kept: Any = 1, channels: bool = False) -> Any:
+    """A number for what is kept and 0 for what is dropped, of each element or of each channel."""
+    origin, kind = random.default_generator, x.aval.numpy
+
+    def draw(shape: tuple[int, ...]) -> np.ndarray:
+        return np.multiply(origin.bernoulli(1 - p, shape, kind), kept, out=...)
+
+    if channels:
+        return random.drawn((*x.aval.shape[:2], *(1,) * (x.aval.ndim - 2)), origin, draw)
+    return random.drawn_like(x, origin, draw)
+
+
+@functools.lru_cache
+def _share(p: float, kind: dtypes.dtype) -> Any:
+    """What elements that are kept are multiplied with, as an array: 1 / (1 - p)."""
+    wide = np.promote_types(kind.numpy, np.float32)
+    return np.asarray(np.true_divide(1, 1 - p, dtype=wide), kind.numpy)
+
+
+def _probability(p: Any) -> float:
+    """The probability, checked; it may be in a tensor."""
+    p = number_in(p)
+    if isinstance(p, Handle):
+        raise TypeError("dropout(): argument 'p' (position 2) must be float, not Tensor")
     if p < 0.0 or p > 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    return p
 
 
 def _check_kind(x: Any, p: float) -> None:
@@ -63,12 +90,10 @@ def _check_kind(x: Any, p: float) -> None:
 
 
 def _channels(name: str, x: Any, p: float, training: bool, inplace: bool) -> Any:
-    _check_probability(p)
+    p = _probability(p)
     if not training or p == 0 or not need_tensor(name, x).aval.numel:
         return x
-    kept = _kept(x, p, channels=True)
-    scale = kept if p == 1 else kept / (1 - p)
-    return in_place.mul_(x, scale) if inplace else x * scale
+    return _dropped(x, p, inplace, channels=True)
 
 
 def _unbatched(name: str, x: Any, p: float, training: bool, inplace: bool) -> Any:
@@ -98,7 +123,7 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True,
               inplace: bool = False) -> Tensor:
     """`dropout` of whole channels, of shape (channels, n) or (batch, channels, n)."""
     n = need_tensor("dropout1d", input).aval.ndim
-    _check_probability(p)
+    p = _probability(p)
     if n not in (2, 3):
         raise RuntimeError(f"dropout1d: Expected 2D or 3D input, but received a {n}D input. "
                            f"Note that {_purpose(1)}")
@@ -111,7 +136,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True,
               inplace: bool = False) -> Tensor:
     """`dropout` of whole channels, of shape (batch, channels, n, m)."""
     n = need_tensor("dropout2d", input).aval.ndim
-    _check_probability(p)
+    p = _probability(p)
     if n not in (3, 4):
         _warn(2, n)
     if n == 3:
@@ -128,7 +153,7 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True,
               inplace: bool = False) -> Tensor:
     """`dropout` of whole channels, of shape (channels, ...) or (batch, channels, n, m, l)."""
     n = need_tensor("dropout3d", input).aval.ndim
-    _check_probability(p)
+    p = _probability(p)
     if n not in (4, 5):
         _warn(3, n)
     if n == 4:
@@ -145,14 +170,14 @@ def _alpha(name: str, x: Any, p: float, training: bool, inplace: bool, channels:
 
     Source: Klambauer et al., Self-Normalizing Neural Networks, 2017.
     """
-    _check_probability(p)
+    p = _probability(p)
     need_tensor(name, x)
     if not training or p == 0 or not x.aval.numel:
         return x
     _check_kind(x, p)
     if p == 1:
         return in_place.mul_(x, 0) if inplace else x * 0
-    kept = _kept(x, p, channels)
+    kept = _drawn(x, p, channels=channels)
     scale = ((_DROPPED ** 2 * p + 1) * (1 - p)) ** -0.5
     shift = (kept - 1) * (-_DROPPED * scale) - _DROPPED * scale * p
     kept = kept * scale
