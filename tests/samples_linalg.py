@@ -16,7 +16,7 @@ import scipy.linalg
 from samples import TABLE, Array, S, Sample, c, r
 from wengert.core.aval import aval_of
 from wengert.primitives.layout import conj, real
-from wengert.primitives.linalg.common import is_complex
+from wengert.primitives.linalg.common import is_complex, mul
 from wengert.primitives.linalg.solving import constant_factors, symmetrised
 
 
@@ -83,12 +83,16 @@ def _adjoint(x: Array) -> Array:
     return np.conj(x).swapaxes(-1, -2)
 
 
+def _adjugate(x: Array) -> Array:
+    return np.asarray(np.linalg.det(x)[..., None, None] * np.linalg.inv(x))
+
+
 def _systems(kind: Any) -> Iterator[Sample]:
     for shape, right in (((3, 3), (3, 2)), ((2, 2), (2, 1, 2, 1))):
         a, b = _matrices(kind, *shape), kind(*right)
         yield Within("linalg_solve", (a, b), {"words": ""}, np.linalg.solve, _first)
         for adjoint in (False, True):
-            yield Within("solve_by_factors", (a, b), {"adjoint": adjoint, "nudge": False},
+            yield Within("solve_by_factors", (a, b), {"adjoint": adjoint},
                          lambda x, y, t=adjoint: np.linalg.solve(_adjoint(x) if t else x, y),
                          lambda *xs, **params: _factored(*xs, **params)[0])
             for upper in (False, True):
@@ -103,8 +107,8 @@ def _systems(kind: Any) -> Iterator[Sample]:
         a = _matrices(kind, *shape)
         yield Within("linalg_inv", (a,), {"words": ""}, np.linalg.inv, _first)
         yield Within("linalg_det", (a,), {}, np.linalg.det, _first)
-        yield Within("det_by_factors", (a,), {}, np.linalg.det, _factored)
-        yield Within("inverse_by_factors", (a,), {"nudge": False}, np.linalg.inv, _factored)
+        yield Within("inverse_by_factors", (a,), {}, np.linalg.inv, _factored)
+        yield Within("adjugate", (a,), {}, _adjugate, _factored)
         yield Within("linalg_slogdet", (a,), {}, np.linalg.slogdet, _first_two,
                      multiple=True)
         yield S("lower_half", a, ref=lambda x: np.tril(x) - np.tril(np.triu(x)) / 2)
@@ -212,7 +216,18 @@ def _reflected(x: Array, scales: Array, z: Array, adjoint: bool) -> Array:
     return (np.conj(whole).T if adjoint else whole) @ z
 
 
+def _turned(p: Any, x: Any) -> Any:
+    """The matrix in the bases, in absolute squares since signs are up to LAPACK."""
+    left, right, *small = p(x, constant_factors(x)[0])
+    return _sizes(mul(mul(left, x), right)), *small
+
+
+_SINGULAR = np.array([[[1., 2.], [2., 4.]], [[1., 0.], [0., 2.]]])
+
 SAMPLES = [
+    Within("null_bases", (_SINGULAR,), {}, lambda x: (
+        np.array([[[25., 0.], [0., 0.]], [[1., 0.], [0., 4.]]]), np.array([[0., 1.], [0., 0.]]),
+        np.eye(4)[[1, 0]]), _turned, multiple=True),
     *(s for kind in (r, c) for family in (_systems, _decompositions, _functions)
       for s in family(kind)),
     S("pivot_order", np.array([3, 3, 3], np.int32), count=4, back=False,

@@ -320,6 +320,37 @@ def test_named() -> None:
     assert (sign.item(), logabsdet.item()) == (-1, 0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_derivatives_of_determinants_of_singular_matrices(dtype: Any) -> None:
+    """A determinant of size 4 is a polynomial of degree 4 along a line: differences are exact."""
+    x = torch.stack([seeded(4, rank, dtype=dtype) @ seeded(rank, 4, dtype=dtype)
+                     for rank in range(1, 5)])
+    t = seeded(4, 4, 4, dtype=dtype)
+
+    def forward(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda x: torch.func.jvp(f, (x,), (t,))[1]
+
+    def back(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda x: (torch.func.vjp(lambda x: f(x).sum(), x)[1](torch.ones((), dtype=dtype))[0]
+                          .conj() * t).sum((-2, -1))
+
+    at = {k: L.det(x + k * t) for k in range(-2, 3)}
+    second = (-at[2] + 16 * at[1] - 30 * at[0] + 16 * at[-1] - at[-2]) / 12
+    third = (at[2] - 2 * at[1] + 2 * at[-1] - at[-2]) / 2
+    for slope in (forward, back):
+        close(slope(back(L.det))(x), second)
+        close(slope(slope(forward(L.det)))(x), third)
+    close(torch.compile(forward(back(L.det)))(x), second)
+    close(torch.vmap(lambda x, t: torch.func.jvp(lambda x: torch.func.jvp(
+        L.det, (x,), (t,))[1], (x,), (t,))[1])(x, t), second)
+
+
+def test_gradient_of_the_logarithm_of_no_determinant() -> None:
+    x = torch.tensor([[1., 2.], [2., 4.]], requires_grad=True)
+    torch.logdet(x).backward()
+    assert x.grad.isinf().all()
+
+
 def test_factors_multiply_to_the_matrix() -> None:
     for kind in (torch.float64, torch.complex128):
         x = seeded(2, 4, 3, dtype=kind)
@@ -427,3 +458,11 @@ def test_a_cotangent_that_all_examples_share(argument: int) -> None:
 
     found = torch.func.vmap(slope, in_dims=(None, 0))(a, b)
     assert torch.allclose(found, torch.stack([slope(a, each) for each in b]))
+
+
+def test_a_matrix_of_nan_is_not_positive_definite() -> None:
+    x = torch.eye(3)
+    x[1, 1] = torch.nan
+    assert L.cholesky_ex(x).info == 2
+    with pytest.raises(LinAlgError, match="the leading minor of order 2"):
+        L.cholesky(x)

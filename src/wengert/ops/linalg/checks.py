@@ -89,10 +89,15 @@ def system(name: str, a: Any, b: Any, left: bool = True) -> None:
     broadcast_shapes([y[:-2], x[:-2]])
 
 
-def pivots(name: str, lu: Any, given: Any) -> None:
-    """Checks the exchanges that belong to LU factors."""
+def pivot_dtype(name: str, given: Any, lu: Any, b: Any) -> None:
+    """Checks the dtypes of LU factors, of their exchanges and of right sides."""
+    same_dtype(name, lu, b, "LU")
     if given.aval.dtype is not int32:
         raise RuntimeError(f"{name}: pivots should be a Tensor of scalar type torch.int32")
+
+
+def pivots(name: str, lu: Any, given: Any) -> None:
+    """Checks the shape of the exchanges that belong to LU factors."""
     if lu.aval.shape[-1] != (given.aval.shape[-1] if given.aval.ndim else None):
         raise RuntimeError(f"{name}: Number of pivots per batch should be same as the dimension "
                            "of the matrix")

@@ -12,6 +12,7 @@ from ...primitives import elementwise as e
 from ...primitives.layout import cast
 from ...primitives.linalg import decompositions as p, functions
 from .. import results, shapes
+from ..arguments import also
 from . import checks
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ __all__ = [
 ]
 
 
-def qr(A: Tensor, mode: str = "reduced") -> Any:  # noqa: N803
+def qr(A: Tensor, mode: str = "reduced") -> results.linalg_qr:  # noqa: N803
     """A = Q R, with orthonormal columns and an upper triangle: (Q, R).
 
     Args:
@@ -57,7 +58,7 @@ def _no_driver(driver: Any) -> None:
                            "inputs with cuSOLVER backend.")
 
 
-def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> Any:  # noqa: N803
+def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None) -> results.linalg_svd:  # noqa: N803
     """A = U diag(S) Vh: (U, S, Vh), the singular values in descending order.
 
     Args:
@@ -100,7 +101,8 @@ def _upper(name: str, a: Any, uplo: Any) -> bool:
     return uplo.upper() == "U"
 
 
-def eigh(A: Tensor, UPLO: str = "L") -> Any:  # noqa: N803
+@also(input="A")
+def eigh(A: Tensor, UPLO: str = "L") -> results.linalg_eigh:  # noqa: N803
     """Eigenvalues, ascending, and eigenvectors of Hermitian matrices: (eigenvalues, eigenvectors).
 
     Args:
@@ -118,6 +120,7 @@ def eigh(A: Tensor, UPLO: str = "L") -> Any:  # noqa: N803
     return results.linalg_eigh(*p.eigh(A, upper=_upper("linalg.eigh", A, UPLO)))
 
 
+@also(input="A")
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:  # noqa: N803
     """The eigenvalues of Hermitian matrices, in ascending order."""
     return p.hermitian_eigenvalues(
@@ -131,7 +134,8 @@ def _general(name: str, a: Any) -> Any:
     return checks.implemented("linalg_eig_out_cpu", a)
 
 
-def eig(A: Tensor) -> Any:  # noqa: N803
+@also(input="A")
+def eig(A: Tensor) -> results.linalg_eig:  # noqa: N803
     """Eigenvalues and eigenvectors of square matrices, complex: (eigenvalues, eigenvectors).
 
     Eigenvectors have norm 1 and are determined up to a phase: backward refuses a loss that depends
@@ -140,6 +144,7 @@ def eig(A: Tensor) -> Any:  # noqa: N803
     return results.linalg_eig(*p.eig(_general("linalg.eig", A)))
 
 
+@also(input="A")
 def eigvals(A: Tensor) -> Tensor:  # noqa: N803
     """The eigenvalues of square matrices; complex."""
     return p.eigenvalues(_general("linalg.eigvals", A))
@@ -177,6 +182,7 @@ def _check_tolerance(name: str, **given: Any) -> None:
                                f"supported. Got {value.aval.dtype.words}")
 
 
+@also(input="A")
 def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *,  # noqa: N803
          atol: Any = None, rtol: Any = None) -> Tensor:
     """The pseudo-inverse of matrices (Moore's and Penrose's).
@@ -206,6 +212,7 @@ def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *,  # noqa: N803
         A, atol, rcond if rtol is None else rtol), hermitian=bool(hermitian))
 
 
+@also(input="A")
 def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *,  # noqa: N803
                 atol: Any = None, rtol: Any = None) -> Tensor:
     """How many singular values of matrices do not count as zero; arguments as for `pinv`.
@@ -231,4 +238,3 @@ def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *,  # noqa:
     least, part = _tolerances(A, atol, rtol)
     limit = e.maximum(part * sizes.amax(-1), least)
     return (sizes > shapes.unsqueeze(limit, -1)).sum(-1)
-

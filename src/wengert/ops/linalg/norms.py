@@ -11,7 +11,7 @@ import numpy as np
 from ...primitives import elementwise as e
 from ...primitives.linalg import solving
 from .. import norms, shapes
-from ..arguments import numpy_words, wrapped_dim
+from ..arguments import also, listed, wrapped_dim
 from . import checks
 from .decompositions import svdvals
 
@@ -27,7 +27,7 @@ def _checked(name: str, x: Any, dtype: Any) -> Any:
     return norms.in_dtype(name, checks.tensor(name, x, "input"), dtype, narrow=False)
 
 
-@numpy_words
+@also(axis="dim", keepdims="keepdim", input="x")
 def vector_norm(x: Tensor, ord: float = 2, dim: Dim = None, keepdim: bool = False, *,
                 dtype: Any = None) -> Tensor:
     """The norm of all elements, or along dimensions: (sum |x|**ord) ** (1/ord).
@@ -50,7 +50,7 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Dim = None, keepdim: bool = Fals
     return norms.norm(_checked("linalg.vector_norm", x, dtype), ord, dim, keepdim)
 
 
-@numpy_words
+@also(axis="dim", keepdims="keepdim", input="A")
 def matrix_norm(A: Tensor, ord: Any = "fro", dim: Sequence[int] = (-2, -1),  # noqa: N803
                 keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The norm of matrices.
@@ -109,7 +109,7 @@ def _summed(x: Any, order: float) -> Any:
     return sums.amax(-1) if order > 0 else sums.amin(-1)
 
 
-@numpy_words
+@also(axis="dim", keepdims="keepdim", input="A")
 def norm(A: Tensor, ord: Any = None, dim: Dim = None, keepdim: bool = False, *,  # noqa: N803
          dtype: Any = None) -> Tensor:
     """The norm of vectors or matrices: `vector_norm` or `matrix_norm`.
@@ -126,7 +126,7 @@ def norm(A: Tensor, ord: Any = None, dim: Dim = None, keepdim: bool = False, *, 
         RuntimeError: for dimensions that are no vectors or matrices.
     """
     n = checks.tensor("linalg.norm", A, "input").aval.ndim
-    dims = None if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+    dims = None if dim is None else tuple(listed(dim))
     if dims is not None and len(dims) not in (1, 2) and ord is not None:
         raise RuntimeError("linalg.norm: If dim is specified, it must be of length 1 or 2. Got "
                            f"{list(dims)}")
@@ -138,6 +138,7 @@ def norm(A: Tensor, ord: Any = None, dim: Dim = None, keepdim: bool = False, *, 
     return vector_norm(A, 2 if ord is None else ord, dims, keepdim, dtype=dtype)
 
 
+@also(input="A")
 def cond(A: Tensor, p: Any = None) -> Tensor:  # noqa: N803
     """The condition number of matrices: the norm of A times that of its inverse.
 

@@ -10,10 +10,10 @@ import numpy as np
 from ...core.dtypes import bool_, int32, result_type
 from ...core.handle import wrap
 from ...core.primitive import broadcast_shapes
-from ...primitives import contractions, elementwise as e, layout
+from ...primitives import contractions, elementwise as e, layout, reductions
 from ...primitives.layout import mT
 from ...primitives.linalg import functions, solving as p
-from ...primitives.linalg.common import mH
+from ...primitives.linalg.common import by_columns, mH
 from .. import rearranging, reduce, results
 from ..arguments import need_tensor, whole
 from ..operators import to_kind
@@ -38,7 +38,7 @@ def det(input: Tensor) -> Tensor:
     return solving.det(need_tensor("det", input))
 
 
-def slogdet(input: Tensor) -> Any:
+def slogdet(input: Tensor) -> results.slogdet:
     """The determinant's sign and the logarithm of its size; `linalg.slogdet`."""
     return results.slogdet(*solving.slogdet(need_tensor("slogdet", input)))
 
@@ -74,11 +74,14 @@ def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
 def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """L with L L**H = A of Hermitian positive-definite matrices; its adjoint, if `upper`."""
     checks.implemented("cholesky_cpu", checks.square("cholesky", need_tensor("cholesky", input)))
-    return p.cholesky(input, upper=bool(upper), words="cholesky" + solving._INDEFINITE)[0]
+    return _cholesky(input, upper=bool(upper), words="cholesky" + solving.INDEFINITE)[0]
 
 
-def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:  # noqa: N803
-    """X with L L**H X = B, from Cholesky's factor L (or its adjoint, if `upper`).
+_cholesky = p.cholesky.named("CholeskyBackward0")
+
+
+def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False) -> Tensor:  # noqa: N803
+    """X with L L**H X = B, given B and Cholesky's factor L (or its adjoint, if `upper`).
 
     Raises:
         RuntimeError: if shapes or dtypes do not fit.
@@ -89,15 +92,16 @@ def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:  # noqa
         tensor([[2.],
                 [8.]])
     """
-    need_tensor("cholesky_solve", B)
+    need_tensor("cholesky_solve", input)
     need_tensor("cholesky_solve", L, "input2", 2)
-    _fitting("cholesky_solve", B, L, "b should have at least 2 dimensions, but has {} dimensions "
-             "instead", "u should have at least 2 dimensions, but has {} dimensions instead")
-    if B.aval.dtype is not L.aval.dtype:
+    _fitting("cholesky_solve", input, L, "b should have at least 2 dimensions, but has {} "
+             "dimensions instead", "u should have at least 2 dimensions, but has {} dimensions "
+             "instead")
+    if input.aval.dtype is not L.aval.dtype:
         raise RuntimeError(f"Expected b and A to have the same dtype, but found b of type "
-                           f"{B.aval.dtype.words} and A of type {L.aval.dtype.words}.")
+                           f"{input.aval.dtype.words} and A of type {L.aval.dtype.words}.")
     checks.implemented("cholesky_solve_cpu", L)
-    return _from_cholesky(B, L, bool(upper))
+    return _from_cholesky(input, L, bool(upper))
 
 
 def _from_cholesky(b: Any, factor: Any, upper: bool) -> Any:
@@ -120,37 +124,38 @@ def _fitting(name: str, b: Any, a: Any, of_b: str, of_a: str) -> None:
     broadcast_shapes([y[:-2], x[:-2]])
 
 
-def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:  # noqa: N803
+def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
     """The inverse of L L**H, from Cholesky's factor L (or its adjoint, if `upper`)."""
-    checks.square("cholesky_inverse", need_tensor("cholesky_inverse", L))
-    checks.implemented("cholesky_inverse_out_cpu", L)
-    identity = np.eye(L.aval.shape[-1], dtype=L.aval.numpy)
-    return _from_cholesky(identity, L, bool(upper))
+    checks.square("cholesky_inverse", need_tensor("cholesky_inverse", input))
+    checks.implemented("cholesky_inverse_out_cpu", input)
+    identity = np.eye(input.aval.shape[-1], dtype=input.aval.numpy)
+    return _from_cholesky(identity, input, bool(upper))
 
 
-def triangular_solve(b: Tensor, A: Tensor, upper: bool = True,  # noqa: N803
-                     transpose: bool = False, unitriangular: bool = False) -> Any:
-    """X with A X = b (or A**T X = b) for triangular matrices A: (solution, cloned_coefficient)."""
+def triangular_solve(input: Tensor, A: Tensor, upper: bool = True,  # noqa: N803
+                     transpose: bool = False,
+                     unitriangular: bool = False) -> results.triangular_solve:
+    """X with A X = b (or A**T X = b), given b and A, triangles: (solution, cloned_coefficient)."""
     name = "torch.triangular_solve"
-    need_tensor("triangular_solve", b)
+    need_tensor("triangular_solve", input)
     need_tensor("triangular_solve", A, "A", 2)
-    _fitting("triangular_solve", b, A, f"{name}: Expected b to have at least 2 dimensions, but it "
-             "has {} dimensions instead", f"{name}: Expected A to have at least 2 dimensions, but "
-             "it has {} dimensions instead")
-    checks.same_dtype(name, b, A, "b", "A")
+    words = "to have at least 2 dimensions, but it has {} dimensions instead"
+    _fitting("triangular_solve", input, A, f"{name}: Expected b {words}",
+             f"{name}: Expected A {words}")
+    checks.same_dtype(name, input, A, "b", "A")
     checks.implemented("triangular_solve_cpu", A)
     matrix, high = (mT(A), not upper) if transpose else (A, bool(upper))
-    (found,) = p.triangular(matrix, b, upper=high, unit=bool(unitriangular), adjoint=False)
-    return results.triangular_solve(found, layout.clone(A))
+    (found,) = p.triangular(matrix, input, upper=high, unit=bool(unitriangular), adjoint=False)
+    return results.triangular_solve(found, by_columns(A))
 
 
 # --- LU and QR --------------------------------------------------------------------------------
 
 
-def lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:  # noqa: N803
+def lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> tuple[Tensor, ...]:  # noqa: N803
     """LU factors and exchanges, and with `get_infos` where U has its first zero."""
     found = solving.factor("torch.lu_factor", need_tensor("lu", A), pivot,
-                           "" if get_infos else "torch.lu" + solving._ZERO_PIVOT)
+                           "" if get_infos else "torch.lu" + solving.ZERO_PIVOT)
     return results._lu_with_info(*found) if get_infos else tuple(found[:2])
 
 
@@ -159,15 +164,15 @@ def plain_lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:  # 
     return tuple(lu(A, pivot, get_infos))
 
 
-def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:  # noqa: N803
-    """X with A X = b from LU factors of A; `linalg.lu_solve`."""
-    need_tensor("lu_solve", b)
+def lu_solve(input: Tensor, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:  # noqa: N803
+    """X with A X = b, given b and LU factors of A; `linalg.lu_solve`."""
+    need_tensor("lu_solve", input)
     need_tensor("lu_solve", LU_data, "LU_data", 2)
-    return solving.lu_solve(LU_data, need_tensor("lu_solve", LU_pivots, "LU_pivots", 3), b)
+    return solving.lu_solve(LU_data, need_tensor("lu_solve", LU_pivots, "LU_pivots", 3), input)
 
 
 def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True,  # noqa: N803
-              unpack_pivots: bool = True) -> Any:
+              unpack_pivots: bool = True) -> results.lu_unpack:
     """P, L and U of A = P L U from LU factors and exchanges; empty what is not asked for.
 
     Raises:
@@ -189,13 +194,13 @@ def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True,  # n
                              *((lower, upper) if unpack_data else (none, none)))
 
 
-def qr(input: Tensor, some: bool = True) -> Any:
+def qr(input: Tensor, some: bool = True) -> results.qr:
     """A = Q R: (Q, R); `linalg.qr`, in mode "reduced" if `some`, else "complete"."""
     return results.qr(*decompositions.qr(need_tensor("qr", input),
                                          "reduced" if some else "complete"))
 
 
-def geqrf(input: Tensor) -> Any:
+def geqrf(input: Tensor) -> results.geqrf:
     """The reflections whose product is Q of a QR decomposition: (a, tau), of which a has R as well.
 
     There is no derivative.
@@ -247,14 +252,14 @@ def ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool = True,
     if left:
         return functions.reflected(
             input, tau, other, adjoint=bool(transpose))
-    return mH(functions.reflected(
-        input, tau, mH(other), adjoint=not transpose))
+    return by_columns(mH(functions.reflected(
+        input, tau, mH(other), adjoint=not transpose)))
 
 
 # --- singular values --------------------------------------------------------------------------
 
 
-def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
+def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> results.svd:
     """A = U diag(S) V**H: (U, S, V).
 
     Args:
@@ -266,11 +271,9 @@ def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
     if compute_uv:
         u, s, vh = decompositions.svd(input, not some)
         return results.svd(u, s, mH(vh))
-    s = decompositions.svdvals(input)
     *batch, m, n = input.aval.shape
-    return results.svd(*(part if part is s else wrap(np.zeros((*batch, part, part),
-                                                              input.aval.numpy))
-                         for part in (m, s, n)))
+    u, v = (wrap(np.zeros((*batch, size, size), input.aval.numpy)) for size in (m, n))
+    return results.svd(u, decompositions.svdvals(input), mT(v))
 
 
 # --- products ---------------------------------------------------------------------------------
@@ -344,7 +347,10 @@ def trace(input: Tensor) -> Tensor:
     if input.aval.dtype is bool_:
         raise NotImplementedError("\"trace\" not implemented for 'Bool'")
     diagonal = layout.diagonal(input, offset=0, dim1=0, dim2=1)
-    return reduce.sum(diagonal)
+    return _trace(reduce.summed("trace", diagonal, None), dims=(0,), keepdim=False)
+
+
+_trace = reductions.sum_.named("TraceBackward0")
 
 
 def kron(input: Tensor, other: Tensor) -> Tensor:

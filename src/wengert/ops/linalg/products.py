@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.dtypes import bool_
+from ...core.dtypes import bool_, c_name
 from ...core.primitive import broadcast_shapes
-from ...primitives import layout
+from ...primitives import contractions, layout
 from ...primitives.linalg import functions as p
 from ...primitives.pieces import zero
 from .. import diagonals, shapes
-from ..arguments import whole, wrapped_dim
+from ..arguments import also, whole, wrapped_dim
 from ..products import dot, matmul, vdot
 from . import checks
-from .solving import inverse
+from .solving import inv
 
 if TYPE_CHECKING:
     from ..._tensor import Tensor
@@ -27,8 +27,8 @@ __all__ = [
 ]
 
 
-def matrix_exp(A: Tensor) -> Tensor:  # noqa: N803
-    """The exponential of square matrices: the sum of A**k / k!.
+def matrix_exp(input: Tensor) -> Tensor:
+    """The exponential of square matrices: the sum of their powers A**k / k!.
 
     Computed by scaling and squaring, as SciPy does: A. H. Al-Mohy and N. J. Higham, A new scaling
     and squaring algorithm for the matrix exponential (2009).
@@ -39,12 +39,12 @@ def matrix_exp(A: Tensor) -> Tensor:  # noqa: N803
         tensor([[1., 0.],
                 [0., 1.]])
     """
-    checks.floating("linalg.matrix_exp", checks.square("linalg.matrix_exp", A), low=True)
-    return p.matrix_exp(A)
+    checks.floating("linalg.matrix_exp", checks.square("linalg.matrix_exp", input), low=True)
+    return p.matrix_exp(input)
 
 
-def matrix_power(A: Tensor, n: int) -> Tensor:  # noqa: N803
-    """Square matrices multiplied by themselves: A**n, by squaring; of the inverse, if n < 0.
+def matrix_power(input: Tensor, n: int) -> Tensor:
+    """Square matrices multiplied by themselves, n times, by squaring; of the inverse, if n < 0.
 
     Example:
         >>> import wengert as torch
@@ -52,17 +52,15 @@ def matrix_power(A: Tensor, n: int) -> Tensor:  # noqa: N803
         tensor([[1., 3.],
                 [0., 1.]])
     """
-    checks.square("linalg.matrix_power", checks.tensor("linalg.matrix_power", A, "input"))
+    checks.square("linalg.matrix_power", checks.tensor("linalg.matrix_power", input, "input"))
     n = whole("linalg_matrix_power", "n", n, 2)
     if n == 0:
-        return zero(A) + np.eye(A.aval.shape[-1], dtype=A.aval.numpy)
+        return zero(input) + np.eye(input.aval.shape[-1], dtype=input.aval.numpy)
     if n < 0:
-        A = inverse("linalg.inv", A, "linalg.inv: {at}The diagonal element {info} is zero, "  # noqa: N806
-                    "the inversion could not be completed because the input matrix is "
-                    "singular.")[0]
+        input = inv(input)
     if abs(n) == 1:
-        return layout.clone(A) if n == 1 else A
-    return _power(A, abs(n))
+        return layout.clone(input) if n == 1 else input
+    return _power(input, abs(n))
 
 
 def _power(x: Any, n: int) -> Any:
@@ -119,7 +117,8 @@ def _check_chain(tensors: Sequence[Any]) -> list[Any]:
             raise RuntimeError(f"multi_dot(): tensor {i} must be 2D but got {x.aval.ndim}D")
         if x.aval.dtype is not kind:
             raise RuntimeError("multi_dot(): all tensors must have be the same dtype but tensor 0 "
-                               f"is {_word(kind)} and tensor {i} {_word(x.aval.dtype)}")
+                               f"is {c_name(kind, alone=True)} and tensor {i} "
+                               f"{c_name(x.aval.dtype, alone=True)}")
     found = list(tensors)
     if found[0].aval.ndim == 1:
         found[0] = shapes.unsqueeze(found[0], 0)
@@ -131,11 +130,6 @@ def _check_chain(tensors: Sequence[Any]) -> list[Any]:
             raise RuntimeError(f"multi_dot(): tensors {i} and {i + 1} with shapes {list(x)} and "
                                f"{list(y)} cannot be multiplied")
     return found
-
-
-def _word(kind: Any) -> str:
-    """PyTorch's C++ name of a dtype."""
-    return {"Float": "float", "Double": "double"}.get(kind.words, kind.words)
 
 
 def chained(tensors: Sequence[Any]) -> Any:
@@ -162,6 +156,7 @@ def chained(tensors: Sequence[Any]) -> Any:
     return product(0, len(tensors) - 1)
 
 
+@also(input="A")
 def householder_product(A: Tensor, tau: Tensor) -> Tensor:  # noqa: N803
     """The first columns of a product of reflections I - tau_i v_i v_i**H, as `geqrf` gives them.
 
@@ -255,17 +250,15 @@ def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
     if n != 3 or m != 3:
         raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {n} and "
                            f"{m}")
-    broadcast_shapes([x.shape, y.shape])
+    if x.shape != y.shape:
+        broadcast_shapes([x.shape, y.shape])
     if x.dtype is not y.dtype:
         raise RuntimeError(f"expected scalar type {x.dtype.words} but found {y.dtype.words}")
     if x.dtype is bool_:
         raise NotImplementedError("\"cross\" not implemented for 'Bool'")
-    return _turned(input, d, -1) * _turned(other, d, -2) - (
-        _turned(input, d, -2) * _turned(other, d, -1))
-
-
-def _turned(x: Any, dim: int, by: int) -> Any:
-    return layout.roll(x, shifts=(by,), dims=(dim,))
+    if x.shape != y.shape:
+        input, other = shapes.broadcast_tensors(input, other)
+    return contractions.cross(input, other, dim=d)
 
 
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:

@@ -12,10 +12,10 @@ from ...core.handle import Handle, as_handle
 from ...core.levels import concrete
 from ...primitives import questions as e
 from ...primitives.layout import cast, mT, tril, triu
-from ...primitives.linalg import functions, solving as p
-from ...primitives.linalg.common import column, columns, mH, rows
+from ...primitives.linalg import determinants, functions, solving as p
+from ...primitives.linalg.common import by_columns, column, columns, mH, rows
 from .. import results, shapes
-from ..arguments import LOOKS, wrapped_dims
+from ..arguments import LOOKS, also, wrapped_dims
 from . import checks
 
 if TYPE_CHECKING:
@@ -27,14 +27,15 @@ __all__ = [
     "solve_triangular", "tensorinv", "tensorsolve",
 ]
 
-_NO_INVERSE = (": {at}The diagonal element {info} is zero, the inversion could not be completed "
-               "because the input matrix is singular.")
-_NO_SOLUTION = ": {at}The solver failed because the input matrix is singular."
-_INDEFINITE = (": {at}The factorization could not be completed because the input is not "
-               "positive-definite (the leading minor of order {info} is not positive-definite).")
-_ZERO_PIVOT = (": {at}U[{info},{info}] is zero and using it on lu_solve would result in a division "
-               "by zero. If you still want to perform the factorization, consider calling "
-               "linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)")
+NO_INVERSE = (": {at}The diagonal element {info} is zero, the inversion could not be completed "
+              "because the input matrix is singular.")
+NO_SOLUTION = ": {at}The solver failed because the input matrix is singular."
+INDEFINITE = (": {at}The factorization could not be completed because the input is not "
+              "positive-definite (the leading minor of order {info} is not positive-definite).")
+ZERO_PIVOT = (": {at}U[{info},{info}] is zero and using it on lu_solve would result in a division "
+              "by zero. If you still want to perform the factorization, consider calling "
+              "linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)")
+"""What errors say after a function's name, for `complain`."""
 
 
 def _words(name: str, words: str, check: bool = True) -> str:
@@ -46,7 +47,7 @@ def _words(name: str, words: str, check: bool = True) -> str:
 
 
 def _solution(name: str, a: Any, b: Any, left: bool, words: str) -> tuple[Any, Any]:
-    checks.floating("linalg.solve", checks.tensor(name, a))
+    checks.floating("linalg.solve", checks.tensor(name, a), low=True)
     checks.same_dtype("linalg.solve", a, checks.tensor(name, b, "B", 2))
     vector = b.aval.ndim == 1 or (a.aval.ndim - 1 == b.aval.ndim
                                   and b.aval.shape == a.aval.shape[:-1])
@@ -57,6 +58,7 @@ def _solution(name: str, a: Any, b: Any, left: bool, words: str) -> tuple[Any, A
         raise RuntimeError("linalg.solve: Vector broadcasting of the left hand side is not "
                            "supported for left=False. In this case linalg.solve is equivalent to "
                            "B / A.squeeze(-1)")
+    checks.implemented("lu_cpu", a)
     if not left:
         a, b = mT(a), mT(b)
     found, _, _, info = p.solve(a, b, words=words)
@@ -80,16 +82,17 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:  # noqa: N803
         >>> torch.linalg.solve(torch.tensor([[2., 0.], [1., 1.]]), torch.tensor([2., 3.]))
         tensor([1., 2.])
     """
-    return _solution("linalg.solve", A, B, left, "torch.linalg.solve" + _NO_SOLUTION)[0]
+    return _solution("linalg.solve", A, B, left, "torch.linalg.solve" + NO_SOLUTION)[0]
 
 
 def solve_ex(A: Tensor, B: Tensor, *, left: bool = True,  # noqa: N803
-             check_errors: bool = False) -> Any:
+             check_errors: bool = False) -> results.linalg_solve_ex:
     """`solve`, with an int for each matrix that is not 0 if it has no inverse: (result, info)."""
     return results.linalg_solve_ex(*_solution(
-        "linalg.solve_ex", A, B, left, _words("torch.linalg.solve_ex", _NO_SOLUTION, check_errors)))
+        "linalg.solve_ex", A, B, left, _words("torch.linalg.solve_ex", NO_SOLUTION, check_errors)))
 
 
+@also(input="A")
 def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True,  # noqa: N803
                      unitriangular: bool = False) -> Tensor:
     """X with A X = B for triangular matrices A, or X A = B unless `left`.
@@ -111,11 +114,12 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True,  #
     how = {"unit": bool(unitriangular), "adjoint": False}
     if left:
         return p.triangular(A, B, upper=bool(upper), **how)[0]
-    return mT(p.triangular(mT(A), mT(B), upper=not upper, **how)[0])
+    return by_columns(mT(p.triangular(mT(A), mT(B), upper=not upper, **how)[0]))
 
 
+@also(input="A", b="B")
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *,  # noqa: N803
-          driver: str | None = None) -> Any:
+          driver: str | None = None) -> results.linalg_lstsq:
     """The X for which |A X - B| is least: (solution, residuals, rank, singular_values).
 
     Args:
@@ -132,11 +136,8 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *,  # noqa: N803
     Raises:
         RuntimeError: if shapes or dtypes do not fit, or for another driver.
     """
-    _check_lstsq(A, B)
     driver = "gelsy" if driver is None else driver
-    if driver not in ("gels", "gelsy", "gelsd", "gelss"):
-        raise RuntimeError("torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, "
-                           "gelsd, gelss)")
+    _check_lstsq(A, B, driver)
     vector = A.aval.ndim - B.aval.ndim == 1
     right = shapes.unsqueeze(B, -1) if vector else B
     m, n = A.aval.shape[-2:]
@@ -144,14 +145,14 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *,  # noqa: N803
     least = float(np.finfo(kind).eps) * max(m, n) if rcond is None else float(rcond)
     found, rank, values = functions.lstsq(A, right, driver=driver, rcond=least)
     full = m > n and (driver == "gels" or (driver != "gelsy" and _everywhere(rank, n)))
-    residuals = _squares(A @ found - right, vector) if full else _nothing(found).real
+    residuals = (A @ found - right).abs().square().sum(-2) if full else _nothing(found).real
     return results.linalg_lstsq(
         shapes.squeeze(found, -1) if vector else found, residuals,
         rank if driver != "gels" else _nothing(rank),
         values.detach() if driver in ("gelsd", "gelss") else _nothing(values.detach()))
 
 
-def _check_lstsq(a: Any, b: Any) -> None:
+def _check_lstsq(a: Any, b: Any, driver: str) -> None:
     name = "torch.linalg.lstsq"
     x, y = (checks.tensor("linalg.lstsq", a, "input").aval,
             checks.tensor("linalg.lstsq", b, "b", 2).aval)
@@ -168,13 +169,11 @@ def _check_lstsq(a: Any, b: Any) -> None:
     if x.dtype is not y.dtype:
         raise RuntimeError(f"{name}: Expected input and other to have the same dtype, but got "
                            f"input's dtype {x.dtype.words} and other's dtype {y.dtype.words}")
-    if not x.dtype.differentiable:
+    if driver not in ("gels", "gelsy", "gelsd", "gelss"):
+        raise RuntimeError("torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, "
+                           "gelsd, gelss)")
+    if not x.dtype.differentiable or x.dtype.is_half:
         raise RuntimeError("This function doesn't handle types other than float and double")
-
-
-def _squares(x: Any, vector: bool) -> Any:
-    total = (x.abs() ** 2).sum(-2)
-    return shapes.squeeze(total, -1) if vector else total
 
 
 def _nothing(x: Any) -> Any:
@@ -211,18 +210,18 @@ def inv(A: Tensor) -> Tensor:  # noqa: N803
         tensor([[ 1., -1.],
                 [-1.,  2.]])
     """
-    return inverse("linalg.inv", A, "linalg.inv" + _NO_INVERSE)[0]
+    return inverse("linalg.inv", A, "linalg.inv" + NO_INVERSE)[0]
 
 
-def inv_ex(A: Tensor, *, check_errors: bool = False) -> Any:  # noqa: N803
+def inv_ex(A: Tensor, *, check_errors: bool = False) -> results.linalg_inv_ex:  # noqa: N803
     """`inv`, with an int for each matrix that is not 0 if it has none: (inverse, info)."""
     return results.linalg_inv_ex(*inverse(
-        "linalg.inv_ex", A, _words("linalg.inv_ex", _NO_INVERSE, check_errors)))
+        "linalg.inv_ex", A, _words("linalg.inv_ex", NO_INVERSE, check_errors)))
 
 
 def sign_and_log(name: str, a: Any) -> Any:
     """The determinant's sign and the logarithm of its size, for a function of a name."""
-    return p.slogdet(checks.floating(name, checks.square(name, a)))[:2]
+    return determinants.slogdet(checks.floating(name, checks.square(name, a)))[:2]
 
 
 def det(A: Tensor) -> Tensor:  # noqa: N803
@@ -233,10 +232,10 @@ def det(A: Tensor) -> Tensor:  # noqa: N803
         >>> torch.linalg.det(torch.tensor([[1., 2.], [3., 4.]]))
         tensor(-2.0000)
     """
-    return p.det(checks.floating("linalg.det", checks.square("linalg.det", A)))[0]
+    return determinants.det(checks.floating("linalg.det", checks.square("linalg.det", A)))[0]
 
 
-def slogdet(A: Tensor) -> Any:  # noqa: N803
+def slogdet(A: Tensor) -> results.linalg_slogdet:  # noqa: N803
     """The determinant's sign and the logarithm of its size: (sign, logabsdet)."""
     return results.linalg_slogdet(*sign_and_log("linalg.slogdet", A))
 
@@ -246,15 +245,16 @@ def slogdet(A: Tensor) -> Any:  # noqa: N803
 
 def factor(name: str, a: Any, pivot: bool, words: str = "") -> tuple[Any, Any, Any]:
     """LU factors, exchanges and whether one is zero, for a function of a name."""
-    if not pivot:
-        raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
     if a.aval.ndim < 2:
         raise RuntimeError(f"{name}: Expected tensor with 2 or more dimensions. Got size: "
                            f"{list(a.aval.shape)} instead")
-    return p.lu_factor(checks.implemented("lu_cpu", a), words=words)
+    checks.implemented("lu_cpu", a)
+    if not pivot:
+        raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
+    return p.lu_factor(a, words=words)
 
 
-def lu_factor(A: Tensor, *, pivot: bool = True) -> Any:  # noqa: N803
+def lu_factor(A: Tensor, *, pivot: bool = True) -> results.linalg_lu_factor:  # noqa: N803
     """What `lu_solve` reads, with P A = L U: (LU, pivots), the rows exchanged counted from 1.
 
     Raises:
@@ -262,14 +262,15 @@ def lu_factor(A: Tensor, *, pivot: bool = True) -> Any:  # noqa: N803
     """
     return results.linalg_lu_factor(*factor(
         "torch.lu_factor", checks.tensor("linalg.lu_factor", A), pivot,
-        "torch.linalg.lu_factor" + _ZERO_PIVOT)[:2])
+        "torch.linalg.lu_factor" + ZERO_PIVOT)[:2])
 
 
-def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> Any:  # noqa: N803
+def lu_factor_ex(A: Tensor, *, pivot: bool = True,  # noqa: N803
+                 check_errors: bool = False) -> results.linalg_lu_factor_ex:
     """`lu_factor`, with where U has its first zero, counted from 1: (LU, pivots, info)."""
     return results.linalg_lu_factor_ex(*factor(
         "torch.lu_factor", checks.tensor("linalg.lu_factor_ex", A), pivot,
-        _words("torch.linalg.lu_factor_ex", _ZERO_PIVOT, check_errors)))
+        _words("torch.linalg.lu_factor_ex", ZERO_PIVOT, check_errors)))
 
 
 def unpacked(packed: Any, pivots: Any) -> tuple[Any, Any, Any]:
@@ -283,7 +284,7 @@ def unpacked(packed: Any, pivots: Any) -> tuple[Any, Any, Any]:
     return places, tril(lower, diagonal=-1) + unit, triu(rows(packed, 0, k), diagonal=0)
 
 
-def lu(A: Tensor, *, pivot: bool = True) -> Any:  # noqa: N803
+def lu(A: Tensor, *, pivot: bool = True) -> results.linalg_lu:  # noqa: N803
     """A = P L U: (P, L, U), a permutation, a lower triangle with ones, and an upper one.
 
     Example:
@@ -311,11 +312,13 @@ def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True,  # noq
     """
     name = "linalg.lu_solve"
     checks.tensor(name, LU, "LU")
-    checks.floating(name, LU)
-    checks.same_dtype(name, LU, checks.tensor(name, B, "B", 3), "LU")
-    checks.pivots(name, checks.square(name, LU, "LU"),
-                  checks.tensor(name, pivots, "pivots", 2))
+    checks.tensor(name, B, "B", 3)
+    checks.pivot_dtype(name, checks.tensor(name, pivots, "pivots", 2),
+                       checks.floating(f"torch.{name}", LU, low=True), B)
+    checks.square(f"torch.{name}", LU)
     checks.system(name, LU, B, left)
+    checks.pivots(name, LU, pivots)
+    checks.implemented("linalg.lu_solve_cpu", LU)
     if not left:
         return mH(_substituted(LU, pivots, mH(B), not adjoint))
     return _substituted(LU, pivots, B, bool(adjoint))
@@ -340,6 +343,7 @@ def cholesky_of(name: str, a: Any, upper: bool, words: str) -> tuple[Any, Any]:
     return p.cholesky(checks.implemented("cholesky_cpu", a), upper=bool(upper), words=words)
 
 
+@also(input="A")
 def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:  # noqa: N803
     """L with A = L L**H of Hermitian positive-definite matrices; its adjoint, if `upper`.
 
@@ -353,28 +357,33 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:  # noqa: N803
                 [1., 2.]])
     """
     return cholesky_of(
-        "linalg.cholesky", A, upper, "linalg.cholesky" + _INDEFINITE)[0]
+        "linalg.cholesky", A, upper, "linalg.cholesky" + INDEFINITE)[0]
 
 
-def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -> Any:  # noqa: N803
+@also(input="A")
+def cholesky_ex(A: Tensor, *, upper: bool = False,  # noqa: N803
+                check_errors: bool = False) -> results.linalg_cholesky_ex:
     """`cholesky`, with the order of the first minor that is not positive: (L, info)."""
     return results.linalg_cholesky_ex(*cholesky_of(
-        "linalg.cholesky", A, upper, _words("linalg.cholesky_ex", _INDEFINITE, check_errors)))
+        "linalg.cholesky", A, upper, _words("linalg.cholesky_ex", INDEFINITE, check_errors)))
 
 
 def _ldl(name: str, a: Any, hermitian: bool) -> Any:
     checks.floating("torch.linalg.ldl_factor_ex", checks.square(
-        "torch.linalg.ldl_factor_ex", checks.tensor(name, a, "input")))
+        "torch.linalg.ldl_factor_ex", checks.tensor(name, a, "input")), low=True)
+    checks.implemented("ldl_factor_kernel_cpu", a)
     return functions.ldl_factor(a, hermitian=bool(hermitian))
 
 
-def ldl_factor(A: Tensor, *, hermitian: bool = False) -> Any:  # noqa: N803
+@also(input="A")
+def ldl_factor(A: Tensor, *, hermitian: bool = False) -> results.linalg_ldl_factor:  # noqa: N803
     """What `ldl_solve` reads, of symmetric (or Hermitian) matrices A = L D L**T: (LD, pivots)."""
     return results.linalg_ldl_factor(*_ldl("linalg.ldl_factor", A, hermitian)[:2])
 
 
+@also(input="A")
 def ldl_factor_ex(A: Tensor, *, hermitian: bool = False,  # noqa: N803
-                  check_errors: bool = False) -> Any:
+                  check_errors: bool = False) -> results.linalg_ldl_factor_ex:
     """`ldl_factor`, with where D has its first zero, counted from 1: (LD, pivots, info).
 
     Raises:
@@ -389,7 +398,8 @@ def ldl_factor_ex(A: Tensor, *, hermitian: bool = False,  # noqa: N803
 def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False) -> Tensor:  # noqa: N803
     """X with A X = B from what `ldl_factor` gives of A."""
     name = "torch.linalg.ldl_solve"
-    checks.square(name, LD, "LD")
+    checks.floating(name, checks.square(name, checks.tensor(name, LD, "LD")), low=True)
+    checks.tensor(name, pivots, "pivots", 2)
     if checks.tensor(name, B, "B", 3).aval.ndim < 2:
         raise RuntimeError(f"{name}: Expected B to have at least 2 dimensions, but it has "
                            f"{B.aval.ndim} dimensions instead")
@@ -401,13 +411,14 @@ def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False)
                            f"{pivots.aval.dtype.words}")
     checks.same_dtype(name, LD, B, "LD")
     checks.system(name, LD, B)
-    return functions.ldl_solve(
-        LD, pivots, B, hermitian=bool(hermitian))
+    checks.implemented("ldl_solve_kernel_cpu", LD)
+    return functions.ldl_solve(LD, pivots, B, hermitian=bool(hermitian))
 
 
 # --- tensors as matrices ----------------------------------------------------------------------
 
 
+@also(input="A")
 def tensorinv(A: Tensor, ind: int = 2) -> Tensor:  # noqa: N803
     """The inverse of `tensordot(A, ., A.ndim - ind)`: A as a matrix, cut after `ind` dimensions.
 
@@ -423,10 +434,11 @@ def tensorinv(A: Tensor, ind: int = 2) -> Tensor:  # noqa: N803
             "Expected self to satisfy the requirement prod(self.shape[ind:]) == "
             f"prod(self.shape[:ind]), but got {math.prod(right)} != {math.prod(left)}")
     square = shapes.reshape(A, math.prod(left), math.prod(left))
-    return shapes.reshape(inverse("linalg.tensorinv", square, "inv" + _NO_INVERSE)[0],
+    return shapes.reshape(inverse("linalg.tensorinv", square, "inv" + NO_INVERSE)[0],
                           *right, *left)
 
 
+@also(input="A", other="B")
 def tensorsolve(A: Tensor, B: Tensor, dims: Sequence[int] | None = None) -> Tensor:  # noqa: N803
     """X with `tensordot(A, X, X.ndim) = B`.
 

@@ -12,7 +12,18 @@ from ...core.aval import Aval
 from ...core.formats import as_made
 from ...core.handle import plain_aval
 from ...core.primitive import broadcast_shapes, primitive as any_primitive
-from ..layout import conj, diagonal, expand, index_view, mT, real, reshape, sum_to, undiagonal
+from ..layout import (
+    conj,
+    contiguous,
+    diagonal,
+    expand,
+    index_view,
+    mT,
+    real,
+    reshape,
+    sum_to,
+    undiagonal,
+)
 
 primitive = functools.partial(any_primitive, order=as_made)
 """A primitive whose results lie as LAPACK leaves them."""
@@ -46,6 +57,11 @@ def diag_matrix(x: Any) -> Any:
 def column(x: Any) -> Any:
     """Vectors as matrices of one column: what matrices' rows are scaled by."""
     return reshape(x, shape=(*x.shape, 1))
+
+
+def by_columns(x: Any) -> Any:
+    """Matrices copied to where their columns lie along memory, as LAPACK leaves its results."""
+    return mT(contiguous(mT(x)))
 
 
 def row(x: Any) -> Any:

@@ -38,7 +38,7 @@ from .common import (
     rows,
 )
 from .lapack import Array, complain, each, routine, workspace
-from .solving import solved, symmetrised, triangular
+from .solving import past_upper, solved, symmetrised, triangular
 
 _NOT_FINITE = ("{at}The algorithm failed to converge because the input matrix contained "
                "non-finite values.")
@@ -139,11 +139,6 @@ def _check_qr(x: Any, mode: str) -> None:
                            "nrows > ncols.")
 
 
-def _past(r: Any, x: Any) -> Any:
-    """x R**-1, for an upper triangle R."""
-    return mH(triangular(r, mH(x), upper=True, unit=False, adjoint=True)[0])
-
-
 def _upper_of_sum(x: Array) -> Array:
     return _with_real_diagonal(triu.evaluate(x + np.conj(x.swapaxes(-1, -2)), diagonal=0), x)
 
@@ -197,7 +192,7 @@ def _qr_pushed(ts: Sequence[Any], x: Any, out: Sequence[Any], mode: str) -> tupl
     (t,), (q, r) = ts, out
     k, n = q.shape[-1], r.shape[-1]
     square, left = (r, t) if n <= k else (columns(r, 0, k), columns(t, 0, k))
-    left = _past(square, left)
+    left = past_upper(square, left)
     turn = _folded(mul(mH(q), left))
     dq, dr = left - mul(q, turn), mul(turn, square)
     if n > k:
@@ -221,8 +216,8 @@ def _svd_one(a: Array, full: bool, vectors: bool = True) -> tuple[Any, ...]:
     (m, n), kind = a.shape, a.dtype.char
     if not a.size:
         sides = (m, n) if full else (0, 0)
-        u, s, vh, failed = np.eye(m, sides[0], dtype=kind), _no_values(a), np.eye(
-            sides[1], n, dtype=kind), 0
+        u, s, vh, failed = np.eye(m, sides[0], dtype=kind, order="F"), _no_values(a), np.eye(
+            sides[1], n, dtype=kind, order="F"), 0
     else:
         size = workspace("gesdd", kind, m, n, int(vectors), int(full))
         u, s, vh, failed = routine("gesdd", kind)(a, int(vectors), int(full), size)

@@ -147,20 +147,27 @@ at most the second operand, or at most the third times the largest."""
 # --- least squares ----------------------------------------------------------------------------
 
 
+def _lstsq(x: Array, y: Array, driver: str, rcond: float) -> tuple[Array, ...]:
+    found, *more = each(functools.partial(_lstsq_one, driver=driver, rcond=rcond), x, y)
+    return found[..., :x.shape[-1], :], *more
+
+
 def _lstsq_one(a: Array, b: Array, driver: str, rcond: float) -> tuple[Any, ...]:
+    """The solution has the room of LAPACK's, which is that of the right side if it is longer."""
     from scipy.linalg import lstsq
 
-    (m, n), k = a.shape, b.shape[-1]
+    m, n = a.shape
+    solution = np.zeros((max(m, n), b.shape[-1]), a.dtype, "F")
     values = np.zeros(min(m, n), a.dtype.type(0).real.dtype)
-    if not a.size or not k:
-        return np.zeros((n, k), a.dtype), np.int64(0), values
+    if not a.size or not solution.size:
+        return solution, np.int64(0), values
     if driver == "gels":
-        padded = np.zeros((max(m, n), k), a.dtype, "F")
-        padded[:m] = b
-        _, x, _ = routine("gels", a.dtype.char)(a, padded, overwrite_b=1)
-        return x[:n], np.int64(min(m, n)), values
-    x, _, rank, found = lstsq(a, b, cond=rcond, lapack_driver=driver, check_finite=False)
-    return x, np.int64(rank), values if found is None else found
+        solution[:m] = b
+        _, x, _ = routine("gels", a.dtype.char)(a, solution, overwrite_b=1)
+        return x, np.int64(min(m, n)), values
+    solution[:n], _, rank, found = lstsq(a, b, cond=rcond, lapack_driver=driver,
+                                         check_finite=False)
+    return solution, np.int64(rank), values if found is None else found
 
 
 def _lstsq_aval(x: Aval, y: Aval, **how: Any) -> tuple[Aval, ...]:
@@ -192,9 +199,7 @@ def _lstsq_pushed(ts: Sequence[Any], x: Any, y: Any, **how: Any) -> tuple[Any, N
 
 
 lstsq = primitive(
-    "linalg_lstsq", lambda x, y, driver, rcond: each(
-        functools.partial(_lstsq_one, driver=driver, rcond=rcond), x, y),
-    abstract=_lstsq_aval, multiple=True,
+    "linalg_lstsq", _lstsq, abstract=_lstsq_aval, multiple=True,
     vjp=lambda gs, wanted, x, y: _lstsq_pulled(gs, wanted, x, y),
     jvp=lambda ts, x, y: _lstsq_pushed(ts, x, y), batch=batched_by(lambda: lstsq, 2, 2),
     node="LinalgLstsqBackward0")
@@ -205,7 +210,7 @@ lstsq = primitive(
 
 def _reflect_one(a: Array, tau: Array, c: Array, adjoint: bool) -> tuple[Array]:
     if not c.size or not tau.size:
-        return (c.copy(),)
+        return (c.copy("F"),)
     letter = a.dtype.char
     name, step = ("ormqr", "T") if letter in "fd" else ("unmqr", "C")
     apply = functools.partial(routine(name, letter), "L", step if adjoint else "N",
@@ -263,7 +268,7 @@ def _ldl_one(a: Array, hermitian: bool) -> tuple[Any, ...]:
         return a.copy(), np.zeros(len(a), np.int32), np.int32(0)
     name = "hetrf" if hermitian and a.dtype.kind == "c" else "sytrf"
     found, pivots, info = routine(name, a.dtype.char)(a, lower=1, lwork=64 * len(a))
-    return np.tril(found), pivots.astype(np.int32), np.int32(info)
+    return np.triu(found.T).T, pivots.astype(np.int32), np.int32(info)
 
 
 ldl_factor = primitive(

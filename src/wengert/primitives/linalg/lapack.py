@@ -33,7 +33,7 @@ def routine(name: str, kind: str) -> Any:
     return getattr(lapack, full, None) or getattr(blas, full)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def workspace(name: str, kind: str, *sizes: Any) -> int:
     """How much workspace a routine does best with, as it says itself."""
     return int(np.real(routine(f"{name}_lwork", kind)(*sizes)[0]))
@@ -63,8 +63,16 @@ def _each(function: Callable[..., tuple[Any, ...]], arrays: Sequence[Array],
     if not found:
         parts = function(*map(_stand_in, arrays, splits))
         return tuple(np.empty(batch + np.shape(part), np.asarray(part).dtype) for part in parts)
-    return tuple(np.array(part).reshape(batch + np.shape(part[0]))
-                 for part in zip(*found, strict=True))
+    return tuple(_stacked(parts, batch) for parts in zip(*found, strict=True))
+
+
+def _stacked(parts: Sequence[Any], batch: tuple[int, ...]) -> Array:
+    """A batch of what was found for each; of matrices, columns lie along memory as LAPACK leaves
+    them."""
+    if np.ndim(parts[0]) < 2:
+        return np.array(parts).reshape(batch + np.shape(parts[0]))
+    return np.array([part.T for part in parts]).reshape(
+        batch + parts[0].shape[::-1]).swapaxes(-1, -2)
 
 
 def _stand_in(a: Array, split: int) -> Array:

@@ -24,29 +24,23 @@ from ...core.primitive import Rule, broadcast_shapes, linear
 from ..indexing import gather
 from ..layout import (
     cat,
-    conj,
     diagonal,
     expand,
-    imag,
     inverse_order,
+    mT,
     reshape,
     tril,
     triu,
 )
-from ..reductions import sum_
 from .common import (
     batched_by,
-    column,
     columns,
-    diag,
     eye_like,
     fitted,
-    is_complex,
     mH,
     mul,
-    plus,
     primitive,
-    real_part,
+    row,
     rows,
     spread,
 )
@@ -55,14 +49,14 @@ from .lapack import Array, complain, each, routine, workspace
 # --- LU ---------------------------------------------------------------------------------------
 
 
-def _lu_one(a: Array) -> tuple[Any, ...]:
+def lu_one(a: Array) -> tuple[Any, ...]:
     if not a.size:
         return a.copy(), np.arange(1, min(a.shape) + 1, dtype=np.int32), np.int32(0)
     lu, pivots, info = routine("getrf", a.dtype.char)(a)
     return lu, pivots + 1, np.int32(info)
 
 
-def _lu_aval(x: Aval, words: str) -> tuple[Aval, ...]:
+def lu_aval(x: Aval, words: str) -> tuple[Aval, ...]:
     batch = x.shape[:-2]
     return (x, aval((*batch, min(x.shape[-2:])), dtypes.int32, x.level),
             aval(batch, dtypes.int32, x.level))
@@ -111,14 +105,14 @@ def _lu_pushed(ts: Sequence[Any], out: Sequence[Any]) -> tuple[Any, ...]:
     t = permuted(ts[0], pivots, m, back=False)
     square = rows(columns(lu, 0, k), 0, k)
     lower, upper = _unit_lower(square), triu(square, diagonal=0)
-    middle = _past_lower(square, _past_upper(square, rows(columns(t, 0, k), 0, k)))
+    middle = _past_lower(square, past_upper(square, rows(columns(t, 0, k), 0, k)))
     below, above = tril(middle, diagonal=-1), triu(middle, diagonal=0)
     found = mul(lower, below) + mul(above, upper)
     if n > k:
         more = _past_lower(square, columns(t, k, n)) - mul(below, columns(lu, k, n))
         found = cat(found, more, dim=len(t.shape) - 1)
     if m > k:
-        more = _past_upper(square, rows(t, k, m)) - mul(rows(lu, k, m), above)
+        more = past_upper(square, rows(t, k, m)) - mul(rows(lu, k, m), above)
         found = cat(found, more, dim=len(t.shape) - 2)
     return found, None, None
 
@@ -128,20 +122,20 @@ def _past_lower(lu: Any, x: Any) -> Any:
     return triangular(lu, x, upper=False, unit=True, adjoint=False)[0]
 
 
-def _past_upper(lu: Any, x: Any) -> Any:
+def past_upper(lu: Any, x: Any) -> Any:
     """x U**-1."""
     return mH(triangular(lu, mH(x), upper=True, unit=False, adjoint=True)[0])
 
 
 def _lu(x: Array, words: str) -> tuple[Array, ...]:
-    found = each(_lu_one, x)
+    found = each(lu_one, x)
     if words:
         complain(found[2], words)
     return found
 
 
 lu_factor = primitive(
-    "lu_factor", _lu, abstract=_lu_aval, multiple=True, vjp=(_lu_pulled,), jvp=_lu_pushed,
+    "lu_factor", _lu, abstract=lu_aval, multiple=True, vjp=(_lu_pulled,), jvp=_lu_pushed,
     batch=batched_by(lambda: lu_factor, 2), node="LinalgLuFactorExBackward0")
 """L and U in one matrix, the rows that were exchanged (counted from 1) and, for a matrix that has
 no inverse, which of U's diagonal is zero first: an error, if there are words for it."""
@@ -156,7 +150,7 @@ def constant_factors(x: Any, words: str = "") -> tuple[Any, Any, Any]:
 
 def solved(x: Any, y: Any, *, adjoint: bool) -> Any:
     """X with A X = B, or A**H X = B."""
-    return solve_by(x, y, *constant_factors(x)[:2], adjoint=adjoint, nudge=False)[0]
+    return solve_by(x, y, *constant_factors(x)[:2], adjoint=adjoint)[0]
 
 
 def _order(pivots: Array, count: int, *, back: bool) -> tuple[int, ...]:
@@ -186,14 +180,15 @@ def permuted(x: Any, pivots: Any, count: int, *, back: bool) -> Any:
     """Matrices with rows exchanged: P**T x, where P L U is what was factorised; `back`: P x."""
     order = pivot_order(pivots, count=count, back=back)
     batch = broadcast_shapes([tuple(x.shape[:-2]), tuple(order.shape[:-1])])
-    shape = (*batch, *x.shape[-2:])
-    return gather(spread(x, batch), expand(column(order), shape=shape), dim=len(shape) - 2)
+    turned = spread(mT(x), batch)  # columns lie along memory
+    return mT(gather(turned, expand(row(order), shape=tuple(turned.shape)),
+                     dim=len(batch) + 1))
 
 
 # --- systems ----------------------------------------------------------------------------------
 
 
-def _solve_one(lu: Array, pivots: Array, b: Array, adjoint: bool) -> tuple[Array]:
+def solve_one(lu: Array, pivots: Array, b: Array, adjoint: bool) -> tuple[Array]:
     if not b.size:
         return (b.copy(),)
     kind = lu.dtype.char
@@ -218,19 +213,8 @@ def _exchanged(x: Array, pivots: Array, *, back: bool) -> Array:
     return x if order == tuple(range(len(x))) else x.take(order, 0)
 
 
-def _without_zeros(lu: Array) -> Array:
-    """LU factors whose diagonal's zeros are made the least that differs from 1."""
-    singular = lu.diagonal(0, -2, -1) == 0
-    if not np.logical_or.reduce(singular, None):
-        return lu
-    return lu + np.eye(lu.shape[-1], dtype=lu.dtype) * np.where(
-        singular, np.finfo(lu.dtype).eps, 0).astype(lu.dtype)[..., None, :]
-
-
-def _solve_by(x: Array, y: Array, z: Array, w: Array, adjoint: bool,
-              nudge: bool) -> tuple[Array, ...]:
-    return each(functools.partial(_solve_one, adjoint=adjoint), _without_zeros(z) if nudge else z,
-                w, y, cores=(2, 1, 2))
+def _solve_by(x: Array, y: Array, z: Array, w: Array, adjoint: bool) -> tuple[Array, ...]:
+    return each(functools.partial(solve_one, adjoint=adjoint), z, w, y, cores=(2, 1, 2))
 
 
 def _solution_aval(x: Aval, y: Aval, *factors: Aval) -> Aval:
@@ -239,45 +223,42 @@ def _solution_aval(x: Aval, y: Aval, *factors: Aval) -> Aval:
 
 
 def _solve_by_pulled(gs: list[Any], wanted: tuple[bool, ...], x: Any, z: Any, w: Any, y_aval: Aval,
-                  out: list[Any], adjoint: bool, nudge: bool) -> list[Any]:
-    (g,) = solve_by(x, gs[0], z, w, adjoint=not adjoint, nudge=nudge)
+                  out: list[Any], adjoint: bool) -> list[Any]:
+    (g,) = solve_by(x, gs[0], z, w, adjoint=not adjoint)
     of_x = None
     if wanted[0]:
         of_x = fitted(-(mul(out[0], mH(g)) if adjoint else mul(g, mH(out[0]))), x)
     return [of_x, fitted(g, y_aval) if wanted[1] else None, None, None]
 
 
-def _solve_by_pushed(ts: Sequence[Any], x: Any, z: Any, w: Any, out: Sequence[Any], adjoint: bool,
-                     nudge: bool) -> tuple[Any]:
+def _solve_by_pushed(ts: Sequence[Any], x: Any, z: Any, w: Any, out: Sequence[Any],
+                     adjoint: bool) -> tuple[Any]:
     right = ts[1]
     if ts[0] is not None:
         moved = mul(mH(ts[0]) if adjoint else ts[0], out[0])
         right = -moved if right is None else right - moved
-    return (None,) if right is None else solve_by(x, right, z, w, adjoint=adjoint, nudge=nudge)
+    return (None,) if right is None else solve_by(x, right, z, w, adjoint=adjoint)
 
 
 solve_by = primitive(
     "solve_by_factors", _solve_by, multiple=True, vjp=_solve_by_pulled, jvp=_solve_by_pushed,
     abstract=lambda x, y, z, w, **how: (_solution_aval(x, y, z),),
     batch=batched_by(lambda: solve_by, 2, 2, 2, 1), node="LinalgSolveExBackward0")
-"""X with A X = B (or A**H X = B), from A, B and the factors of A, which are constants.
-
-`nudge` has factors with zeros on the diagonal stand for an invertible matrix nearby."""
+"""X with A X = B (or A**H X = B), from A, B and the factors of A, which are constants."""
 
 
 def _solve(x: Array, y: Array, words: str) -> tuple[Array, ...]:
     lu, pivots, info = _lu(x, words)
-    return (*_solve_by(x, y, lu, pivots, adjoint=False, nudge=False), lu, pivots, info)
+    return (*_solve_by(x, y, lu, pivots, adjoint=False), lu, pivots, info)
 
 
 def _solve_pulled(gs: list[Any], wanted: tuple[bool, ...], x: Any, y_aval: Aval,
                   out: list[Any]) -> list[Any]:
-    return _solve_by_pulled(gs, wanted, x, out[1], out[2], y_aval, out, adjoint=False,
-                            nudge=False)[:2]
+    return _solve_by_pulled(gs, wanted, x, out[1], out[2], y_aval, out, adjoint=False)[:2]
 
 
 def _solve_pushed(ts: Sequence[Any], x: Any, out: Sequence[Any]) -> tuple[Any, None, None, None]:
-    (t,) = _solve_by_pushed(ts, x, out[1], out[2], out, adjoint=False, nudge=False)
+    (t,) = _solve_by_pushed(ts, x, out[1], out[2], out, adjoint=False)
     return t, None, None, None
 
 
@@ -293,7 +274,7 @@ def _solve_examples(size: int, batched: Sequence[bool], x: Any, y: Any, words: s
 
 solve = primitive(
     "linalg_solve", _solve, multiple=True, vjp=_solve_pulled, jvp=_solve_pushed,
-    abstract=lambda x, y, words: (_solution_aval(x, y), *_lu_aval(x, words)),
+    abstract=lambda x, y, words: (_solution_aval(x, y), *lu_aval(x, words)),
     batch=_solve_examples, node="LinalgSolveExBackward0")
 """X with A X = B, and what `lu_factor` gives of A, counted as constants."""
 
@@ -338,7 +319,7 @@ triangular = primitive(
     batch=batched_by(lambda: triangular, 2, 2), node="LinalgSolveTriangularBackward0")
 """X with T X = B (or T**H X = B), for the upper or lower triangle T of a matrix."""
 
-# --- inverse and determinants -----------------------------------------------------------------
+# --- inverse ----------------------------------------------------------------------------------
 
 
 def _inverse_one(a: Array) -> tuple[Any, ...]:
@@ -347,10 +328,10 @@ def _inverse_one(a: Array) -> tuple[Any, ...]:
     lu, pivots, info = routine("getrf", a.dtype.char)(a)
     if info:
         return np.full_like(a, np.nan), np.int32(info)
-    return _inverse_of(lu, pivots, overwrite=True), np.int32(0)
+    return inverse_of(lu, pivots, overwrite=True), np.int32(0)
 
 
-def _inverse_of(lu: Array, places: Array, *, overwrite: bool) -> Array:
+def inverse_of(lu: Array, places: Array, *, overwrite: bool) -> Array:
     """The inverse, from factors and exchanges as LAPACK counts them, from 0."""
     kind = lu.dtype.char
     found: Array = routine("getri", kind)(
@@ -376,102 +357,6 @@ inverse = primitive(
     batch=batched_by(lambda: inverse, 2), node="LinalgInvExBackward0")
 """The inverse, and whether there is none: an error, if there are words for it."""
 
-
-def _inverse_by_one(lu: Array, pivots: Array) -> tuple[Array]:
-    return (_inverse_of(lu, pivots - 1, overwrite=False) if lu.size else lu.copy(),)
-
-
-inverse_by = primitive(
-    "inverse_by_factors", lambda x, y, z, nudge: each(
-        _inverse_by_one, _without_zeros(y) if nudge else y, z, cores=(2, 1))[0],
-    abstract=lambda x, y, z, nudge: x, conjugate=False,
-    vjp=(lambda g, out: -mul(mul(mH(out), g), mH(out)), None, None),
-    jvp=(lambda t, out: -mul(mul(out, t), out), None, None),
-    batch=batched_by(lambda: inverse_by, 2, 2, 1), node="LinalgInvExBackward0")
-"""The inverse, from a matrix and its factors, which are constants; `nudge` as for `solve_by`."""
-
-
-def _factors_product(lu: Array, pivots: Array) -> Array:
-    """The determinant: the diagonal's product, with the sign of the permutation."""
-    return _signed(np.multiply.reduce(lu.diagonal(0, -2, -1), -1), pivots)
-
-
-def _signed(x: Array, pivots: Array) -> Array:
-    """x times the sign of the permutation that exchanges make."""
-    exchanged = pivots != np.arange(1, pivots.shape[-1] + 1)
-    return np.where(np.logical_xor.reduce(exchanged, -1), -x, x)
-
-
-def _grid(x: Any) -> Any:
-    """Numbers as matrices of one element: what whole matrices are scaled by."""
-    return reshape(x, shape=(*x.shape, 1, 1))
-
-
-def _adjugate(x: Any, y: Any, z: Any) -> Any:
-    """det(A) A**-1, from a matrix and its factors."""
-    return _grid(det_by(x, y, z)) * inverse_by(x, y, z, nudge=True)
-
-
-det_by = primitive(
-    "det_by_factors", lambda x, y, z: _factors_product(_without_zeros(y), z),
-    abstract=lambda x, y, z: x.with_shape(x.shape[:-2]), conjugate=False,
-    vjp=(lambda g, x, y, z: _grid(g) * mH(_adjugate(x, y, z)), None, None),
-    jvp=(lambda t, x, y, z: _traced(mul(_adjugate(x, y, z), t)), None, None),
-    batch=batched_by(lambda: det_by, 2, 2, 1), node="LinalgDetBackward0")
-"""The determinant, from a matrix and its factors, which are constants and nudged."""
-
-
-def _det(x: Array) -> tuple[Array, ...]:
-    lu, pivots, _ = each(_lu_one, x)
-    return _factors_product(lu, pivots), lu, pivots
-
-
-det = primitive(
-    "linalg_det", _det, multiple=True,
-    abstract=lambda x: (x.with_shape(x.shape[:-2]), *_lu_aval(x, "")[:2]),
-    vjp=lambda gs, x, out: [_grid(gs[0]) * mH(_adjugate(x, *out[1:]))],
-    jvp=lambda ts, x, out: (_traced(mul(_adjugate(x, *out[1:]), ts[0])), None, None),
-    batch=batched_by(lambda: det, 2), node="LinalgDetBackward0")
-"""The determinant, and the factors and exchanges that give it, counted as constants."""
-
-
-def _traced(x: Any) -> Any:
-    x = diag(x)
-    return sum_(x, dims=(len(x.shape) - 1,), keepdim=False)
-
-
-def _slogdet(x: Array) -> tuple[Array, ...]:
-    lu, pivots, _ = each(_lu_one, x)
-    values = lu.diagonal(0, -2, -1)
-    size = np.abs(values)
-    signs = np.sign(values) if x.dtype.kind == "f" else values / np.where(size == 0, 1, size)
-    return (_signed(np.multiply.reduce(signs, -1), pivots), np.add.reduce(np.log(size), -1),
-            lu, pivots)
-
-
-def _slogdet_pulled(gs: list[Any], x: Any, out: list[Any]) -> list[Any]:
-    """With t = tr(A**-1 dA): the logarithm changes by Re(t), a complex sign by i Im(t) times it."""
-    g = gs[1]
-    if is_complex(x) and gs[0] is not None:
-        g = plus(g, imag(out[0] * conj(gs[0])) * -1j)
-    return [None if g is None else _grid(g) * mH(inverse_by(x, *out[2:], nudge=False))]
-
-
-def _slogdet_pushed(ts: Sequence[Any], x: Any, out: Sequence[Any]) -> tuple[Any, ...]:
-    if ts[0] is None:
-        return None, None, None, None
-    t = _traced(solve_by(x, ts[0], *out[2:], adjoint=False, nudge=False)[0])
-    return (out[0] * (imag(t) * 1j) if is_complex(x) else None), real_part(t), None, None
-
-
-slogdet = primitive(
-    "linalg_slogdet", _slogdet, multiple=True,
-    abstract=lambda x: (x.with_shape(x.shape[:-2]), aval(
-        x.shape[:-2], x.dtype.to_real(), x.level), *_lu_aval(x, "")[:2]),
-    vjp=_slogdet_pulled, jvp=_slogdet_pushed, batch=batched_by(lambda: slogdet, 2),
-    node="LinalgSlogdetBackward0")
-"""The determinant's sign and the logarithm of its size; and factors, as `det` gives them."""
-
 # --- Cholesky ---------------------------------------------------------------------------------
 
 
@@ -479,6 +364,8 @@ def _cholesky_one(a: Array, upper: bool) -> tuple[Any, ...]:
     if not a.size:
         return a.copy(), np.int32(0)
     found, info = routine("potrf", a.dtype.char)(a, lower=not upper, clean=1)
+    if found[-1, -1] != found[-1, -1] and not info:  # NaN, which not every LAPACK looks for
+        info = np.flatnonzero(np.isnan(found.diagonal()))[0] + 1
     return found, np.int32(info)
 
 
