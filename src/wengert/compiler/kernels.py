@@ -24,7 +24,7 @@ import numpy as np
 
 from ..core.aval import Aval, aval
 from ..core.blocks import Kernel, Native, get_num_threads, is_array, is_uniform
-from ..core.dtypes import of
+from ..core.dtypes import dtype, of
 from ..primitives.layout import expand as repeated
 from .halves import rounded_once
 from .strict import strict
@@ -102,7 +102,7 @@ def _kind(value: Any) -> Any:
     if isinstance(value, tuple):
         found = tuple(map(_kind, value))
         return None if None in found else (type(value), *found)
-    if type(value) is Aval:
+    if type(value) is Aval or type(value) is dtype:
         return value
     return (type(value), repr(value)) if type(value) in _PARAMETERS else None
 
@@ -147,9 +147,10 @@ def _sweep(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, A
              for a in arguments if is_array(a)]
     nests = _nests(rounded_once(recorded, results), avals,
                    [result.with_shape((LENGTH,)) for result in results])
-    slow = getattr(fn, "name", None) in _ONE_BY_ONE or any(
-        a.dtype.is_half for a in (*avals, *results))
-    if len(nests) != 1 or not _pays(nests, None if slow else getattr(fn, "ufunc", None)):
+    name = getattr(fn, "name", None)
+    slow = name in _ONE_BY_ONE or any(a.dtype.is_half for a in (*avals, *results))
+    quick = not slow and (name == "cast" or getattr(fn, "ufunc", None) is not None)
+    if len(nests) != 1 or not _pays(nests, quick):
         return None
     code = _Code(nests[0], "cols")
     is_length = code.words == LENGTH
@@ -174,7 +175,7 @@ def _rows(fn: Callable[..., Any], arguments: Sequence[Any], params: dict[str, An
 
     avals = [aval(() if is_uniform(a) else a.shape, of(a.dtype)) for a in arrays]
     nests = _nests(rounded_once(recorded, results), avals, results)
-    if not _pays(nests, None):
+    if not _pays(nests, quick=False):
         return None
     shares = [Share(nest, get_num_threads(), _ROOM) for nest in nests]
     parts = [(_Code(task.nest, task.split), task.pieces) for s in shares for task in s.tasks]
@@ -231,16 +232,19 @@ def _nests(fn: Callable[..., Any], avals: Sequence[Aval],
     return steps if len(steps) == len(plan.body.steps) and plan.arena <= _ROOM else ()
 
 
-def _pays(nests: Sequence[Nest], ufunc: Any) -> bool:
-    """Whether loops save time: where they do more than move numbers, at which NumPy is as good.
-    A ufunc that is a few instructions is not worth importing LLVM for."""
-    from .ir.nest import Op, Reduce, Store
+def _pays(nests: Sequence[Nest], quick: bool) -> bool:
+    """Whether loops save time: where they do more than move numbers, at which NumPy is as good, or
+    write the same everywhere, for which it clears its memory on one thread. A few instructions
+    are not worth importing LLVM for where NumPy is `quick` at them."""
+    from .ir.nest import Load, Op, Reduce, Store
     from .native.emit_sweep import ELEMENTARY, weight
 
-    weights = [weight(s) for nest in nests for stage in nest.stages if stage.sweep
-               for s in stage.statements
+    swept = [s for nest in nests for stage in nest.stages if stage.sweep for s in stage.statements]
+    weights = [weight(s) for s in swept
                if isinstance(s, (Op, Reduce)) or (isinstance(s, Store) and s.how)]
-    return bool(weights) and (ufunc is None or sum(weights) >= ELEMENTARY or _loaded())
+    if not any(isinstance(s, Load) for s in swept):
+        return bool(swept) and _loaded()
+    return bool(weights) and (not quick or sum(weights) >= ELEMENTARY or _loaded())
 
 
 def _loaded() -> bool:

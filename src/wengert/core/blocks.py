@@ -115,9 +115,7 @@ def set_num_threads(count: int) -> None:
 def evaluate(primitive: Any, values: Sequence[Any], result: Aval, params: dict[str, Any],
              out: np.ndarray | None = None) -> np.ndarray | None:
     """A primitive with a large result; None where it has neither kernel nor ufunc."""
-    if primitive.uniform and out is None:
-        return None  # zeros that come from the system cost nothing until they are written
-    if primitive.elementwise:
+    if primitive.elementwise or primitive.name == "cast":  # which is linear first of all
         found = _by_kernel(primitive, values, result, params, out)
     elif out is None and not (primitive.view or primitive.multiple):
         found = by_arrays(primitive, values, result, params)
@@ -127,7 +125,7 @@ def evaluate(primitive: Any, values: Sequence[Any], result: Aval, params: dict[s
         return found
     if primitive.ufunc is not None and not params:
         return apply(primitive.ufunc, values, result, out)
-    if not primitive.elementwise:
+    if not primitive.elementwise or (primitive.uniform and out is None):
         return None
     fn: Callable[..., Any] = functools.partial(primitive.evaluate, **params)
     if result.dtype.is_half and not primitive.halves:

@@ -139,6 +139,20 @@ def of(kind: Any) -> dtype:
                          "int64, int32, int16, int8, uint64, uint32, uint16, uint8, and bool.")
 
 
+def c_name(kind: dtype, *, alone: bool = False) -> str:
+    """What C++, and so some messages of PyTorch's, calls the numbers of a dtype; `alone` says
+    which of a type's names."""
+    found = _C_ALONE.get(kind.name) if alone else None
+    return found or _C_NAMES.get(kind.name, f"{kind.name}_t")
+
+
+_C_NAMES = {"float32": "float", "float64": "double", "int32": "int", "float16": "c10::Half",
+            "bfloat16": "c10::BFloat16", "bool": "bool", "complex64": "c10::complex<float>",
+            "complex128": "c10::complex<double>"}
+_C_ALONE = {"int64": "long int", "uint8": "unsigned char", "int8": "signed char",
+            "int16": "short int"}
+
+
 def get_default_dtype() -> dtype:
     """The dtype that Python floats become: float32 unless changed.
 
@@ -193,7 +207,7 @@ def _promote(a: dtype, b: dtype) -> dtype | None:
 PROMOTED = {(a, b): found for a in ALL for b in ALL if (found := _promote(a, b)) is not None}
 
 
-def promote(a: dtype, b: dtype) -> dtype:
+def promote(type1: dtype, type2: dtype) -> dtype:
     """The smallest dtype that both convert to (`torch.promote_types`).
 
     PyTorch leaves uint16, uint32 and uint64 out; here they promote as the array API standard says.
@@ -205,10 +219,10 @@ def promote(a: dtype, b: dtype) -> dtype:
         >>> promote(int64, float16), promote(uint8, int8), promote(float16, bfloat16)
         (torch.float16, torch.int16, torch.float32)
     """
-    found = PROMOTED.get((a, b))
+    found = PROMOTED.get((type1, type2))
     if found is None:
         raise RuntimeError("Promotion for uint16, uint32, uint64 types is not supported, attempted "
-                           f"to promote {a.words} and {b.words}")
+                           f"to promote {type1.words} and {type2.words}")
     return found
 
 
@@ -240,16 +254,14 @@ def _result_type(*ranked: tuple[int, dtype]) -> dtype:
     return found
 
 
-def can_cast(source: dtype, target: dtype) -> bool:
-    """Whether a result of dtype `source` may be stored as `target` (`torch.can_cast`).
+def can_cast(from_: dtype, to: dtype) -> bool:
+    """Whether a result of a dtype may be stored as another (`torch.can_cast`).
 
     Example:
         >>> can_cast(float64, float32), can_cast(float32, int64)
         (True, False)
     """
-    if source.category != target.category:
-        return source.category < target.category
-    return True
+    return from_.category <= to.category
 
 
 def check_cast(source: dtype, target: dtype) -> None:

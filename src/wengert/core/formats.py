@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from .aval import LARGE
+from .blocks import WORTH, get_num_threads, in_parts
+from .buffers import empty
 
 
 class layout:  # noqa: N801 - PyTorch's name
@@ -72,6 +74,14 @@ Order = Callable[[np.ndarray, Sequence[np.ndarray]], np.ndarray]
 leaves results as they lie, and PyTorch mostly does not."""
 
 
+def contiguous(values: Sequence[np.ndarray]) -> bool:
+    """Whether all arrays are."""
+    for value in values:  # noqa: SIM110 - `all` takes twice the time of these few
+        if not value.flags.c_contiguous:
+            return False
+    return True
+
+
 def dense(result: np.ndarray, operands: Sequence[np.ndarray]) -> np.ndarray:
     """Contiguous, whatever the operands are."""
     return result if result.flags.c_contiguous else copied(result)
@@ -79,18 +89,25 @@ def dense(result: np.ndarray, operands: Sequence[np.ndarray]) -> np.ndarray:
 
 def copied(x: np.ndarray) -> np.ndarray:
     """A contiguous copy; of a large array with another dimension innermost by tiles that stay in
-    cache."""
-    if x.flags.c_contiguous or x.size < LARGE:
+    cache, of a very large one on several threads."""
+    if x.size < LARGE:
         return x.copy()
     inner = min(range(x.ndim), key=lambda d: abs(x.strides[d]))
-    if inner == x.ndim - 1:
-        return x.copy()
+    if x.flags.c_contiguous or inner == x.ndim - 1:
+        return x.copy() if x.size < WORTH else _copied_by_rows(x)
     out = np.empty(x.shape, x.dtype)
     lead: tuple[Any, ...] = (slice(None),) * inner
     for i in range(0, x.shape[inner], _TILE):
         for j in range(0, x.shape[-1], _TILE):
             tile = (*lead, slice(i, i + _TILE), ..., slice(j, j + _TILE))
             out[tile] = x[tile]
+    return out
+
+
+def _copied_by_rows(x: np.ndarray) -> np.ndarray:
+    out, share = empty(x.shape, x.dtype), -(-len(x) // get_num_threads())
+    in_parts(lambda part: np.copyto(out[part], x[part]),
+             [slice(i, i + share) for i in range(0, len(x), share)])
     return out
 
 
@@ -115,7 +132,32 @@ def spatial(result: np.ndarray, operands: Sequence[np.ndarray]) -> np.ndarray:
     first = operands[0]
     if first.ndim < 4 or first.ndim != result.ndim or not _channels_last(first):
         return dense(result, operands)
-    return np.moveaxis(np.moveaxis(result, 1, -1).copy(), -1, 1)
+    return _with_channels_last(result)
+
+
+@functools.cache
+def images(dims: int) -> Order:
+    """`spatial` of images of so many dimensions, beside those of examples and channels."""
+
+    def order(result: np.ndarray, operands: Sequence[np.ndarray]) -> np.ndarray:
+        first = operands[0]
+        if first.ndim != dims + 2 or not _channels_last(first):
+            return dense(result, operands)
+        return _with_channels_last(result)
+
+    return order
+
+
+def convolved(result: np.ndarray, operands: Sequence[np.ndarray]) -> np.ndarray:
+    """Of images and kernels, channels last if those of either are: of signals the kernels tell, and
+    a single volume is contiguous, as PyTorch's kernels for few numbers have it."""
+    telling = operands[result.ndim == 3:0 if result.ndim == 5 and len(result) == 1 else 2]
+    return _with_channels_last(result) if any(map(_channels_last, telling)) else (
+        dense(result, operands))
+
+
+def _with_channels_last(x: np.ndarray) -> np.ndarray:
+    return np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1)
 
 
 def _channels_last(x: np.ndarray) -> bool:
@@ -136,8 +178,28 @@ def joint(result: np.ndarray, operands: Sequence[np.ndarray]) -> np.ndarray:
     return result if result.strides == operands[0].strides else _ordered(result, operands)
 
 
+def joint_from_last(result: np.ndarray, operands: Sequence[np.ndarray]) -> np.ndarray:
+    """Of elements: as the last operand lies that tells dimensions apart."""
+    return joint(result, operands[::-1])
+
+
+def of_leaf(g: np.ndarray, leaf: np.ndarray) -> np.ndarray:
+    """A leaf's gradient: as the leaf lies if that fills its memory, and contiguous otherwise."""
+    return g if g.strides == leaf.strides else _in_order(g, leaf_order(leaf))
+
+
+def leaf_order(leaf: np.ndarray) -> tuple[int, ...]:
+    """The dimensions of a leaf's gradient as they lie, the outermost first."""
+    order = joint_order(leaf.shape, (leaf.strides,))
+    return order if leaf.transpose(order).flags.c_contiguous else tuple(range(leaf.ndim))
+
+
 def _ordered(result: np.ndarray, operands: Sequence[np.ndarray]) -> np.ndarray:
-    order = joint_order(result.shape, tuple([_steps(x, result.shape) for x in operands]))
+    return _in_order(result, joint_order(
+        result.shape, tuple([_steps(x, result.shape) for x in operands])))
+
+
+def _in_order(result: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
     if (lying := result.transpose(order)).flags.c_contiguous:
         return result
     return copied(lying).transpose(np.argsort(order))

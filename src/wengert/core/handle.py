@@ -148,7 +148,11 @@ def storage_of(handle: Handle) -> Storage:
     A node that saved this tensor as its result is told: writes must be noticed from now on.
     """
     if handle.alias is None:
-        handle.alias = Alias(Storage())
+        alias = Alias(Storage())
+        # Threads that share a tensor must agree on one: nothing is called between the question and
+        # the answer, so that none comes in between.
+        if handle.alias is None:
+            handle.alias = alias
         if handle.node is not None:
             handle.node.share(handle.alias)
     return handle.alias.storage

@@ -305,6 +305,8 @@ def concrete(x: Any, asked: str) -> np.ndarray:
     """
     if not isinstance(x, Handle):
         return _seen(np.asarray(x))
+    if x.alias is None and x.aval.level is None:
+        return _seen(x.value) if shared.special else x.value
     level = deepest((x,))
     return _seen(x.value) if level is None else level.concrete(x, asked)
 

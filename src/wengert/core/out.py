@@ -47,6 +47,31 @@ _ROOMS = {
 _WITHOUT = {"diagonal", "fftshift", "ifftshift", "matrix_exp", "vander"}
 
 
+_EXACT_NAMES = """
+abs addbmm addmm addmv amax amin aminmax argmax argmin argsort baddbmm bitwise_not bmm bucketize
+ceil clamp complex conj_physical cross cummax cummin diag dot float_power floor frac frexp gather
+hardshrink heaviside histc histogram index_add index_copy index_reduce index_select inner inverse
+isin isneginf isposinf kthvalue lerp log_softmax logcumsumexp lu_solve lu_unpack masked_select
+matmul median mm mode msort multinomial mv nan_to_num nanmedian nanquantile narrow_copy neg nonzero
+nonzero_static norm ormqr polar qr quantile renorm round scatter scatter_add scatter_reduce
+searchsorted sgn sign signbit slice_scatter slogdet softmax sort svd take take_along_dim tensordot
+topk triangular_solve tril triu trunc vdot where
+"""
+_EXACT = frozenset(_EXACT_NAMES.split())
+"""Words whose results are written into tensors of their own dtype alone; others are converted."""
+_CONVERTED = {"cond", "eig", "eigvals", "householder_product", "lstsq", "matrix_power",
+              "matrix_rank", "pinv", "split_copy", "tensorinv", "tensorsolve"}
+"""What is converted of the rooms where others are not."""
+
+
+def _is_exact(word: Any, out: Any) -> bool:
+    """Whether a word's results are written into tensors of their own dtype alone."""
+    name = word.__name__
+    if _ROOMS.get(word.__module__) in ("", "linalg"):
+        return name not in _CONVERTED
+    return name in _EXACT or (name in ("max", "min") and isinstance(out, (tuple, list)))
+
+
 def lacks_out(error: Exception, named: dict[str, Any]) -> bool:
     """Whether a call failed, before anything was done, since its word does not know `out`."""
     return "out" in named and isinstance(error, TypeError) and (
@@ -91,11 +116,15 @@ def into(word: Any, args: Sequence[Any], named: dict[str, Any]) -> Any:
     outs = tuple(out) if several else (out,)
     _check_tensors(word.__name__, outs)
     _check_history(_full_name(word), list(_tensors((*outs, *args, *others.values()))))
-    _as_given(word, args, others, outs[0])
+    exact = _is_exact(word, out)
+    if not exact:
+        _as_given(word, args, others, outs[0])
     found = word(*args, **others)
     results = (found,) if isinstance(found, Handle) else tuple(found)
     if several is isinstance(found, Handle) or len(outs) != len(results):
         raise _misfit(word.__name__, outs if several else None, results)
+    for place, result in zip(outs, results, strict=True):
+        _check_dtype(place.aval.dtype, result.aval.dtype, exact=exact)
     for place, result in zip(outs, results, strict=True):
         _write(place, result)
     if others.get("requires_grad"):
@@ -155,9 +184,15 @@ def _as_given(word: Any, args: Sequence[Any], named: dict[str, Any], out: Any) -
                            f"({kind.words})")
 
 
+def _check_dtype(out: dtypes.dtype, result: dtypes.dtype, *, exact: bool) -> None:
+    if exact and out is not result:
+        given, wanted = (dtypes.c_name(kind, alone=True) for kind in (out, result))
+        raise RuntimeError(f"Expected out tensor to have dtype {wanted}, but got {given} instead")
+    dtypes.check_cast(result, out)
+
+
 def _write(out: Any, result: Any) -> None:
     """Writes a result into a tensor, which gets its shape."""
-    dtypes.check_cast(result.aval.dtype, out.aval.dtype)
     if out.aval.shape != result.aval.shape:
         _resize(out, result.aval.shape)
     out.copy_(result.detach())

@@ -23,6 +23,7 @@ coefficients are real; a primitive for which that is not so sets `conjugate=Fals
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -76,7 +77,6 @@ class Rule:
         if self.saves_from is None:
             return self.saves
         return (*self.saves, *range(self.saves_from, operands))
-
 
     def arguments(self, values: Sequence[Any], out: Any, params: dict[str, Any],
                   i: int) -> list[Any]:
@@ -173,6 +173,7 @@ class Primitive:
         self.name, self.evaluate = name, evaluate
         self.abstract = functools.lru_cache(maxsize=512)(_refusing(abstract, refuses or {}))
         self.vjp, self.jvp = _rules(vjp), _rules(jvp)
+        _check_named(name, (self.vjp, self.jvp), evaluate, abstract)
         self.linear, self.multilinear = linear, multilinear
         self.elementwise, self.view = elementwise, view
         self.multiple, self.conjugate, self.ufunc, self.store = multiple, conjugate, ufunc, store
@@ -346,6 +347,33 @@ def _rules(given: Any) -> tuple[Rule | None, ...] | Rule | None:
     if callable(given):
         return Rule(given)
     return tuple(None if fn is None else Rule(fn) for fn in given)
+
+
+def _check_named(primitive: str, given: Sequence[Any], *takers: Callable[..., Any]) -> None:
+    """Refuses rules that read what is neither an operand nor a parameter.
+
+    Raises:
+        TypeError: if one does.
+    """
+    rules = [rule for each in given for rule in (each if isinstance(each, tuple) else (each,))]
+    read = {name for rule in rules if rule is not None for name in rule.named}
+    if not read:
+        return
+    taken = next(filter(None, map(_names, takers)), read)
+    for name in read:
+        if name not in taken:
+            raise TypeError(f"a rule of the primitive {primitive!r} reads {name!r}, which is no "
+                            "operand, aval or parameter of it")
+
+
+def _names(function: Any) -> Sequence[str] | None:
+    """The names of a function's arguments; None if it takes any, or doesn't tell."""
+    if isinstance(function, np.ufunc):
+        return ("out",)
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_flags & inspect.CO_VARKEYWORDS:
+        return None
+    return code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
 
 
 def _camel(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from types import CodeType
+from types import CodeType, FrameType
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -48,15 +48,32 @@ def user_line(after: Line | None = None) -> Line:
 
     It is called at least three calls deep in this package, which needs no asking.
     """
-    frame = sys._getframe(4)
-    while _own[frame.f_globals.get("__name__", "")] and frame.f_back is not None:
-        frame = frame.f_back
+    frame, _ = _outside(sys._getframe(4))
     return Line(frame.f_code, frame.f_lasti, after)
+
+
+def _outside(frame: FrameType) -> tuple[FrameType, int]:
+    """The first frame that is not ours, from one on outwards, and how many of ours come before."""
+    ours = 0
+    while _own[frame.f_globals.get("__name__", "")] and frame.f_back is not None:
+        ours, frame = ours + 1, frame.f_back
+    return frame, ours
+
+
+HISTORY_IS_LOST = (
+    "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\n"
+    "Consider using tensor.detach() first.")
+_warned: set[str] = set()
+
+
+def warn_once(message: str) -> None:
+    """Warns, the first time in a process."""
+    if message not in _warned:
+        _warned.add(message)
+        warn(message)
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warns about the user's line, however many of our own calls there are above this one."""
-    level, frame = 1, sys._getframe(0)
-    while _own[frame.f_globals.get("__name__", "")] and frame.f_back is not None:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)
+    _, ours = _outside(sys._getframe())
+    warnings.warn(message, category, stacklevel=ours + 1)

@@ -23,7 +23,7 @@ from numpy import ndarray
 
 from ..core import blocks, buffers
 from ..core.aval import LARGE, Aval, aval_of
-from ..core.formats import alike, joint_order
+from ..core.formats import leaf_order, of_leaf
 from ..core.handle import Handle, as_handle, wrap
 from ..core.levels import here, made, modes, quietly, shared
 from ..primitives.elementwise import add
@@ -259,7 +259,7 @@ def _accumulate(leaf: AccumulateGrad, g: Any, create: bool) -> None:
     elif grad is None:
         kind = leaf.variable.aval.numpy  # rules on half precision may go on in a wider one
         g = g if g.dtype == kind and is_own(sys.getrefcount(g), g) else np.array(g, kind)
-        leaf.grad = wrap(g if g.ndim < 2 else alike(g, (leaf._value,)))
+        leaf.grad = wrap(g if g.ndim < 2 else of_leaf(g, leaf._value))
     elif overlaps_itself(grad.value):
         grad.value = grad.value + g
     else:
@@ -271,7 +271,7 @@ def _cloned(g: Any, own: np.ndarray) -> Any:
     """A copy of a leaf's gradient, which lies in memory as the leaf does."""
     if own.ndim < 2 or type(g.value) is not ndarray or g.value.strides == own.strides:
         return clone(g)
-    return clone(g, dims=joint_order(own.shape, (own.strides,)))
+    return clone(g, dims=leaf_order(own))
 
 
 def _sum(a: Any, b: Any) -> Any:

@@ -22,7 +22,7 @@ from ..core.levels import Level
 from ..core.primitive import Primitive
 from ..core.provenance import user_line
 from ..primitives.elementwise import copy
-from ..primitives.layout import clone, expand, reshape
+from ..primitives.layout import WHOLE, clone, expand, reshape
 from .eager import constant
 from .inplace import check_fits, write, written
 from .lifted import detached, note_views, quietly_on_arrays, rebind, take
@@ -35,7 +35,7 @@ SHIFTS: dict[str, _Shift | None] = {
     "dim2": lambda dim, size: dim + 1,
     "dims": lambda dims, size: tuple(d + 1 for d in dims),
     "shape": lambda shape, size: (size, *shape),
-    "index": lambda index, size: ((None, None, None), *index),
+    "index": lambda index, size: (WHOLE, *index),
     **dict.fromkeys(("keepdim", "correction", "p", "diagonal", "offset", "dtype", "sizes",
                      "descending", "stable", "shifts", "power", "forward", "points", "backward",
                      "k", "largest", "ignore_nan", "bins", "low", "high")),

@@ -356,5 +356,3 @@ def move_retain(x: Any, old: Node | None) -> None:
     if type(x.extra) is GradSlot and old is not None and old.extra is not None:
         if old.extra.retain is x.extra:
             old.extra.retain, x.node.more().retain = None, x.extra
-
-

@@ -29,6 +29,7 @@ number = itertools.count(0, -1).__next__
 _WRITTEN_BY_HAND = frozenset(("AccumulateGrad", "CopyBackwards", "CopySlices"))
 """Nodes whose names PyTorch gives with their C++ namespace."""
 
+
 class _Freed(tuple[Any, ...]):
     """No tuple of saved values: the pullback looks twice at what is no plain tuple."""
 

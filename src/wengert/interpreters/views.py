@@ -45,7 +45,6 @@ class Step:
         out: Any = self.primitive.abstract(x, **self.params)
         return out if self.index is None else out[self.index]
 
-
     def transpose(self, g: Any, x: Aval) -> Any:
         """What this step takes g from, with zeros elsewhere."""
         stand_in = np.broadcast_to(np.zeros((), x.numpy), x.shape)
@@ -255,4 +254,3 @@ def follow_aval(chain: Chain, x: Aval) -> Aval:
 
 
 ground.refresh = refresh
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,7 +12,7 @@ from ..core import dtypes
 from ..primitives import fourier as f
 from ..primitives.layout import index_view, unindex
 from . import creation, rearranging
-from .arguments import need_tensor, wrapped_dim
+from .arguments import listed, need_tensor, wrapped_dim
 from .operators import to_kind
 
 if TYPE_CHECKING:
@@ -63,10 +64,7 @@ def _one_dim(x: Any, dim: int) -> int:
 def _dims(x: Any, s: Sizes, dim: Any) -> tuple[tuple[int, ...], list[int]]:
     """The dimensions to transform, and for each the size asked for (-1: as it is)."""
     ndim = x.aval.ndim
-    if isinstance(dim, int):
-        dim = (dim,)
-    if isinstance(s, int):
-        s = (s,)
+    dim, s = (None if each is None else listed(each) for each in (dim, s))
     if dim is None:
         if s is not None and len(s) > ndim:
             raise RuntimeError(f"Got shape with {len(s)} values but input tensor only has {ndim} "
@@ -78,7 +76,7 @@ def _dims(x: Any, s: Sizes, dim: Any) -> tuple[tuple[int, ...], list[int]]:
             raise RuntimeError("FFT dims must be unique")
         if s is not None and len(s) != len(dims):
             raise RuntimeError("When given, dim and shape arguments must have the same length")
-    sizes = [-1] * len(dims) if s is None else list(s)
+    sizes = [-1] * len(dims) if s is None else s
     for d, n in zip(dims, sizes, strict=True):
         _checked(x.aval.shape[d] if n == -1 else n)
     return dims, sizes
@@ -95,7 +93,7 @@ def _fitted(x: Any, dims: Sequence[int], sizes: Sequence[int]) -> Any:
     for n in sizes:
         _checked(1 if n == -1 else n)
     for d, n in zip(dims, sizes, strict=True):
-        have = _checked(x.aval.shape[d])
+        have = x.aval.shape[d]
         if n not in (-1, have):
             x = _with_size(x, d, have, n)
     return x
@@ -122,15 +120,16 @@ def _complex(forward: bool) -> Apply:
     return apply
 
 
-def _halved(forward: bool) -> Apply:
-    """`rfft`; or `ihfft`, its conjugate."""
+def _halved(x: Any, dims: tuple[int, ...], sizes: list[int], norm: str | None) -> Any:
+    """`rfft`."""
+    return f.r2c(_fitted(x, dims, sizes), dims=dims, power=_power(norm, forward=True))
 
-    def apply(x: Any, dims: tuple[int, ...], sizes: list[int], norm: str | None) -> Any:
-        power = _power(norm, forward)
-        found = f.r2c(_fitted(x, dims, sizes), dims=dims, power=power)
-        return found if forward else found.conj()
 
-    return apply
+def _conjugate_of_halved(x: Any, dims: tuple[int, ...], sizes: list[int], norm: str | None) -> Any:
+    """`ihfft`: the conjugate of `rfft` along the last dimension, and `ifft` along the others."""
+    power = _power(norm, forward=False)
+    found = f.r2c(_fitted(x, dims, sizes), dims=dims[-1:], power=power).conj()
+    return found if len(dims) == 1 else f.c2c(found, dims=dims[:-1], power=power, forward=False)
 
 
 def _doubled(forward: bool) -> Apply:
@@ -147,7 +146,7 @@ def _doubled(forward: bool) -> Apply:
 
 
 _fft, _ifft, _rfft, _ihfft, _hfft, _irfft = (
-    _complex(True), _complex(False), _halved(True), _halved(False), _doubled(True),
+    _complex(True), _complex(False), _halved, _conjugate_of_halved, _doubled(True),
     _doubled(False))
 
 
@@ -220,11 +219,13 @@ def ihfft(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None =
 
 def fftn(input: Tensor, s: Sizes = None, dim: Any = None, norm: str | None = None) -> Tensor:
     """`fft` along several dimensions: `dim`, or the last ones that `s` has sizes for, or all."""
+    input = _promoted(need_tensor("fft_fftn", input), to_complex=True)
     return _along_several("fftn", _fft, input, s, dim, norm, some=False)
 
 
 def ifftn(input: Tensor, s: Sizes = None, dim: Any = None, norm: str | None = None) -> Tensor:
     """The inverse of `fftn`."""
+    input = _promoted(need_tensor("fft_ifftn", input), to_complex=True)
     return _along_several("ifftn", _ifft, input, s, dim, norm, some=False)
 
 
@@ -280,19 +281,21 @@ def _frequencies(name: str, found: np.ndarray, dtype: Any, requires_grad: bool) 
 
 
 def _count(n: int) -> int:
+    n = operator.index(n)
     if n < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
     return n
 
 
-def fftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None,
-            requires_grad: bool = False) -> Tensor:
+def fftfreq(n: int, d: float = 1.0, *, dtype: Any = None, layout: Any = None,
+            device: Any = None, requires_grad: bool = False) -> Tensor:
     """The frequencies of what `fft` gives for n samples, in cycles per unit of d.
 
     Args:
         n: the number of samples.
         d: the distance between samples, in the unit of time or length.
         dtype: a float dtype.
+        layout: ignored.
         device: the CPU.
         requires_grad: whether operations on it are recorded.
 
@@ -301,22 +304,23 @@ def fftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None,
         >>> torch.fft.fftfreq(4, d=0.5)
         tensor([ 0.0000,  0.5000, -1.0000, -0.5000])
     """
-    k = np.arange(_count(n), dtype=np.float64)
+    n = _count(n)
+    k = np.arange(n, dtype=np.float64)
     k[(n + 1) // 2:] -= n
     return _frequencies("fftfreq", k * (1.0 / (n * d)) if n else k, dtype, requires_grad)
 
 
-def rfftfreq(n: int, d: float = 1.0, *, dtype: Any = None, device: Any = None,
-             requires_grad: bool = False) -> Tensor:
+def rfftfreq(n: int, d: float = 1.0, *, dtype: Any = None, layout: Any = None,
+             device: Any = None, requires_grad: bool = False) -> Tensor:
     """The frequencies of what `rfft` gives for n samples, in cycles per unit of d."""
-    k = np.arange(_count(n) // 2 + 1, dtype=np.float64)
+    n = _count(n)
+    k = np.arange(n // 2 + 1, dtype=np.float64)
     return _frequencies("rfftfreq", k * (1.0 / (n * d)) if n else k, dtype, requires_grad)
 
 
 def _shifted(name: str, input: Any, dim: Any, sign: int) -> Any:
     need_tensor(f"fft_{name}", input)
-    dims = tuple(range(input.aval.ndim)) if dim is None else (
-        (dim,) if isinstance(dim, int) else tuple(dim))
+    dims = tuple(range(input.aval.ndim) if dim is None else listed(dim))
     halves = [sign * (input.aval.shape[_one_dim(input, d)] // 2) for d in dims]
     return rearranging.roll(input, halves, dims) if dims else input.clone()
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from ..core.aval import Aval
 from ..core.blocks import get_num_threads
-from ..core.primitive import primitive
-from .layout import real
+from ..core.formats import as_made
+from ..core.primitive import primitive as any_primitive
+from .layout import inverse_order, real
 
 Dims = tuple[int, ...]
 
@@ -26,6 +27,8 @@ NORMS = {"backward": 0.0, "ortho": -0.5, "forward": -1.0}
 _FORWARD = {power: norm for norm, power in NORMS.items()}
 _INVERSE = {0.0: "forward", -0.5: "ortho", -1.0: "backward"}
 _WORTH_THREADS = 1 << 15
+
+primitive = functools.partial(any_primitive, order=as_made)
 
 
 @functools.cache
@@ -37,7 +40,8 @@ def _function(name: str) -> Any:
 
 def _scipy(name: str, x: np.ndarray, dims: Dims, norm: str,
            points: int | None = None) -> np.ndarray:
-    """SciPy's transform, by its name along one dimension, which is half the work to call.
+    """SciPy's transform, by its name along one dimension, which is half the work to call; of the
+    result, the transformed dimensions are the innermost, as PyTorch has them.
 
     Args:
         name: "fft", "ifft", "rfft" or "irfft".
@@ -47,12 +51,27 @@ def _scipy(name: str, x: np.ndarray, dims: Dims, norm: str,
         points: the size of the result along the last of them, where it isn't x's.
     """
     workers = get_num_threads() if x.size >= _WORTH_THREADS else None
+    orders = _orders(x.strides, dims, name.endswith("rfft"))
+    if orders is not None:
+        x = x.transpose(orders[0])
     if len(dims) == 1:
-        found: np.ndarray = _function(name)(x, points, dims[0], norm, workers=workers)
-        return found
-    sizes = None if points is None else (*[x.shape[d] for d in dims[:-1]], points)
-    found = _function(f"{name}n")(x, sizes, dims, norm, workers=workers)
-    return found
+        found: np.ndarray = _function(name)(x, points, -1, norm, workers=workers)
+    else:
+        sizes = None if points is None else (*x.shape[-len(dims):-1], points)
+        found = _function(f"{name}n")(x, sizes, range(-len(dims), 0), norm, workers=workers)
+    return found if orders is None else found.transpose(orders[1])
+
+
+@functools.lru_cache(maxsize=1024)
+def _orders(strides: tuple[int, ...], dims: Dims, halved: bool) -> tuple[Dims, Dims] | None:
+    """The dimensions as a result's lie, the outermost first: those that are not transformed, then
+    those that are, each as the operand's; but the one with half of the spectrum last. And what
+    undoes this order; None if they lie as they are counted."""
+    last = dims[-1:] if halved else ()
+    rest = [d for d in range(len(strides)) if d not in dims]
+    order = (*sorted(rest, key=lambda d: -strides[d]),
+             *sorted(dims[:len(dims) - len(last)], key=lambda d: -strides[d]), *last)
+    return None if order == tuple(range(len(order))) else (order, inverse_order(order))
 
 
 def _c2c(x: np.ndarray, dims: Dims, power: float, forward: bool) -> np.ndarray:
@@ -116,4 +135,3 @@ c2r = primitive(
         x, dims[-1], points).with_dtype(x.dtype.to_real()))
 """The inverse transform of half of a spectrum, to `points` real numbers along the last
 of `dims`."""
-

@@ -13,9 +13,12 @@ from ..core import dtypes
 from ..core.aval import Aval, aval
 from ..core.formats import as_made, copied, spatial
 from ..core.primitive import linear, primitive
+from ..core.remembering import remembered
 
 Index = tuple[Any, ...]
 """A basic index that can be hashed: ints, (start, stop, step) for slices, None, Ellipsis."""
+WHOLE = (None, None, None)
+"""In such an index, all of a dimension."""
 
 
 def copied_order(x: np.ndarray) -> Any:
@@ -60,16 +63,16 @@ def add_up(x: np.ndarray, dims: tuple[int, ...], keepdim: bool) -> np.ndarray:
     there are many. There, and for float16 always, the sum is kept in a wider type.
     """
     kind = x.dtype
-    wider = WIDER.get(kind.char)
-    if wider is not None and (kind.char == "e" or _across(x, dims)):
-        total = np.add.reduce(x, dims, wider, out=..., keepdims=keepdim)
-        return total.astype(kind)
+    if x.size >= _LONG or kind.char == "e":
+        wider = WIDER.get(kind.char)
+        if wider is not None and (kind.char == "e" or _across(x, dims)):
+            return np.add.reduce(x, dims, wider, out=..., keepdims=keepdim).astype(kind)
     return np.add.reduce(x, dims, kind, out=..., keepdims=keepdim)
 
 
 def _across(x: np.ndarray, dims: tuple[int, ...]) -> bool:
     """Whether many elements are added up that do not follow each other in memory."""
-    if x.size < _LONG or (len(dims) == x.ndim and (x.flags.c_contiguous or x.flags.f_contiguous)):
+    if len(dims) == x.ndim and (x.flags.c_contiguous or x.flags.f_contiguous):
         return False
     along = [d for d in dims if x.strides[d] == x.itemsize]
     others = [x.shape[d] for d in dims if d not in along]
@@ -118,6 +121,8 @@ real = linear(
 imag = linear(
     "imag", lambda x: x.imag, lambda g: g * 1j,
     abstract=lambda x: x.with_dtype(x.dtype.to_real()), view=True)
+
+
 def _clone(x: np.ndarray, dims: tuple[int, ...] | None = None) -> np.ndarray:
     """A copy, whose dimensions lie in memory in an order, the outermost first, or as they are."""
     if dims is None:
@@ -261,9 +266,10 @@ diag_embed = undiagonal.named("DiagEmbedBackward0")
 
 # --- rearranging ------------------------------------------------------------------------------
 
+
 def _flip(x: np.ndarray, dims: tuple[int, ...]) -> np.ndarray:
     turned = x[tuple(slice(None, None, -1 if d in dims else None) for d in range(x.ndim))]
-    return turned.copy(copied_order(x))
+    return copied(turned) if x.flags.c_contiguous else turned.copy(copied_order(x))
 
 
 flip = linear("flip", _flip,
@@ -272,6 +278,7 @@ flip = linear("flip", _flip,
               lower=lambda x, dims: index_view(x, index=(*(
                   (None, None, -1 if d in dims else None) for d in range(len(x.shape))),
                   Ellipsis)))
+
 
 def _roll(x: np.ndarray, shifts: tuple[int, ...], dims: tuple[int, ...]) -> np.ndarray:
     if not dims:
@@ -286,7 +293,7 @@ def _roll(x: np.ndarray, shifts: tuple[int, ...], dims: tuple[int, ...]) -> np.n
 roll = linear(
     "roll", _roll,
     lambda g, shifts, dims: roll(g, shifts=tuple(-s for s in shifts), dims=dims),
-    abstract=lambda x, shifts, dims: x, halves=True,
+    abstract=lambda x, shifts, dims: x, halves=True, order=spatial,
     batch=lambda size, batched, x, shifts, dims: _roll_examples(x, shifts, dims),
     lower=lambda x, shifts, dims: _lower_roll(x, shifts, dims))
 
@@ -336,17 +343,15 @@ def _lower_repeat(x: Any, repeats: tuple[int, ...]) -> Any:
     return reshape(expand(reshape(x, shape=between), shape=apart), shape=together)
 
 
+@remembered
 def _below(rows: int, columns: int, diagonal: int) -> np.ndarray:
     """Where a matrix is on a diagonal or below it."""
     return np.tri(rows, columns, diagonal, np.bool_)
 
 
-_below_small = functools.lru_cache(maxsize=256)(_below)
-
-
 def _triangle(x: np.ndarray, diagonal: int) -> np.ndarray:
     rows, columns = x.shape[-2:]
-    return (_below_small if rows * columns <= 4096 else _below)(rows, columns, diagonal)
+    return _below(rows, columns, diagonal)
 
 
 tril = linear("tril", lambda x, diagonal: np.where(_triangle(x, diagonal), x, x.dtype.type(0)),
@@ -378,7 +383,7 @@ repeat = linear(
 
 def narrow(x: Any, dim: int, start: int, length: int) -> Any:
     """x[..., start:start + length, ...] in a dimension."""
-    index = ((None, None, None),) * dim + ((start, start + length, 1), Ellipsis)
+    index = (WHOLE,) * dim + ((start, start + length, 1), Ellipsis)
     return index_view(x, index=index)
 
 
@@ -424,7 +429,7 @@ def _stack(*xs: np.ndarray, dim: int) -> np.ndarray:
 
 stack = primitive(
     "stack", _stack, abstract=_stack_aval, linear=True, halves=True,
-    vjp=lambda g, i, dim: select(g, index=((None, None, None),) * dim + (i, Ellipsis)))
+    vjp=lambda g, i, dim: select(g, index=(WHOLE,) * dim + (i, Ellipsis)))
 
 
 def _split(x: np.ndarray, sizes: tuple[int, ...], dim: int) -> list[np.ndarray]:
@@ -446,4 +451,3 @@ unbind = primitive(
     linear=True, view=True, multiple=True,
     abstract=lambda x, dim: (x.with_shape(x.shape[:dim] + x.shape[dim + 1:]),) * x.shape[dim],
     vjp=(lambda g, dim: stack(*g, dim=dim),))
-

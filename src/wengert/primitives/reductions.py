@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes
-from ..core.aval import LARGE, Aval
-from ..core.blocks import in_rows
-from ..core.buffers import empty
+from ..core.aval import Aval
 from ..core.primitive import Rule, linear, primitive
 from .elementwise import (
     abs_,
@@ -29,8 +27,8 @@ from .elementwise import (
     where,
     zero,
 )
-from .layout import WIDER, add_up, cast, conj, expand, flip, permute, real, reshape
-from .scans import before, cumprod
+from .layout import WIDER, add_up, cast, conj, expand, permute, real, reshape
+from .others import others
 
 Dims = tuple[int, ...]
 
@@ -43,7 +41,8 @@ def _reduced(x: Aval, dims: Dims, keepdim: bool) -> Aval:
 
 def _mean(x: np.ndarray, dims: Dims, keepdim: bool) -> np.ndarray:
     n = math.prod([x.shape[d] for d in dims])
-    return np.divide(add_up(x, dims, keepdim), n, dtype=x.dtype)
+    found: np.ndarray = add_up(x, dims, keepdim) / n
+    return found
 
 
 def kept(v: Any, x: Aval, dims: Dims, keepdim: bool) -> Any:
@@ -113,75 +112,6 @@ def _along(slope: Any, t: Any, dims: Dims, keepdim: bool) -> Any:
 
 # --- products ---------------------------------------------------------------------------------
 
-
-def _others(x: np.ndarray, dim: int) -> np.ndarray:
-    """Along a dimension, the product of all other elements: right where some are zero."""
-    if x.size < LARGE:
-        return _others_of_few(x, dim)
-    out, outer = empty(x.shape, x.dtype), math.prod(x.shape[:dim])
-    if outer == 1 and x.shape[dim] > _ROWS:
-        _others_by_columns(x.reshape(x.shape[dim], -1), out.reshape(x.shape[dim], -1))
-    else:
-        lines, found = (v.reshape(outer, x.shape[dim], -1) for v in (x, out))
-
-        def work(part: slice) -> None:
-            found[part] = _others_of_few(lines[part], 1)
-
-        in_rows(work, outer, x.size)
-    return out
-
-
-def _others_of_few(x: np.ndarray, dim: int) -> np.ndarray:
-    """What is before each element times what is after it."""
-    lead = (slice(None),) * dim
-    but_first, but_last, turned, turned_but_last = (
-        (*lead, part) for part in (slice(1, None), slice(-1), slice(None, 0, -1),
-                                   slice(-2, None, -1)))
-    product, after = np.ones_like(x), np.ones_like(x)
-    np.multiply.accumulate(x[but_last], dim, out=product[but_first])
-    np.multiply.accumulate(x[turned], dim, out=after[turned_but_last])
-    product *= after
-    return product
-
-
-_ROWS = 16
-
-
-def _others_by_columns(x: np.ndarray, out: np.ndarray) -> None:
-    """The first dimension is cut into rows below each other, and some elements left over. In a
-    column, the others are those above and below times all that is elsewhere."""
-    width = len(x) // _ROWS
-    cut = width * _ROWS
-    rows, found = (v[:cut].reshape(_ROWS, -1) for v in (x, out))
-    products = np.empty(rows.shape[1], x.dtype)
-    in_rows(lambda part: np.multiply.reduce(rows[:, part], 0, out=products[part]),
-            len(products), x.size)
-    elsewhere = _others(np.concatenate([products.reshape(width, -1), x[cut:]]), 0)
-    first = elsewhere[:width].reshape(-1)
-    in_rows(lambda part: _others_in_columns(rows[:, part], first[part], found[:, part]),
-            len(products), x.size)
-    out[cut:] = elsewhere[width:]
-
-
-def _others_in_columns(x: np.ndarray, elsewhere: np.ndarray, out: np.ndarray) -> None:
-    """The products of all others in each column and of what is elsewhere."""
-    out[0] = elsewhere
-    for i in range(1, len(x)):
-        np.multiply(out[i - 1], x[i - 1], out[i])
-    below = np.array(x[-1])
-    for i in range(len(x) - 2, -1, -1):
-        out[i] *= below
-        below *= x[i]
-
-
-def _others_by_scans(x: Any, dim: int) -> Any:
-    """The product of all before each element times that of all after it."""
-    turned = cumprod(flip(x, dims=(dim,)), dim=dim)
-    return before(cumprod(x, dim=dim), dim, 1) * flip(before(turned, dim, 1), dims=(dim,))
-
-
-others = primitive("product_of_others", _others, abstract=lambda x, dim: x,
-                   decompose=_others_by_scans)
 prod_dim = primitive(
     "prod", lambda x, dims, keepdim: np.multiply.reduce(
         x, axis=dims, keepdims=keepdim, dtype=x.dtype), abstract=_reduced,
@@ -200,8 +130,9 @@ def _extremes(x: Any, best: Any) -> Any:
 
 
 def _extreme_pullback(g: Any, x: Any, out: Any, x_aval: Aval, dims: Dims, keepdim: bool) -> Any:
-    """Elements that tie for the extreme share the cotangent evenly, as PyTorch has it."""
-    share = cast(_extremes(x, kept(out, x_aval, dims, keepdim)), dtype=x_aval.dtype)
+    """Elements that tie for the extreme share the cotangent evenly, as PyTorch has it;
+    none is NaN, and so all get 0 / 0."""
+    share = cast(x == kept(out, x_aval, dims, keepdim), dtype=x_aval.dtype)
     return kept(g, x_aval, dims, keepdim) * (share / total(share, dims, x_aval.shape))
 
 
@@ -287,9 +218,9 @@ argmax = primitive("argmax", _arg(np.ndarray.argmax), abstract=_index_aval,
 argmin = primitive("argmin", _arg(np.ndarray.argmin), abstract=_index_aval,
                    lower=_lower_arg(lambda: argmin))
 all_ = primitive("all", lambda x, dims, keepdim: np.logical_and.reduce(
-    x, dims, np.bool_, None, keepdim), abstract=_truth_aval)
+    x, dims, np.bool_, out=..., keepdims=keepdim), abstract=_truth_aval)
 any_ = primitive("any", lambda x, dims, keepdim: np.logical_or.reduce(
-    x, dims, np.bool_, None, keepdim), abstract=_truth_aval)
+    x, dims, np.bool_, out=..., keepdims=keepdim), abstract=_truth_aval)
 
 # --- spread -----------------------------------------------------------------------------------
 
@@ -299,8 +230,10 @@ def _centred(x: Any, dims: Dims) -> Any:
 
 
 def _var(x: np.ndarray, dims: Dims, keepdim: bool, correction: float) -> np.ndarray:
+    """The mean is rounded once, so that it is equal elements' own."""
     n = math.prod([x.shape[d] for d in dims])
-    centred = x - add_up(x, dims, True) / max(n, 1)
+    total = np.add.reduce(x, dims, WIDER.get(x.dtype.char, x.dtype), out=..., keepdims=True)
+    centred = x - (total / max(n, 1)).astype(x.dtype, copy=False)
     squares = (centred * np.conj(centred)).real if x.dtype.kind == "c" else centred * centred
     return add_up(squares, dims, keepdim) / float(max(n - correction, 0))
 
@@ -315,7 +248,8 @@ def _std(x: np.ndarray, dims: Dims, keepdim: bool, correction: float) -> np.ndar
 
 def _lower_var(x: Any, dims: Dims, keepdim: bool, correction: float) -> Any:
     n = count(x.aval, dims)
-    centred = x - sum_(x, dims=dims, keepdim=True) / max(n, 1)
+    wide = cast(x, dtype=dtypes.float64)
+    centred = x - cast(sum_(wide, dims=dims, keepdim=True) / max(n, 1), dtype=x.aval.dtype)
     return sum_(centred * centred, dims=dims, keepdim=keepdim) / max(n - correction, 0)
 
 
@@ -362,11 +296,13 @@ std = primitive(
 def _norm(x: np.ndarray, p: float, dims: Dims, keepdim: bool) -> np.ndarray:
     if not x.ndim and p != 0:
         return np.abs(x)
-    if p == 2 and x.ndim == len(dims) and not keepdim and x.dtype.kind == "f" and x.size < 1 << 12:
-        flat = x.reshape(-1)
-        squares = np.dot(flat, flat)
-        if 1e-20 < squares < 1e20:  # no square over- or underflowed
-            return np.sqrt(squares)
+    if p == 2 and x.dtype.kind == "f":
+        if x.ndim == len(dims) and not keepdim and x.size < 1 << 12:
+            flat = x.reshape(-1)
+            squares = np.dot(flat, flat)
+            if 1e-20 < squares < 1e20:  # no square over- or underflowed
+                return np.sqrt(squares)
+        return np.sqrt(add_up(x * x, dims, keepdim))
     size = np.abs(x)
     if math.isinf(p):
         return (np.maximum if p > 0 else np.minimum).reduce(size, dims, None, None, keepdim)
@@ -401,7 +337,7 @@ def _norm_pullback(g: Any, x: Any, out: Any, x_aval: Aval, p: float, dims: Dims,
         return kept(g, x_aval, dims, keepdim) * sgn(x)
     out, g = kept(out, x_aval, dims, keepdim), kept(g, x_aval, dims, keepdim)
     if math.isinf(p):
-        mask = cast(abs_(x) == out, dtype=x_aval.dtype.to_real())
+        mask = cast(_extremes(abs_(x), out), dtype=x_aval.dtype.to_real())
         return sgn(x) * (mask * (g / total(mask, dims, x_aval.shape)))
     norm = where(out == 0, 1, out)
     if p == 2:

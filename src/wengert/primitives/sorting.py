@@ -9,20 +9,21 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..core import dtypes
-from ..core.aval import Aval
+from ..core.aval import LARGE, Aval
 from ..core.blocks import in_rows
+from ..core.buffers import empty
 from ..core.formats import alike
 from ..core.primitive import primitive
 from .indexing import gather_apart, gathered, scatter_add, send_apart
 from .layout import expand, reshape
 from .reductions import Dims, from_ties, rows_of, to_ties
 
-_LONG, _LONGEST = 1 << 10, 1 << 32
+_SHORT, _LONG, _LONGEST = 1 << 3, 1 << 10, 1 << 32
 
 
 def _places_aval(x: Aval, dim: int, **params: Any) -> Aval:
@@ -38,7 +39,8 @@ def _place_aval(x: Aval, dim: int, keepdim: bool, **params: Any) -> Aval:
 
 
 def _argsort(x: np.ndarray, dim: int, descending: bool, stable: bool) -> np.ndarray:
-    if _LONG <= x.shape[dim] < _LONGEST and x.itemsize <= 4:
+    if (x.shape[dim] >= _LONG or (x.size >= LARGE and x.shape[dim] >= _SHORT)) and (
+            x.shape[dim] < _LONGEST and x.itemsize <= 4):
         return _argsort_keys(np.moveaxis(x, dim, -1), descending, dim)
     if not descending:
         return x.argsort(dim, stable=stable)
@@ -48,12 +50,19 @@ def _argsort(x: np.ndarray, dim: int, descending: bool, stable: bool) -> np.ndar
 
 def _argsort_keys(x: np.ndarray, descending: bool, dim: int) -> np.ndarray:
     """Sorts integers made of an element and its place: fast, and stable by itself."""
-    keys = _ordered(x, descending).astype(np.uint64)
-    keys <<= np.uint64(32)
-    keys |= np.arange(x.shape[-1], dtype=np.uint64)
-    _in_rows(lambda part: keys[part].sort(axis=-1), keys)
-    keys &= np.uint64(0xFFFFFFFF)
-    return np.ascontiguousarray(np.moveaxis(keys.view(np.int64), -1, dim))
+    found = empty(x.shape, np.dtype(np.int64))
+    steps = np.arange(x.shape[-1], dtype=np.uint64)
+
+    def work(part: slice) -> None:
+        keys = found[part].view(np.uint64)
+        keys[...] = _ordered(x[part], descending)
+        keys <<= np.uint64(32)
+        keys |= steps
+        keys.sort(-1)
+        keys &= np.uint64(0xFFFFFFFF)
+
+    _in_rows(work, x)
+    return np.ascontiguousarray(np.moveaxis(found, -1, dim))
 
 
 def _in_rows(work: Callable[[slice], None], x: np.ndarray) -> None:
@@ -90,14 +99,28 @@ def _top_places(x: np.ndarray, dim: int, k: int, largest: bool) -> np.ndarray:
         return _argsort(x, dim, largest, True)[(*(slice(None),) * dim, slice(k))].copy()
     rows = np.moveaxis(x, dim, -1)
     found = np.empty((*rows.shape[:-1], k), np.int64)
-    rank, best = (n - k, slice(n - k, n)) if largest else (k - 1, slice(k))
 
     def work(part: slice) -> None:
-        found[part] = rows[part].argpartition(rank, -1)[..., best]
+        some, into = rows[part].reshape(-1, n), found[part]
+        into[...] = _best(some, k, largest).reshape(into.shape)
 
     _in_rows(work, rows)
     order = _argsort(np.take_along_axis(rows, found, -1), rows.ndim - 1, largest, True)
     return np.moveaxis(np.take_along_axis(found, order, -1), -1, dim)
+
+
+def _best(x: np.ndarray, k: int, largest: bool) -> np.ndarray:
+    """The places of the k best in each row, in any order. To find the last of them by its value
+    is quicker than by its place, but leaves open which of equal ones to take, and misses NaN."""
+    n = x.shape[1]
+    rank = n - k if largest else k - 1
+    last = np.partition(x, rank, 1)[:, rank, None]
+    places = np.flatnonzero(x >= last if largest else x <= last)
+    if len(places) == k * len(x):
+        found = places.reshape(-1, k) - np.arange(0, x.size, n)[:, None]
+        if ((found >= 0) & (found < n)).all():
+            return found
+    return x.argpartition(rank, 1)[:, n - k if largest else 0:][:, :k]
 
 
 top_places = primitive(
@@ -244,6 +267,9 @@ def _searchsorted(x: np.ndarray, y: np.ndarray, right: bool) -> np.ndarray:
     """Where each y would go into x; into the row of x at its place, if there are several."""
     if x.ndim == 1:
         return x.searchsorted(y, "right" if right else "left")
+    if (x.size and y.size >= LARGE and y.shape[-1] >= _WORTH
+            and not np.isnan(x[..., -1]).any()):
+        return _searched_by_rows(x, y, "right" if right else "left")
     low, high = np.zeros(y.shape, np.int64), np.full(y.shape, x.shape[-1])
     for _ in range(x.shape[-1].bit_length()):
         middle = (low + high) // 2
@@ -251,6 +277,22 @@ def _searchsorted(x: np.ndarray, y: np.ndarray, right: bool) -> np.ndarray:
         beyond = (low < high) & ~(found > y if right else found >= y)
         low, high = np.where(beyond, middle + 1, low), np.where(beyond, high, middle)
     return low
+
+
+_WORTH = 64
+"""The searches in a row that outweigh a call for it."""
+
+
+def _searched_by_rows(x: np.ndarray, y: np.ndarray, side: Literal["left", "right"]) -> np.ndarray:
+    rows, wanted = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
+    found = np.empty(wanted.shape, np.int64)
+
+    def work(part: slice) -> None:
+        for i in range(part.start, part.stop):
+            found[i] = rows[i].searchsorted(wanted[i], side)
+
+    in_rows(work, len(rows), y.size)
+    return found.reshape(y.shape)
 
 
 def _searchsorted_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any,

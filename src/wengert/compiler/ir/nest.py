@@ -139,7 +139,8 @@ class Store:
     """An element written to memory; `how` is "" to replace, else what combines it with what is
     there ("add", "maximum", ...): over rows, or at places that an index picks several times.
 
-    `indirect` is as for `Load`; a nest with such a store runs its rows in order on one thread.
+    `indirect` is as for `Load`; a nest with such a store runs its rows in order on one thread, or
+    those of each turn of its outermost loop, where these can't meet.
     """
 
     at: Access

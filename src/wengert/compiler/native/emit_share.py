@@ -145,8 +145,7 @@ def _statements(nest: Nest) -> Iterator[Statement]:
 def _split(nest: Nest, workers: int) -> str:
     """What of a nest threads share: its "rows", their "outer" loop, its "cols" or nothing."""
     rows = math.prod(nest.rows)
-    if workers == 1 or work_of(nest) < PARALLEL or any(
-            isinstance(s, Store) and s.how and s.indirect for s in _statements(nest)):
+    if workers == 1 or work_of(nest) < PARALLEL:
         return ""
     adds = any(not is_total(nest, s) for s in _adding_stores(nest))
     if nest.cols >= 4 * CHUNK * workers and columns_apart(nest) and (adds or rows < 2 * workers):
@@ -154,7 +153,8 @@ def _split(nest: Nest, workers: int) -> str:
     if adds and nest.rows and nest.rows[0] >= _EVEN * workers and all(
             is_total(nest, s) or _is_apart(nest, s) for s in _adding_stores(nest)):
         return "outer"
-    return "rows" if rows >= workers else ""
+    anywhere = any(s.indirect for s in _adding_stores(nest))
+    return "rows" if rows >= workers and not anywhere else ""
 
 
 def _adding_stores(nest: Nest) -> Iterator[Store]:
@@ -164,9 +164,9 @@ def _adding_stores(nest: Nest) -> Iterator[Store]:
 def _is_apart(nest: Nest, s: Store) -> bool:
     """Whether each turn of the outermost loop stores in a place of its own."""
     first, *others = (*s.at.strides, 0)
-    sizes = (*nest.rows[1:], nest.cols)
-    return abs(first) > sum(abs(stride) * (size - 1)
-                            for stride, size in zip(others, sizes, strict=False))
+    reach = [*zip(others, (*nest.rows[1:], nest.cols), strict=False),
+             *((stride, bound) for _, bound, stride in s.indirect)]
+    return abs(first) > sum(abs(stride) * (size - 1) for stride, size in reach)
 
 
 def _whole(nest: Nest, workers: int) -> tuple[str, int]:

@@ -451,6 +451,9 @@ class Lines:
 
     def _unstrided(self, line: Line) -> None:
         """Zeros, and all elements added in their places."""
+        if not line.operands[0].aval.numel:
+            self._number(line.result, 0)
+            return
         (x,), buffer, p = line.operands, self.steps.new_buffer(line.result), line.params
         shape = tuple(x.aval.shape)
         strides = tuple(s for s, n in zip(p["strides"], shape, strict=True) if n != 1)
