@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from ..core.formats import dense, joint
 from ..core.handle import Handle
-from ..core.primitive import Primitive, elementwise
+from ..core.primitive import Primitive, elementwise, primitive
 from .elementwise import (
     ZERO,
     abs_,
@@ -27,6 +28,7 @@ from .elementwise import (
     slope,
     where,
 )
+from .layout import cat, narrow
 
 
 def _activation(name: str, function: Any, *slopes: Any, on_arrays: Any = None,
@@ -45,13 +47,13 @@ def _elu(x: Any, alpha: float, scale: float, width: float) -> Any:
 
 
 def _elu_slope(g: Any, x: Any, alpha: float, scale: float, width: float) -> Any:
-    below = exp(minimum(x, _like(0, x)) * (1 / width)) * (alpha * scale / width)
-    return g * where(x > 0, scale, below)
+    below = exp(where(x < 0, x, 0) * (1 / width)) * (alpha * scale / width)  # no slope at 0
+    return g * where(x <= 0, below, scale)
 
 
-def _scaled_below(x: np.ndarray, width: float) -> np.ndarray:
+def _scaled_below(x: np.ndarray, width: float, least: np.ufunc = np.minimum) -> np.ndarray:
     """min(x, 0) / width, a new array."""
-    below = np.minimum(x, ZERO[x.dtype], out=...)
+    below = least(x, ZERO[x.dtype], out=...)
     if width != 1:
         below *= 1 / width
     return below
@@ -68,12 +70,12 @@ def _elu_array(x: np.ndarray, alpha: float, scale: float, width: float) -> np.nd
 
 def _elu_slope_array(g: np.ndarray, x: np.ndarray, alpha: float, scale: float,
                      width: float) -> np.ndarray:
-    out = _scaled_below(x, width)
+    out = _scaled_below(x, width, np.fmin)  # of NaN, as above
     np.exp(out, out=out)
     if (factor := alpha * scale / width) != 1:
         out *= factor
     if factor != scale:  # else both sides meet without a kink
-        np.copyto(out, scale, where=x > ZERO[x.dtype])
+        np.copyto(out, scale, where=np.logical_not(x <= ZERO[x.dtype]))
     return g * out
 
 
@@ -97,7 +99,7 @@ prelu = _activation("prelu", lambda x, y: where(x > 0, x, x * y),
                     lambda g, x, y: where(x > 0, g, g * y), lambda g, x: where(x > 0, 0, g * x),
                     node="PreluKernelBackward0")
 hardtanh = _activation("hardtanh", lambda x, low, high: clamp(x, low=low, high=high),
-                       lambda g, x, low, high: where((x > low) & (x < high), g, 0),
+                       lambda g, x, low, high: where((x <= low) | (x >= high), 0, g),
                        refuses={"c": "clamp is not supported for complex types"})
 hardsigmoid = _activation(
     "hardsigmoid", lambda x: clamp(x + 3, low=0.0, high=6.0) * (1 / 6),
@@ -132,7 +134,7 @@ threshold = _activation(
 
 log_sigmoid = _activation(
     "log_sigmoid", lambda x: minimum(x, _like(0, x)) - log1p(exp(-abs_(x))),
-    lambda g, x: g * sigmoid(-x), node="LogSigmoidBackward0")
+    lambda g, x: g * sigmoid(-x), node="LogSigmoidBackward0", order=dense)
 
 
 def _gate(p: Any, q: Any) -> Any:
@@ -163,3 +165,32 @@ mish_gate = elementwise(
 """tanh(softplus(x)), what `mish` multiplies x by."""
 mish = _activation("mish", lambda x: x * mish_gate(x),
                    lambda g, x: g * (mish_gate(x) + x * mish_gate_slope(x)))
+
+# --- one half of a tensor as the gate of the other ----------------------------------------------
+
+
+def _halves(x: Any, dim: int) -> tuple[Any, Any]:
+    n = x.shape[dim] // 2
+    return narrow(x, dim, 0, n), narrow(x, dim, n, n)
+
+
+def _glu(x: Any, dim: int) -> Any:
+    passed, gate = _halves(x, dim)
+    return passed * sigmoid(gate)
+
+
+def _glu_pulled(g: Any, x: Any, dim: int) -> Any:
+    passed, gate = _halves(x, dim)
+    g = g * sigmoid(gate)
+    return cat(g, g * passed * sigmoid(-gate), dim=dim)
+
+
+def _glu_pushed(t: Any, x: Any, dim: int) -> Any:
+    (passed, gate), (t_passed, t_gate) = _halves(x, dim), _halves(t, dim)
+    return sigmoid(gate) * (t_passed + t_gate * passed * sigmoid(-gate))
+
+
+glu = primitive(
+    "glu", _glu, vjp=(_glu_pulled,), jvp=(_glu_pushed,), decompose=_glu, order=joint,
+    abstract=lambda x, dim: x.with_shape((*x.shape[:dim], x.shape[dim] // 2, *x.shape[dim + 1:])))
+"""The first half of x along a dimension, times the sigmoid of the second."""

@@ -119,6 +119,7 @@ def _ke_bend(g: Any, x: Any, out: Any, order: int) -> Any:
 
 _slopes = fits.ie_slopes(_ie_slope)
 
+
 def _lower_i(x: Any, order: int) -> Any:
     apart = functools.partial(bessel_i, order=order)
     return fits.narrow(functools.partial(fits.i, order=2), lambda: apart)(x) if order == 2 else (

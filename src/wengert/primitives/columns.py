@@ -248,17 +248,22 @@ def conv_input(g: np.ndarray, w: np.ndarray, sizes: Ints, how: Geometry) -> np.n
     rows, kernels = _rows(g, how.groups), _as_matrices(w, how.groups).swapaxes(1, 2)
     found = taps(plan.places, size, how.stride, how.dilation)
 
+    def add_up(images: np.ndarray, rows: np.ndarray) -> None:
+        columns = np.matmul(kernels, rows).reshape(
+            images.shape[0], channels, len(found), *plan.places)
+        for i, tap in enumerate(found):
+            target = images[tap]
+            target += columns[:, :, i]
+
     def work(part: slice) -> None:
         for block in _blocks(part, plan.size):
-            images = out[block]
-            columns = np.matmul(kernels, rows[block]).reshape(
-                images.shape[0], channels, len(found), *plan.places)
-            for i, tap in enumerate(found):
-                target = images[tap]
-                target += columns[:, :, i]
+            add_up(out[block], rows[block])
 
-    in_parts(work, g.shape[0], plan.size)
-    return np.ascontiguousarray(out[plan.inside])
+    if g.shape[0] * plan.size <= CACHED:  # all at once
+        add_up(out, rows)
+    else:
+        in_parts(work, g.shape[0], plan.size)
+    return out if plan.padded is None else np.ascontiguousarray(out[plan.inside])
 
 
 def conv_weight(x: np.ndarray, g: np.ndarray, size: Ints, how: Geometry) -> np.ndarray:
@@ -269,7 +274,8 @@ def conv_weight(x: np.ndarray, g: np.ndarray, size: Ints, how: Geometry) -> np.n
 
     if x.shape[0] * plan.size <= CACHED:  # all at once
         matrices = columns.reshape(x.shape[0], *plan.matrices).swapaxes(2, 3)
-        return np.add.reduce(np.matmul(rows, matrices), 0).reshape(shape)
+        each = np.matmul(rows, matrices)
+        return (each if len(each) == 1 else np.add.reduce(each, 0)).reshape(shape)
 
     def work(part: slice) -> Any:
         return sum(np.matmul(rows[block], matrices.swapaxes(2, 3)).sum(0)

@@ -13,8 +13,9 @@ import numpy as np
 from ..core import buffers
 from ..core.aval import Aval
 from ..core.blas import in_parts
+from ..core.formats import as_made, joint
 from ..core.primitive import Primitive, primitive
-from .layout import conj, expand, mT, permute, reshape, sum_to
+from .layout import conj, expand, mT, permute, reshape, roll, sum_to
 from .reductions import sum_
 
 
@@ -167,7 +168,8 @@ def _kron(x: Any, y: Any) -> Any:
 
 def _kron_array(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     left, right, _, result = _blocks(x.shape, y.shape)
-    return (x.reshape(left) * y.reshape(right)).reshape(result)
+    x, y = x.reshape(left), y.reshape(right)
+    return joint(x * y, (x, y)).reshape(result)
 
 
 def _kron_pulled(g: Any, other: Any, avals: tuple[Aval, ...], i: int) -> Any:
@@ -185,12 +187,34 @@ def _kron_examples(size: int, batched: tuple[bool, bool], x: Any, y: Any) -> Any
 
 
 kron = primitive(
-    "kron", _kron_array, lower=_kron, batch=_kron_examples, multilinear=True,
+    "kron", _kron_array, lower=_kron, order=as_made, batch=_kron_examples, multilinear=True,
     abstract=lambda x, y: x.with_shape(_blocks(x.shape, y.shape)[-1]), node="UnsafeViewBackward0",
     vjp=(lambda g, y, avals: _kron_pulled(g, y, avals, 0),
          lambda g, x, avals: _kron_pulled(g, x, avals, 1)))
 """Each element of one, times all of the other, in blocks."""
 
+
+_NEXT, _LAST = np.array((1, 2, 0)), np.array((2, 0, 1))
+
+
+def _cross(x: np.ndarray, y: np.ndarray, dim: int) -> np.ndarray:
+    out = x.take(_NEXT, dim) * y.take(_LAST, dim)
+    out -= x.take(_LAST, dim) * y.take(_NEXT, dim)
+    return out
+
+
+def _lower_cross(x: Any, y: Any, dim: int) -> Any:
+    def at(v: Any, by: int) -> Any:
+        return roll(v, shifts=(-by,), dims=(dim,))
+
+    return at(x, 1) * at(y, 2) - at(x, 2) * at(y, 1)
+
+
+cross = primitive(
+    "cross", _cross, lower=_lower_cross, multilinear=True, abstract=lambda x, y, dim: x,
+    vjp=(lambda g, y, dim: cross(y, g, dim=dim), lambda g, x, dim: cross(g, x, dim=dim)),
+    node="LinalgCrossBackward0")
+"""The cross products of vectors of three elements along a dimension, of two operands alike."""
 
 # --- with an addend ---------------------------------------------------------------------------
 
@@ -221,9 +245,9 @@ def _with_addend(name: str, product: Primitive) -> Primitive:
 
     return primitive(
         name, evaluate, abstract=abstract, decompose=decompose,
-        vjp=(lambda g, x_aval, beta: _times(np.conj(beta), sum_to(g, shape=x_aval.shape)),
-             lambda g, z, alpha: left(_times(np.conj(alpha), g), z),
-             lambda g, y, alpha: right(_times(np.conj(alpha), g), y)),
+        vjp=(lambda g, x_aval, beta: _times(beta.conjugate(), sum_to(g, shape=x_aval.shape)),
+             lambda g, z, alpha: left(_times(alpha.conjugate(), g), z),
+             lambda g, y, alpha: right(_times(alpha.conjugate(), g), y)),
         jvp=(lambda t, out_aval, beta: expand(_times(beta, t), shape=out_aval.shape),
              lambda t, z, alpha: _times(alpha, product(t, z)),
              lambda t, y, alpha: _times(alpha, product(y, t))))
@@ -368,4 +392,3 @@ def _einsum_examples(size: int, batched: tuple[bool, ...], *xs: Any, terms: tupl
 einsum = primitive("einsum", _einsum, abstract=_einsum_aval, vjp=_einsum_pullback,
                    multilinear=True, batch=_einsum_examples, refuses={"b": "bmm"},
                    lower=_lower_einsum)
-

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..core.aval import Aval
-from ..core.formats import spatial
+from ..core.formats import convolved
 from ..core.handle import plain_aval
 from ..core.primitive import primitive
 from . import columns
@@ -183,9 +183,11 @@ def _to_bias(g: Any) -> Any:
     return sum_(g, dims=(0, *range(2, len(g.shape))), keepdim=False)
 
 
+_NO_BOOLS = {"b": "slow_conv2d_cpu"}
 conv = primitive(
     "conv", columns.conv, abstract=_conv_aval, vjp=(_to_input, _to_weight), multilinear=True,
-    batch=_conv_examples, decompose=_by_windows, node="ConvolutionBackward0", order=spatial)
+    batch=_conv_examples, decompose=_by_windows, node="ConvolutionBackward0", order=convolved,
+    refuses=_NO_BOOLS)
 """The convolution of images x, (examples, channels, ...), by kernels y, (kernels, channels of a
 group, ...)."""
 conv_input = primitive(
@@ -195,7 +197,7 @@ conv_input = primitive(
     vjp=(lambda g, y, how: conv(g, y, how=how),
          lambda g, x, y_aval, how: conv_weight(g, x, size=tuple(y_aval.shape[2:]), how=how)),
     batch=_input_examples, decompose=_input_by_windows, node="ConvolutionBackward0",
-    order=spatial)
+    order=convolved, refuses={"b": "slow_conv_transpose2d_out_cpu"})
 """The transposed convolution of results x by kernels y: images of sizes."""
 conv_weight = primitive(
     "conv_weight", columns.conv_weight, multilinear=True,
@@ -203,7 +205,8 @@ conv_weight = primitive(
         (g.shape[1], x.shape[1] // how.groups, *size)),
     vjp=(lambda g, y, x_aval, how: conv_input(y, g, sizes=tuple(x_aval.shape[2:]), how=how),
          lambda g, x, how: conv(x, g, how=how)),
-    batch=_weight_examples, decompose=_weight_by_windows, node="ConvolutionBackwardBackward0")
+    batch=_weight_examples, decompose=_weight_by_windows, node="ConvolutionBackwardBackward0",
+    refuses=_NO_BOOLS)
 """What images x and results y say of kernels of a size."""
 biased_conv = primitive(
     "biased_conv", _biased, abstract=lambda x, w, b, how: _conv_aval(x, w, how),
@@ -211,5 +214,5 @@ biased_conv = primitive(
     jvp=(lambda t, y, how: conv(t, y, how=how), lambda t, x, how: conv(x, t, how=how),
          lambda t, out_aval: expand(_across(t, out_aval.ndim - 2), shape=out_aval.shape)),
     decompose=lambda x, w, b, how: conv(x, w, how=how) + _across(b, len(how.stride)),
-    node="ConvolutionBackward0", order=spatial)
+    node="ConvolutionBackward0", order=convolved, refuses=_NO_BOOLS)
 """`conv`, with a number added per kernel."""

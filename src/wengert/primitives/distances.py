@@ -9,6 +9,7 @@ close to each other (as it does in PyTorch).
 from __future__ import annotations
 
 import math
+import string
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def _pulled(g: Any, x: Any, y: Any, out: Any) -> Any:
 
 
 def _times(w: Any, y: Any) -> Any:
-    batch = "abcdefgh"[:len(w.shape) - 2]
+    batch = string.ascii_uppercase[:len(w.shape) - 2]
     return einsum(w, y, terms=(f"{batch}ij", f"{batch}jk"), result=f"{batch}ik")
 
 

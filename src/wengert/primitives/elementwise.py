@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..core.dtypes import BOOL
+from ..core.formats import dense
 from ..core.levels import quietly
 from ..core.primitive import Primitive, elementwise
 from .layout import cast
@@ -112,18 +113,25 @@ def slope(name: str, evaluate: Callable[..., Any], function: Callable[..., Any],
 
 
 def special(name: str) -> Any:
-    """A function of `scipy.special`, which is imported when it is first called."""
+    """A function of `scipy.special`, which is imported when it is first called.
+
+    Its attribute `loaded` gives the ufunc itself, for those who call it often.
+    """
     function: Any = None
 
-    def call(*arrays: np.ndarray) -> np.ndarray:
+    def loaded() -> Any:
         nonlocal function
         if function is None:
             from scipy import special
 
             function = getattr(special, name)
-        found: np.ndarray = function(*arrays)
+        return function
+
+    def call(*arrays: np.ndarray) -> np.ndarray:
+        found: np.ndarray = (function or loaded())(*arrays)
         return found
 
+    call.loaded = loaded  # type: ignore[attr-defined]
     return call
 
 
@@ -163,7 +171,7 @@ neg = elementwise("neg", np.negative, lambda g: -g, store=_negate)
 remainder = elementwise("remainder", np.remainder, lambda g: g,
                         lambda g, x, y: -g * floor_quotient(x, y), node="RemainderBackward1",
                         refuses={"bc": "remainder_cpu"})
-fmod = elementwise("fmod", np.fmod, lambda g: g, lambda g, x, y: -g * trunc(x / y),
+fmod = elementwise("fmod", np.fmod, lambda g: g, lambda g, x, y: -g * trunc_quotient(x, y),
                    node="FmodBackward1", refuses={"bc": "fmod_cpu"})
 remainder_by_number = remainder.named("RemainderBackward0")
 fmod_by_number = fmod.named("FmodBackward0")
@@ -180,7 +188,6 @@ trunc_quotient = elementwise("trunc_quotient", _trunc_quotient, lambda g: zero(g
 """x / y rounded towards zero."""
 reciprocal = elementwise("reciprocal", np.reciprocal, lambda g, out: -g * out * out)
 positive = elementwise("positive", np.positive, lambda g: g)
-
 
 
 def _less_quotient(g: Any, y: Any, z: Any, w: Any) -> Any:
@@ -270,7 +277,7 @@ def _lower_scalar_power(x: Any, exponent: float) -> Any:
 power = elementwise("pow", _power, _power_base, _power_exponent, node="PowBackward1",
                     refuses={"b": "pow"}, lower=_lower_power)
 power.ufunc = np.power  # for floats, which are all that the fast path sees
-power_of_scalar = power.named("PowBackward2")
+power_of_scalar = power.named("PowBackward2", order=dense)
 scalar_power = elementwise(
     "scalar_pow", _scalar_power,
     lambda g, x, exponent: g * 0 if exponent == 0 else g * (
@@ -434,10 +441,14 @@ def _logit(x: np.ndarray, eps: float | None) -> np.ndarray:
 
 
 def _lower_logit(x: Any, eps: float | None) -> Any:
-    """log(x / (1 - x)); near 1/2, where that loses digits, 2 atanh(2 x - 1)."""
+    """log(u) for u = x / (1 - x). Near 1/2, where the rounding of u tells, u - 1 is worked out by
+    itself, times log(u) / (u - 1), which hardly depends on u."""
     if eps is not None:
         x = clamp(x, low=eps, high=1 - eps)
-    return where(abs_(x - 0.5) < 0.25, 2 * atanh(2 * x - 1), log(x / (1 - x)))
+    odds = x / (1 - x)
+    found = log(odds)
+    apart = (2 * x - 1) / (1 - x) * where(odds == 1, 1, found / (odds - 1))
+    return where(abs_(x - 0.5) < 0.25, apart, found)
 
 
 def _logit_slope(g: Any, x: Any, eps: float | None) -> Any:
@@ -562,4 +573,3 @@ silu_slope = slope("silu_slope", _silu_slope,
                    lambda g, x: g * (sigmoid(x) * (1 + x * sigmoid(-x))), refuses="bi")
 silu = elementwise("silu", lambda x: x * _sigmoid(x), lambda g, x: silu_slope(g, x),
                    lower=lambda x: x * sigmoid(x), refuses={"bi": "silu_cpu"})
-

@@ -18,8 +18,10 @@ from ..core.blocks import by_arrays, in_rows
 from ..core.formats import alike, as_made, dense, joint_order
 from ..core.handle import plain_aval
 from ..core.primitive import Rule, primitive
+from ..core.remembering import remembered
 from .elementwise import where
 from .layout import (
+    WHOLE,
     contiguous,
     expand,
     index_view,
@@ -34,7 +36,7 @@ from .layout import (
 Pattern = tuple[Any, ...]
 Scatter = Callable[[np.ndarray, np.ndarray, np.ndarray], Any]
 """Combines elements with those of flat memory at places."""
-_WHOLE = (None, None, None)
+_SMALL = 1 << 12
 
 
 def _numpy_index(pattern: Pattern, indices: tuple[np.ndarray, ...]) -> tuple[Any, ...]:
@@ -44,7 +46,7 @@ def _numpy_index(pattern: Pattern, indices: tuple[np.ndarray, ...]) -> tuple[Any
 
 def _index(x: np.ndarray, *indices: np.ndarray, pattern: Pattern) -> np.ndarray:
     if len(indices) == 1 and pattern[-1] == 0 and x.flags.c_contiguous and (
-            set(pattern[:-1]) <= {_WHOLE}):
+            set(pattern[:-1]) <= {WHOLE}):
         return _take(x, indices[0], len(pattern) - 1)
     found = np.asarray(x[_numpy_index(pattern, indices)], order="C")  # NumPy's own order varies
     return found if x.flags.c_contiguous else _lying_as(x, found, pattern)
@@ -53,9 +55,9 @@ def _index(x: np.ndarray, *indices: np.ndarray, pattern: Pattern) -> np.ndarray:
 def _lying_as(x: np.ndarray, found: np.ndarray, pattern: Pattern) -> np.ndarray:
     """What was found, its dimensions in the order in memory that PyTorch gives them: those that
     were not indexed as in x, the others staying where they are as far as that allows."""
-    if not {p for p in pattern if type(p) is not int} <= {_WHOLE}:
+    if not {p for p in pattern if type(p) is not int} <= {WHOLE}:
         return found
-    steps = [s for s, p in zip(x.strides, (*pattern, *(_WHOLE,) * x.ndim), strict=False)
+    steps = [s for s, p in zip(x.strides, (*pattern, *(WHOLE,) * x.ndim), strict=False)
              if type(p) is not int]
     place = _together(pattern) or 0
     own = [*steps[:place], *(0,) * (found.ndim - len(steps)), *steps[place:]]
@@ -77,7 +79,7 @@ def _store(x: np.ndarray, y: np.ndarray, *indices: np.ndarray, pattern: Pattern,
     at: Any = np.add.at if accumulate else np.ndarray.__setitem__
     place = None if x.size < _SMALL or not x.flags.c_contiguous else _together(pattern)
     if place is None or (not accumulate and not place) or not {
-            p for p in pattern if type(p) is not int} <= {_WHOLE}:
+            p for p in pattern if type(p) is not int} <= {WHOLE}:
         at(x, _numpy_index(pattern, indices) if x.ndim > 1 else indices, y)
     else:
         _store_flat(x, y, indices, place, at)
@@ -170,12 +172,12 @@ def index_parts(pattern: Pattern, ndim: int) -> tuple[Pattern | None, Pattern]:
     """An index in two steps: a basic one (None if it would do nothing), and one of what that
     leaves, which has a place for each of its dimensions: an operand's, or the whole."""
     named = sum(p is not None and p is not Ellipsis for p in pattern)
-    rest = (_WHOLE,) * (ndim - named)
+    rest = (WHOLE,) * (ndim - named)
     at = pattern.index(Ellipsis) if Ellipsis in pattern else len(pattern)
     full = (*pattern[:at], *rest, *pattern[at + 1:])
-    view = tuple(_WHOLE if type(p) is int else p for p in full)
-    left = tuple(p if type(p) is int else _WHOLE for p in full)
-    return None if set(view) <= {_WHOLE} else (*view, Ellipsis), left
+    view = tuple(WHOLE if type(p) is int else p for p in full)
+    left = tuple(p if type(p) is int else WHOLE for p in full)
+    return None if set(view) <= {WHOLE} else (*view, Ellipsis), left
 
 
 def _lower_index(x: Any, *indices: Any, pattern: Pattern) -> Any:
@@ -218,7 +220,7 @@ class _Examples:
             if _together(self.pattern) is not None:
                 order = []
         else:
-            self.indices, self.pattern = list(indices), ((None, None, None), *shifted)
+            self.indices, self.pattern = list(indices), (WHOLE, *shifted)
             order = [wide, *range(wide)] if place is None else []
         self.dims = (*order, *range(len(order), ndim + 1))
 
@@ -274,7 +276,7 @@ index_put = primitive("index_put", _put, abstract=_put_aval, vjp=_put_pullback, 
 
 def whole_but(dim: int) -> Pattern:
     """The pattern of an index for one dimension alone."""
-    return (_WHOLE,) * dim + (0,)
+    return (WHOLE,) * dim + (0,)
 
 
 def _take(x: np.ndarray, y: np.ndarray, dim: int) -> np.ndarray:
@@ -334,7 +336,7 @@ take = primitive(
     vjp=(lambda g, y, x_aval, dim: untake(g, y, shape=x_aval.shape, dim=dim, apart=False), None),
     lower=lambda x, y, dim: index(x, y, pattern=whole_but(dim)))
 """The slices of a dimension that an index tensor names, whose dimensions are in its place."""
-take_apart = take.named("IndexBackward0", vjp=(Rule(
+take_apart = take.named("IndexBackward0", order=dense, vjp=(Rule(
     lambda g, y, x_aval, dim: untake(g, y, shape=x_aval.shape, dim=dim, apart=True)), None))
 """The same at indices that all differ."""
 _into_slices = Rule(_slices)
@@ -371,11 +373,12 @@ def _places(y: np.ndarray, shape: tuple[int, ...], dim: int, first: int = 0) -> 
     places in the others; y's rows are those from `first` on."""
     if y.ndim == 1:
         return y
-    others = (_starts_of_few if y.size < _SMALL else _starts)(y.shape, tuple(shape), dim, first)
+    others = _starts(y.shape, tuple(shape), dim, first)
     step = math.prod(shape[dim + 1:])
     return y + others if step == 1 else y * step + others
 
 
+@remembered
 def _starts(named: tuple[int, ...], shape: tuple[int, ...], dim: int, first: int) -> np.ndarray:
     """Where in memory an index's places lie in all dimensions but one."""
     found = np.zeros((1,) * len(named), np.int64)
@@ -384,10 +387,6 @@ def _starts(named: tuple[int, ...], shape: tuple[int, ...], dim: int, first: int
             along = np.arange(0 if d else first, n if d else first + n) * math.prod(shape[d + 1:])
             found = found + along.reshape((n,) + (1,) * (len(named) - d - 1))
     return found
-
-
-_SMALL = 1 << 12
-_starts_of_few = functools.lru_cache(maxsize=256)(_starts)
 
 
 def _gather(x: np.ndarray, y: np.ndarray, dim: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.aval import Aval
-from ..core.formats import joint
+from ..core.formats import Order, joint, joint_from_last
 from ..core.handle import plain_aval
 from ..core.primitive import Primitive, primitive
 from .activations import log_sigmoid
@@ -27,7 +27,7 @@ def total(x: Any, reduction: str) -> Any:
 
 
 def _loss(name: str, value: Callable[..., Any], slope: Callable[..., Any],
-          slope_y: Callable[..., Any], *, words: str) -> Primitive:
+          slope_y: Callable[..., Any], *, words: str, order: Order = joint) -> Primitive:
     """A loss by its value and slopes, functions of x, y and `how`."""
     slopes = (slope, slope_y)
 
@@ -41,7 +41,7 @@ def _loss(name: str, value: Callable[..., Any], slope: Callable[..., Any],
     def pushforward(t: Any, x: Any, y: Any, i: int, how: Any, reduction: str) -> Any:
         return total(t * slopes[i](x, y, how), reduction)
 
-    return primitive(name, whole, decompose=whole, refuses={"bic": words}, order=joint,
+    return primitive(name, whole, decompose=whole, refuses={"bic": words}, order=order,
                      abstract=lambda x, y, how, reduction: (
                          x if reduction == "none" else x.with_shape(())),
                      vjp=(pullback,) * 2, jvp=(pushforward,) * 2)
@@ -112,7 +112,8 @@ binary_cross_entropy = _loss("binary_cross_entropy", _bce, _bce_slope,
                              lambda x, y, how: log1p(-x) - log(x), words="binary_cross_entropy")
 binary_cross_entropy_with_logits = _loss(
     "binary_cross_entropy_with_logits", lambda x, y, how: (1 - y) * x - log_sigmoid(x),
-    lambda x, y, how: sigmoid(x) - y, lambda x, y, how: -x, words="log_sigmoid_cpu")
+    lambda x, y, how: sigmoid(x) - y, lambda x, y, how: -x, words="log_sigmoid_cpu",
+    order=joint_from_last)
 soft_margin_loss = _loss(
     "soft_margin_loss", lambda x, y, how: log1p(exp(-y * x)),
     lambda x, y, how: -y * sigmoid(-y * x), lambda x, y, how: -x * sigmoid(-y * x),

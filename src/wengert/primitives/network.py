@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from ..core.aval import Aval
-from ..core.formats import spatial
+from ..core.formats import alike, spatial
 from ..core.handle import plain_aval
 from ..core.primitive import primitive
 from .elementwise import clamp, rsqrt, where
 from .indexing import index, index_put
-from .layout import add_up, reshape, sum_to
+from .layout import add_up, expand, reshape, sum_to
 from .reductions import log_softmax, logsumexp, mean, norm, softmax, sum_
 
 Dims = tuple[int, ...]
@@ -69,7 +69,7 @@ unit = primitive(
     "unit", _unit_array, abstract=lambda x, dims, eps: x, decompose=_unit,
     vjp=(lambda g, x, dims, eps: unit_map(g, x, dims=dims, eps=eps),),
     jvp=(lambda t, x, dims, eps: unit_map(t, x, dims=dims, eps=eps),), node="DivBackward0",
-    refuses=_REAL)
+    refuses=_REAL, order=alike)
 """x, real numbers, by its length along dimensions, or by eps where that is greater."""
 
 # --- layer norm -------------------------------------------------------------------------------
@@ -161,6 +161,41 @@ z."""
 plain_layer_norm = standardized.named("NativeLayerNormBackward0")
 plain_batch_norm = standardized.named("NativeBatchNormBackward0", order=spatial)
 
+# --- a scale and a shift per channel ----------------------------------------------------------
+
+
+def _channels(v: Any, x: Any) -> Any:
+    """A number per channel, which are x's second dimension, shaped to meet x."""
+    return reshape(v, shape=(v.shape[0],) + (1,) * (len(x.shape) - 2))
+
+
+def _per_channel(x: Any) -> Any:
+    """The sums over each channel."""
+    return sum_(x, dims=(0, *range(2, len(x.shape))), keepdim=False)
+
+
+def _affine(x: Any, y: Any, z: Any) -> Any:
+    return x * _channels(y, x) + _channels(z, x)
+
+
+def _affine_examples(size: int, batched: tuple[bool, bool, bool], x: Any, *both: Any) -> Any:
+    x = x if batched[0] else reshape(x, shape=(1, *x.shape))
+    behind = (1,) * (len(x.shape) - 3)
+    y, z = (reshape(v, shape=(size if b else 1, 1, v.shape[-1], *behind))
+            for v, b in zip(both, batched[1:], strict=True))
+    return x * y + z
+
+
+affine = primitive(
+    "channel_affine", _affine, abstract=lambda x, y, z: x, decompose=_affine,
+    batch=_affine_examples,
+    vjp=(lambda g, y: g * _channels(y, g), lambda g, x: _per_channel(g * x), _per_channel),
+    jvp=(lambda t, y: t * _channels(y, t), lambda t, x: _channels(t, x) * x,
+         lambda t, out_aval: expand(_channels(t, out_aval), shape=out_aval.shape)),
+    node="NativeGroupNormBackward0")
+"""x times y plus z, of which there is a number per channel."""
+batch_affine = affine.named("NativeBatchNormBackward0", order=spatial)
+
 # --- losses of class labels -------------------------------------------------------------------
 
 
@@ -249,7 +284,7 @@ class _Labels:
     Attributes:
         places: the index of each row's label.
         counts: which rows count; None for all.
-        shares: what each row weighs.
+        shares: what each row weighs; None where all weigh 1.
 
     Raises:
         IndexError: if a label of a row that counts is out of range.
@@ -265,24 +300,37 @@ class _Labels:
                 raise IndexError(f"Target {bad[0]} is out of bounds.")
             y = np.where(self.counts, y, 0)
         self.places = np.arange(y.shape[0]), y
-        self.shares = self._counted(z[y])
+        self.shares = None if _all_one(z) else self._counted(z[y])
 
     def _counted(self, numbers: np.ndarray) -> np.ndarray:
         """A number per row, 0 for those that don't count."""
         return numbers if self.counts is None else np.where(self.counts, numbers, 0)
 
+    def _weighed(self, numbers: np.ndarray) -> np.ndarray:
+        return self._counted(numbers if self.shares is None else numbers * self.shares)
+
+    def _weight(self) -> Any:
+        """What all rows weigh."""
+        if self.shares is not None:
+            return add_up(self.shares, (0,), False)
+        return len(self.places[1]) if self.counts is None else np.count_nonzero(self.counts)
+
     def reduced(self, losses: np.ndarray, reduction: str) -> np.ndarray:
         """The loss in all, of one per row."""
-        losses = self._counted(self.shares * losses)
+        losses = self._weighed(losses)
         if reduction == "none":
             return losses
         total = add_up(losses, (0,), False)
-        return total / add_up(self.shares, (0,), False) if reduction == "mean" else total
+        return total / self._weight() if reduction == "mean" else total
 
     def cotangents(self, v: np.ndarray, reduction: str) -> np.ndarray:
-        """Those of the rows' losses, before they are weighed."""
-        v = v / add_up(self.shares, (0,), False) if reduction == "mean" else v
-        return self._counted(v * self.shares)
+        """Those of the rows' losses, before they are weighed; or one for all of them."""
+        return self._weighed(v / self._weight() if reduction == "mean" else v)
+
+
+def _all_one(z: np.ndarray) -> bool:
+    """Whether numbers are those that stand where no weights are given: 1, in the memory of one."""
+    return bool(z.strides == (0,) and z.size and z[0] == 1)
 
 
 def _nll_array(x: np.ndarray, y: np.ndarray, z: np.ndarray, ignore: int,
@@ -319,7 +367,7 @@ def _cross_entropy_map_array(v: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.
     v = labels.cotangents(v, reduction)
     _, result, sums = _exponentials(x)
     result /= sums
-    result *= v[:, None]
+    result *= v[:, None] if v.ndim else v
     result[labels.places] -= v
     return result
 

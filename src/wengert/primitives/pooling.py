@@ -19,6 +19,7 @@ from ..core import blocks, buffers, dtypes
 from ..core.aval import LARGE, Aval
 from ..core.formats import spatial
 from ..core.primitive import linear, primitive
+from ..core.remembering import remembered
 from .elementwise import trunc_quotient, where
 from .indexing import gather, scatter_add
 from .layout import expand, index_view, reshape, unindex
@@ -134,7 +135,7 @@ class Spans(NamedTuple):
         """x: there is no padding."""
         return x
 
-    def _indices(self) -> list[list[np.ndarray]]:
+    def indices(self) -> list[list[np.ndarray]]:
         """By dimension, an element of each window after the other; shorter windows repeat their
         last one."""
         sides = [(np.array(start, int), np.array(end, int)) for start, end in zip(
@@ -144,16 +145,21 @@ class Spans(NamedTuple):
 
     def along(self, sizes: Ints) -> Along:
         """By dimension, where windows have their elements along it, one after the other."""
-        return tuple(tuple((..., index, *(slice(None),) * behind) for index in indices)
-                     for indices, behind in zip(self._indices(), _behind(sizes), strict=True))
+        return _spanned(self, sizes)
 
     def taps(self, sizes: Ints) -> Iterator[np.ndarray]:
         """The places of all elements of windows, one of each after the other."""
-        return (_flat(list(tap), sizes) for tap in itertools.product(*self._indices()))
+        return (_flat(list(tap), sizes) for tap in itertools.product(*self.indices()))
 
     def first(self, sizes: Ints) -> np.ndarray:
         """The place of each window's first element."""
         return _flat([np.array(start, int) for start in self.starts], sizes)
+
+
+@remembered
+def _spanned(how: Spans, sizes: Ints) -> Along:
+    return tuple(tuple((..., index, *(slice(None),) * behind) for index in indices)
+                 for indices, behind in zip(how.indices(), _behind(sizes), strict=True))
 
 
 def _flat(indices: list[np.ndarray], sizes: Ints) -> np.ndarray:
@@ -220,9 +226,12 @@ def _largest(x: np.ndarray, how: Any) -> np.ndarray:
 def _largest_places(x: np.ndarray, how: Any) -> np.ndarray:
     """The same, noting the largest element's number within its window, which takes few bytes."""
     sizes = x.shape[-len(how[0]):]
-    known, begins, kind = (_known_of_few if math.prod(sizes) < _SMALL else _known)(how, sizes)
-    x, blank = how.filled(x, lowest(x.dtype)), bool((x != x).any())
-    number, step = None, 1
+    known, begins, kind = _known(how, sizes)
+    images, blank = how.filled(x, lowest(x.dtype)), bool((x != x).any())
+    if images is x and not blank and 0 < x.size < _SMALL:
+        each = x.reshape(*x.shape[:-len(sizes)], -1).take(known, -1)
+        return known.take(each.reshape(*each.shape[:-1], *begins.shape, -1).argmax(-1) + begins)
+    x, number, step = images, None, 1
     for first, *rest in reversed(how.along(sizes)):
         best = np.array(x[first], order="C")
         found = np.zeros(best.shape, kind) if number is None else number[first].copy()
@@ -238,6 +247,11 @@ def _largest_places(x: np.ndarray, how: Any) -> np.ndarray:
     return known.take(number + begins)
 
 
+_SMALL = 1 << 12
+"""Elements up to which all that windows see is laid out, window by window."""
+
+
+@remembered
 def _known(how: Any, sizes: Ints) -> tuple[np.ndarray, np.ndarray, np.dtype[Any]]:
     """The places of windows' elements, window by window; where each window begins among them; and
     a dtype for numbers of elements.
@@ -247,10 +261,6 @@ def _known(how: Any, sizes: Ints) -> tuple[np.ndarray, np.ndarray, np.dtype[Any]
     known = np.stack([how.first(sizes), *list(how.taps(sizes))[1:]], -1)
     begins = np.arange(0, known.size, known.shape[-1]).reshape(known.shape[:-1])
     return known.reshape(-1), begins, np.min_scalar_type(known.shape[-1])
-
-
-_SMALL = 1 << 12
-_known_of_few = functools.lru_cache(maxsize=64)(_known)  # larger ones would take much memory
 
 
 def _pool_aval(x: Aval, how: Any) -> Aval:
@@ -339,7 +349,7 @@ def _by_scatter(g: Any, i: Any, sizes: Ints, apart: bool) -> Any:
     return reshape(found, shape=(*lead, *sizes))
 
 
-@functools.lru_cache(maxsize=64)
+@remembered
 def _beginnings(lead: Ints, sizes: Ints) -> np.ndarray:
     """Where the last dimensions, of sizes, begin in the flattened whole."""
     size = math.prod(sizes)
@@ -422,7 +432,7 @@ class Step(NamedTuple):
     tiling: bool
 
 
-@functools.lru_cache(maxsize=256)
+@remembered
 def _divisors(how: Mean, sizes: Ints) -> Any:
     if isinstance(how.divisor, int):
         return how.divisor
@@ -442,7 +452,7 @@ def _over(total: np.ndarray, divisors: np.ndarray) -> np.ndarray:
     return np.divide(total, divisors, out=...)
 
 
-@functools.lru_cache(maxsize=256)
+@remembered
 def _steps(how: Mean, sizes: Ints, kind: np.dtype[Any]) -> tuple[list[Step], np.ndarray]:
     """A step per dimension, and the divisors as numbers of a kind."""
     slides, found = how.windows, []

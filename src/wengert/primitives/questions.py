@@ -27,7 +27,7 @@ logical_xor, logical_not = (_question("logical_xor", np.logical_xor),
 isnan, isinf, isfinite = (_question("isnan", np.isnan), _question("isinf", np.isinf),
                           _question("isfinite", np.isfinite))
 isreal = _question("isreal", lambda x: x.imag == 0 if x.dtype.kind == "c" else
-                   np.ones(x.shape, np.bool_))
+                   np.ones_like(x, np.bool_))
 signbit = _question("signbit", np.signbit,
                     refuses={"c": "signbit is not implemented for complex tensors."})
 
@@ -65,5 +65,3 @@ def _isin(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 _FEW = 1 << 12
 isin = primitive("isin", _isin, abstract=lambda x, y: x.boolean, batch=_isin_examples)
 """Whether each element of x is among those of y."""
-
-

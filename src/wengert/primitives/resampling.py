@@ -15,7 +15,7 @@ import numpy as np
 from ..core.formats import spatial
 from ..core.primitive import linear
 from .elementwise import where
-from .indexing import index
+from .indexing import index, whole_but
 
 
 class Table(NamedTuple):
@@ -250,7 +250,7 @@ def _zeros(x: np.ndarray, dim: int, table: Table) -> np.ndarray:
 
 def _by_index(x: Any, dim: int, table: Table) -> Any:
     """Each term of the sums read by index."""
-    pattern = ((None, None, None),) * dim + (0,)
+    pattern = whole_but(dim)
     behind = (1,) * (len(x.shape) - dim - 1)
     out = 0
     for tap in terms(table):

@@ -44,15 +44,15 @@ def _ndtri_slope(x: np.ndarray) -> np.ndarray:
 def _erfcx_slope(x: np.ndarray) -> np.ndarray:
     """2 x erfcx(x) - 2 / sqrt(pi), which cancels for large x: there by Laplace's continued
     fraction, sqrt(pi) erfcx(x) = 1 / (x + (1/2) / (x + 1 / (x + (3/2) / (x + ...))))."""
-    far = x > 1.5
+    far, kind = x > 1.5, x.dtype
     near = 2 * x * special("erfcx")(x) - 2 / _ROOT_PI
     if not far.any():
-        return np.asarray(near, x.dtype)
+        return np.asarray(near, kind)
     x = np.where(far, x, 1.5).astype(np.float64, copy=False)
     inner = outer = 0.5 * (x + np.sqrt(x * x + 2 * _FRACTION))
     for k in range(_FRACTION, 0, -1):
         inner, outer = outer, x + 0.5 * k / outer
-    return np.where(far, -1 / _ROOT_PI / inner / outer, near)
+    return np.where(far, -1 / _ROOT_PI / inner / outer, near).astype(kind, copy=False)
 
 
 erfinv = elementwise("erfinv", special("erfinv"), lambda g, x: g * erfinv_slope(x),

@@ -42,7 +42,8 @@ def owner_of(x: np.ndarray) -> np.ndarray:
     return x
 
 
-def _start(x: Any) -> int:
+def address(x: Any) -> int:
+    """Where in memory an array begins."""
     return int(x.__array_interface__["data"][0])
 
 
@@ -52,7 +53,7 @@ def layout_of(x: np.ndarray) -> Layout | None:
     if x.flags.c_contiguous and x.nbytes == getattr(owner, "nbytes", 0):
         return None
     steps = tuple(s // x.itemsize for s in x.strides)
-    return steps, (_start(x) - _start(owner)) // x.itemsize
+    return steps, (address(x) - address(owner)) // x.itemsize
 
 
 def memory_of(x: np.ndarray) -> np.ndarray:

@@ -198,12 +198,20 @@ def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: b
         raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
-    parts = random.rand_like(need_tensor("rrelu", input)) * (upper - lower) + lower
-    return _applied_to(a.prelu, input, parts, inplace)
+    origin, kind = random.default_generator, need_tensor("rrelu", input).aval.dtype
+    if not kind.is_floating_point:
+        raise NotImplementedError(
+            f"\"rrelu_with_noise_out_cpu\" not implemented for '{kind.words}'")
 
+    def draw(x: np.ndarray) -> np.ndarray:  # float64 numbers, for those elements alone
+        parts = np.ones(x.shape, x.dtype)
+        places = x <= 0
+        unit = origin.uniform((int(np.count_nonzero(places)),), np.float64)
+        parts[places] = unit * (upper - lower) + lower
+        return parts
 
-def _applied_to(primitive: Primitive, x: Any, y: Any, inplace: bool) -> Any:
-    return write(primitive, x, y) if inplace else primitive(x, y)
+    parts = random.drawn_for(input, origin, draw)
+    return write(a.prelu, input, parts) if inplace else a.prelu(input, parts)
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0,
@@ -282,7 +290,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     d = wrapped_dim(dim, input.aval.ndim)
     if (n := input.aval.shape[d]) % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {d} is size {n}")
-    return input.narrow(d, 0, n // 2) * input.narrow(d, n // 2, n // 2).sigmoid()
+    return a.glu(input, dim=d)
 
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+from ...core.formats import images
 from ...ops.arguments import need_tensor, whole
 from ...primitives import layout
 from ...primitives.columns import Geometry
@@ -14,9 +15,11 @@ from .sizes import Ints, listed, times
 if TYPE_CHECKING:
     from ..._tensor import Tensor
 
-__all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+__all__ = ["conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d",
            "conv_transpose3d"]
 
+_extended = layout.unindex.named("ConstantPadNdBackward0", order=lambda result, operands: images(
+    result.ndim - 2)(result, operands))
 _Shapes = tuple[Ints, Ints, Ints | None]
 """Those of input, weight and bias."""
 
@@ -28,6 +31,39 @@ def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: An
     Arguments and errors as for `conv2d`.
     """
     return _conv("conv1d", 1, input, weight, bias, (stride, padding, dilation, groups))
+
+
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """`conv1d` of signals (L, N, C) by weights (K, C, O): time first, then the batch.
+
+    Args:
+        input: the signals.
+        weight: the kernels.
+        bias: what to add to the signals that each kernel gives, (O,).
+        pad: how many zeros are put before and after the signals.
+
+    Raises:
+        RuntimeError: if the shapes do not fit.
+    """
+    _check_tbc(*(need_tensor("conv_tbc", x, name, at).aval.shape for at, (name, x) in enumerate(
+        (("input", input), ("weight", weight), ("bias", bias)), 1)))
+    found = conv1d(layout.permute(input, dims=(1, 2, 0)), layout.permute(weight, dims=(2, 1, 0)),
+                   bias, padding=pad)
+    return layout.permute(found, dims=(2, 0, 1))
+
+
+def _check_tbc(signal: Ints, kernel: Ints, bias: Ints) -> None:
+    if len(signal) != 3:
+        raise RuntimeError("Input must have 3 dims: time, batch, in_channel")
+    if len(kernel) != 3:
+        raise RuntimeError("Weight tensor must have 3 dims: kernel_width, in_channels, "
+                           "out_channels.")
+    if len(bias) != 1:
+        raise RuntimeError("Bias must be 1-D")
+    if signal[2] != kernel[1]:
+        raise RuntimeError("Input dim 2 (input channels) is not == dim 1 in the weight tensor")
+    if kernel[2] != bias[0]:
+        raise RuntimeError("Bias size must equal dim 2 in the weight tensor (output channels).")
 
 
 def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1,
@@ -139,7 +175,7 @@ def _transposed(name: str, dims: int, x: Any, w: Any, b: Any, given: tuple[Any, 
     out = conv_input(x.unsqueeze(0) if single else x, w, sizes=sizes, how=how)
     if any(more):
         shape = *out.shape[:2], *[n + m for n, m in zip(sizes, more, strict=True)]
-        out = layout.unindex(out, shape=shape, index=(..., *[(0, n, 1) for n in sizes]))
+        out = _extended(out, shape=shape, index=(..., *[(0, n, 1) for n in sizes]))
     if b is not None:
         out = out + b.reshape((-1,) + (1,) * dims)
     return out.squeeze(0) if single else out
@@ -148,9 +184,10 @@ def _transposed(name: str, dims: int, x: Any, w: Any, b: Any, given: tuple[Any, 
 def _prepared(geometry: Any, name: str, dims: int, x: Any, w: Any, b: Any,
               given: tuple[Any, ...]) -> tuple[Any, bool]:
     """What the arguments ask for, checked, and whether the input is a single example."""
-    for i, (argument, value) in enumerate((("input", x), ("weight", w), ("bias", b)), 1):
-        if value is not None or i < 3:
-            need_tensor(name, value, argument, i)
+    need_tensor(name, x)
+    need_tensor(name, w, "weight", 2)
+    if b is not None:
+        need_tensor(name, b, "bias", 3)
     shape = x.aval.shape
     if not dims + 1 <= len(shape) <= dims + 2:
         raise RuntimeError(f"Expected {dims + 1}D (unbatched) or {dims + 2}D (batched) input to "

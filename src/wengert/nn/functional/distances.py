@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.remembering import remembered
 from ...ops import operators, shapes
 from ...ops.arguments import need_tensor
 from ...ops.distances import cdist
+from ...primitives import indexing
 from .normalization import unit
 
 if TYPE_CHECKING:
@@ -69,6 +72,14 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
         raise RuntimeError("pdist only supports floating-point dtypes")
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
-    rows, others = np.triu_indices(x.shape[0], 1)
-    first, second = input[rows].unsqueeze(1), input[others].unsqueeze(1)
-    return cdist(first, second, p).reshape(len(rows))
+    first, second = (indexing.index(input, rows, pattern=(0,)) for rows in _pairs(x.shape[0]))
+    if p != math.inf:
+        return (first - second).norm(p, 1)
+    # Of differences that tie for the largest, each counts in full.
+    return cdist(first.unsqueeze(1), second.unsqueeze(1), p).reshape(first.aval.shape[0])
+
+
+@remembered
+def _pairs(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The indices of the first and of the second of all pairs of rows."""
+    return np.triu_indices(count, 1)

@@ -10,9 +10,9 @@ import numpy as np
 from ...core import dtypes
 from ...core.formats import dense
 from ...core.handle import wrap
-from ...core.levels import concrete, numbers
+from ...core.levels import concrete, numbers, shared
 from ...ops import choices, ranges, sorting
-from ...ops.arguments import LOOKS, need_tensor
+from ...ops.arguments import LOOKS, also, need_tensor
 from ...primitives import indexing
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["embedding", "embedding_bag", "one_hot"]
 
 
+@also(input="tensor")
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """1 at the place that each index says, 0 elsewhere, along a new last dimension.
 
@@ -47,6 +48,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     count = num_classes if num_classes != -1 else int(tensor.max()) + 1
     if values.size and values.max() >= count:
         raise RuntimeError("Class values must be smaller than num_classes.")
+    if tensor.aval.level is None and not shared.special:
+        return wrap((values[..., None] == np.arange(count)).astype(np.int64, "C"))
     classes = ranges.arange(count)
     labels = indexing.index(classes, _forwards(tensor, count), pattern=(0,))  # checked once more
     return (labels.unsqueeze(-1) == classes).long()
@@ -55,7 +58,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 def _forwards(rows: Any, count: int) -> Any:
     """Indices below `count` that native code checks as they were checked here: to it, -1 is the
     last row."""
-    return choices.where(rows < 0, count, rows)
+    return choices.where(rows < 0, count, rows) if shared.special else rows
 
 
 _embedding = indexing.index.named("EmbeddingBackward0", order=dense)
@@ -90,12 +93,12 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None,
     if max_norm is not None:
         _shorten(weight, concrete(input, LOOKS).reshape(-1), max_norm, norm_type)
     found: Any = _embedding(weight, _forwards(input, count), pattern=(0,))
-    if scale_grad_by_freq:
+    if scale_grad_by_freq and weight.aval.dtype.differentiable:
         found = _by_frequency(found, input, count)
     if padding_idx is None:
         return found
     assert -count <= padding_idx < count, "Padding_idx must be within num_embeddings"
-    padding = (input == padding_idx % count).unsqueeze(-1)
+    padding = (input.contiguous() == padding_idx % count).unsqueeze(-1)
     return choices.where(padding, found.detach(), found)
 
 
@@ -108,7 +111,8 @@ def _check_rows(rows: Any, weight: Any) -> None:
     if weight.aval.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     values = numbers(rows)
-    if values.size and not (values.min() >= 0 and values.max() < weight.aval.shape[0]):
+    unsigned = values.view(f"u{values.itemsize}")  # in which numbers below 0 are large
+    if values.size and np.maximum.reduce(unsigned, None) >= weight.aval.shape[0]:
         raise IndexError("index out of range in self")
 
 
@@ -147,7 +151,7 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None,
     if max_norm is not None:
         _shorten(weight, concrete(indices, LOOKS), max_norm, norm_type)
     rows: Any = _bag(weight, _forwards(indices, count), pattern=(0,))
-    if scale_grad_by_freq:
+    if scale_grad_by_freq and weight.aval.dtype.differentiable:
         rows = _by_frequency(rows, indices, count)
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.reshape(-1, 1)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ...core import dtypes
+from ...core.formats import spatial
 from ...ops.arguments import need_tensor, whole
 from ...primitives import layout
+from ...primitives.indexing import take_apart
 from ...primitives.layout import permute, reshape
 from ...primitives.windows import places, unwindow, windows
 from .sizes import Ints, listed
@@ -178,8 +182,10 @@ def _check_columns(how: _Windows, target: Ints, shape: Ints) -> None:
 
 # --- channels and pixels ----------------------------------------------------------------------
 
-_shuffled, _unshuffled, _dealt = (reshape.named(node) for node in (
-    "PixelShuffleBackward0", "PixelUnshuffleBackward0", "ChannelShuffleBackward0"))
+_copied = layout.clone.named("CloneBackward0", order=spatial)
+_shuffled, _unshuffled = (reshape.named(node) for node in (
+    "PixelShuffleBackward0", "PixelUnshuffleBackward0"))
+_dealt = take_apart.named("ChannelShuffleBackward0", order=spatial)
 
 
 def _factor(name: str, words: str, x: Any, value: Any) -> int:
@@ -194,7 +200,7 @@ def _factor(name: str, words: str, x: Any, value: Any) -> int:
 
 def _apart(x: Any, factor: int) -> Any:
     """x, or a copy of it where shuffling by the factor would make none."""
-    return layout.clone(x) if factor == 1 else x
+    return _copied(x) if factor == 1 else x
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
@@ -266,9 +272,7 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     if shape[1] % count:
         raise RuntimeError("Number of channels must be divisible by groups. Got "
                            f"{shape[1]} channels and {count} groups.")
-    x = reshape(input, shape=(shape[0], count, shape[1] // count, *shape[2:]))
-    x = permute(x, dims=(0, 2, 1, *range(3, len(shape) + 1)))
-    return _dealt(x, shape=tuple(shape))
+    return _dealt(input, np.arange(shape[1]).reshape(count, -1).T.reshape(-1), dim=1)
 
 
 def native_channel_shuffle(input: Tensor, groups: int) -> Tensor:

@@ -24,7 +24,7 @@ __all__ = [
 
 def _above(x: Any) -> Any:
     """x, or 0 where it is negative."""
-    return choices.clamp(x, min=0)
+    return choices.clamp_min(x, 0)
 
 
 def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0,

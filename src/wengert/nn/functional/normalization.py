@@ -10,9 +10,10 @@ import numpy as np
 
 from ...core import dtypes
 from ...core.aval import Size
+from ...core.formats import spatial
 from ...ops import choices, shapes
-from ...ops.arguments import need_tensor, wrapped_dims
-from ...primitives import network
+from ...ops.arguments import check_floats, need_tensor, wrapped_dims
+from ...primitives import elementwise as e, network
 
 if TYPE_CHECKING:
     from ..._tensor import Tensor
@@ -133,7 +134,11 @@ def _by_channel(v: Any, x: Any) -> Any:
     return v.reshape(1, -1, *[1] * (x.aval.ndim - 2))
 
 
-def _affine(x: Any, weight: Any, bias: Any) -> Any:
+def _affine(x: Any, weight: Any, bias: Any, both: Any = network.affine) -> Any:
+    """x scaled and shifted by channel; `both` does so at once."""
+    if weight is not None is not bias and weight.aval is bias.aval and weight.aval.ndim == 1 and (
+            weight.aval.dtype is x.aval.dtype):
+        return both(x, weight, bias)
     if weight is not None:
         x = x * _by_channel(weight, x)
     return x if bias is None else x + _by_channel(bias, x)
@@ -142,11 +147,6 @@ def _affine(x: Any, weight: Any, bias: Any) -> Any:
 def _wide(*tensors: Any) -> tuple[Any, ...]:
     """Tensors of half precision in float32, in which they are worked out."""
     return tuple(x if x is None or x.aval.dtype.itemsize >= 4 else x.float() for x in tensors)
-
-
-def _check_floats(kernel: str, x: Any) -> None:
-    if not x.aval.dtype.is_floating_point:
-        raise NotImplementedError(f'"{kernel}" not implemented for \'{x.aval.dtype.words}\'')
 
 
 def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
@@ -178,12 +178,12 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
                     ("weight", weight), ("bias", bias)):
         if v is not None and v.aval.numel != channels:
             raise RuntimeError(f"{name} should contain {channels} elements not {v.aval.numel}")
-    _check_floats("batch_norm", input)
+    check_floats("batch_norm", input)
     if not channels:
         return input.clone()
     x, weight, bias = _wide(input, weight, bias)
     found = _by_batch(x, running, momentum, eps) if training else _by_running(x, running, eps)
-    return _affine(found, weight, bias).to(input.aval.dtype)
+    return _affine(found, weight, bias, network.batch_affine).to(input.aval.dtype)
 
 
 def _check_batch(shape: tuple[int, ...], training: bool, running: tuple[Any, Any]) -> None:
@@ -208,9 +208,12 @@ def _by_batch(x: Any, running: tuple[Any, Any], momentum: float, eps: float) -> 
     return network.plain_batch_norm(x, dims=dims, eps=float(eps))
 
 
+_centred = e.sub.named("SubBackward0", order=spatial)
+
+
 def _by_running(x: Any, running: tuple[Any, Any], eps: float) -> Any:
     mean, var = _wide(*running)
-    return (x - _by_channel(mean, x)) * _by_channel((var + eps).rsqrt(), x)
+    return _centred(x, _by_channel(mean, x)) * _by_channel((var + eps).rsqrt(), x)
 
 
 def _move(running: Any, now: Any, momentum: float) -> None:
@@ -250,10 +253,13 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None,
             raise RuntimeError(f"Expected {name} to be a vector of size equal to the number of "
                                f"channels in input, but got {name} of shape {list(v.aval.shape)} "
                                f"and input of shape {list(shape)}")
-    _check_floats("GroupNormKernelImpl", input)
+    check_floats("GroupNormKernelImpl", input)
     x, weight, bias = _wide(input, weight, bias)
-    groups = x.reshape(shape[0], num_groups, math.prod(shape[1:]) // num_groups)
-    found = network.standardized(groups, dims=(2,), eps=float(eps)).reshape(shape)
+    if num_groups == 1:
+        found = network.standardized(x, dims=tuple(range(1, len(shape))), eps=float(eps))
+    else:
+        groups = x.reshape(shape[0], num_groups, math.prod(shape[1:]) // num_groups)
+        found = network.standardized(groups, dims=(2,), eps=float(eps)).reshape(shape)
     return _affine(found, weight, bias).to(input.aval.dtype)
 
 
@@ -276,7 +282,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None,
             raise RuntimeError("Expected running_mean and running_var to be defined when "
                                "use_input_stats is false")
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    _check_floats("batch_norm", input)
+    check_floats("batch_norm", input)
     dims = tuple(range(2, len(shape)))
     x, weight, bias = _wide(input, weight, bias)
     if running_mean is not None and running_var is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...core import dtypes
+from ...core.formats import dense, spatial
+from ...core.primitive import Primitive
 from ...interpreters.views import Step, write_view
 from ...ops.arguments import need_tensor
 from ...primitives import layout
@@ -18,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["constant_pad_nd", "pad"]
 
-_unindex = layout.unindex.named("ConstantPadNdBackward0")
+_unindex = layout.unindex.named("ConstantPadNdBackward0", order=spatial)
+_write = write_view.named("ConstantPadNdBackward0",
+                          order=lambda result, operands: spatial(result, operands[1:]))
 _MODES = {"reflect": "reflection_pad", "replicate": "replication_pad", "circular": ""}
 
 
@@ -61,8 +66,17 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
         n = input.aval.shape[d]
         if before or after:
             table = Table(mode, n, n + before + after, before=before)
-            input = combine(input, dim=d, table=table)
+            input = _named(mode, len(pads))(input, dim=d, table=table)
     return input
+
+
+@functools.cache
+def _named(mode: str, dims: int) -> Primitive:
+    """How a dimension is padded, under the name that PyTorch's node has for all of them."""
+    if mode == "circular":
+        return combine.named(combine.node_name, order=dense)
+    name = "".join(map(str.capitalize, _MODES[mode].split("_")))
+    return combine.named(f"{name}{dims}DBackward0")
 
 
 def constant_pad_nd(input: Tensor, pad: Any, value: float = 0) -> Tensor:
@@ -81,7 +95,7 @@ def constant_pad_nd(input: Tensor, pad: Any, value: float = 0) -> Tensor:
     if not value:
         return _unindex(input, shape=(*shape[:lead], *sizes), index=index)
     whole = np.full((*shape[:lead], *sizes), value, input.aval.numpy)
-    return write_view(whole, input, chain=(Step(layout.index_view, {"index": index}, None),))
+    return _write(whole, input, chain=(Step(layout.index_view, {"index": index}, None),))
 
 
 def _overlap(n: int, m: int, before: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:

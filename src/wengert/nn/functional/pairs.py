@@ -178,7 +178,7 @@ def _weighted(primitive: Primitive, input: Any, target: Any, weight: Any, reduct
     if broadcast_shapes([input.aval.shape, weight.aval.shape]) != input.aval.shape:
         raise RuntimeError(f"The size of weight {list(weight.aval.shape)} must be broadcastable "
                            f"to that of the input {list(input.aval.shape)}")
-    return total(weight * primitive(input, target, how=None, reduction="none"), reduction)
+    return total(primitive(input, target, how=None, reduction="none") * weight, reduction)
 
 
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None,

@@ -6,14 +6,12 @@ import functools
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...core import dtypes
+from ...core.formats import dense, images
 from ...core.levels import numbers
 from ...core.primitive import Primitive
 from ...ops import pointwise, shapes
-from ...ops.arguments import need_tensor
-from ...primitives.indexing import index_put
+from ...ops.arguments import check_floats, need_tensor, whole
 from ...primitives.pooling import (
     Mean,
     Sliding,
@@ -22,6 +20,7 @@ from ...primitives.pooling import (
     max_pool,
     mean_pool,
     pooled,
+    unpooled,
 )
 from ...primitives.resampling import Table, combine
 from .sizes import Ints, listed
@@ -123,7 +122,7 @@ def _largest(word: str, more: str, x: Any, how: Any, dims: int, places: Any) -> 
     """The largest elements, and, if they are asked for, their places."""
     if not places:
         return _named(max_pool, word, more)(x, how=how)
-    found = max_places(x, how=how)
+    found = _named(max_places, word, more)(x, how=how)
     return _named(pooled, word, more)(x, found, dims=dims), found
 
 
@@ -131,7 +130,15 @@ def _largest(word: str, more: str, x: Any, how: Any, dims: int, places: Any) -> 
 def _named(primitive: Primitive, word: str, more: str = "") -> Primitive:
     """A primitive under the name that PyTorch's nodes have for a word, as MaxPool2DWithIndices."""
     name = "".join(map(str.capitalize, word.split("_")))
-    return primitive.named(f"{name[:-1]}D{more}Backward0")
+    plain = word in _CONTIGUOUS or (word == "max_pool1d" and primitive is max_pool)
+    return primitive.named(f"{name[:-1]}D{more}Backward0",
+                           order=dense if plain else images(int(word[-2])))
+
+
+_put_back = unpooled.named("MaxUnpoolBackward0", decompose=None)  # of several, the last
+_CONTIGUOUS = {"avg_pool3d", "adaptive_avg_pool3d", "adaptive_max_pool3d", "max_unpool1d",
+               "max_unpool3d"}
+"""Those that PyTorch has no kernels of for channels last."""
 
 
 def _sliding(name: str, dims: int, shape: Ints, given: tuple[Any, ...], ceil: Any) -> Sliding:
@@ -148,7 +155,8 @@ def _windows(name: str, dims: int, shape: Ints, size: Any, stride: Any, padding:
     """How windows lie, checked."""
     k, p, d = (_numbers(name, words, value, dims) for words, value in (
         ("kernel_size", size), ("padding", padding), ("dilation", dilation)))
-    s = k if stride is None or stride == () else _numbers(name, "stride", stride, dims)
+    given = stride is not None and not (isinstance(stride, (tuple, list)) and not stride)
+    s = k if not given else _numbers(name, "stride", stride, dims)
     if dims == 1 and name == "max_pool1d":
         _check_signals(shape, k[0], s[0], p[0], d[0])
     else:
@@ -306,17 +314,7 @@ def _unpool(name: str, dims: int, x: Any, places: Any, given: tuple[Any, ...], s
     if bad.size:
         raise RuntimeError(f"Found an invalid max index: {bad.flat[0]} (output volumes are of "
                            f"size {'x'.join(map(str, sizes))})")
-    return _put_back(x, places, sizes)
-
-
-def _put_back(x: Any, places: Any, sizes: Ints) -> Any:
-    """Zeros with numbers at places in their last dimensions; of several, the last."""
-    lead = x.aval.shape[:-len(sizes)]
-    rows = shapes.reshape(x, math.prod(lead), math.prod(x.aval.shape[len(lead):]))
-    zeros = x.aval.plain.with_shape((rows.aval.shape[0], math.prod(sizes))).zeros()
-    out = index_put(zeros, rows, np.arange(rows.aval.shape[0])[:, None],
-                    shapes.reshape(places, *rows.aval.shape), pattern=(0, 1), accumulate=False)
-    return shapes.reshape(out, *lead, *sizes)
+    return _named(_put_back, name)(x, places, sizes=sizes, apart=True)
 
 
 def _wanted(dims: int, size: Any, least: Ints, stride: Ints) -> Ints:
@@ -383,8 +381,10 @@ def _mean(name: str, dims: int, x: Any, given: tuple[Any, ...], ceil: Any, padde
     how = _sliding(name, dims, need_tensor(name, x).aval.shape, given, ceil)
     if divisor is None:
         divisor = "padded" if padded else "inside"
-    elif not divisor:
-        raise RuntimeError("divisor must be not zero")
+    else:  # 2.0 is as good a key of what is remembered as 2
+        divisor = whole(name, "divisor_override", divisor, 7)
+        if not divisor:
+            raise RuntimeError("divisor must be not zero")
     return _named(mean_pool, f"avg_pool{dims}d")(x, how=Mean(how, divisor))
 
 
@@ -508,7 +508,7 @@ def adaptive_max_pool3d_with_indices(input: Tensor, output_size: Any,
 
 def _adaptive_mean(name: str, dims: int, x: Any, wanted: Any) -> Any:
     sizes = _adapted(name, dims, x, wanted)
-    _refuse(name, x)
+    check_floats(name, x)
     shape = x.aval.shape[-dims:]
     if all(sizes) and not any(n % m for n, m in zip(shape, sizes, strict=True)):
         size = tuple(n // m for n, m in zip(shape, sizes, strict=True))
@@ -518,13 +518,13 @@ def _adaptive_mean(name: str, dims: int, x: Any, wanted: Any) -> Any:
     if kind.is_half:  # rounded once
         x = shapes.astype(x, dtypes.float32)
     for d, (n, m) in enumerate(zip(shape, sizes, strict=True)):
-        x = combine(x, dim=x.aval.ndim - dims + d, table=Table("area", n, m))
+        x = _named(combine, name)(x, dim=x.aval.ndim - dims + d, table=Table("area", n, m))
     return shapes.astype(x, kind)
 
 
 def _adaptive_max(name: str, dims: int, x: Any, wanted: Any, places: Any) -> Any:
     sizes = _adapted(name, dims, x, wanted)
-    _refuse(name, x)
+    check_floats(name, x)
     shape = x.aval.shape[-dims:]
     if all(sizes) and not any(n % m for n, m in zip(shape, sizes, strict=True)):
         size = tuple(n // m for n, m in zip(shape, sizes, strict=True))
@@ -538,12 +538,6 @@ def spans(n: int, count: int) -> tuple[Ints, Ints]:
     """Where each of `count` parts of n elements begins, and where it ends."""
     return (tuple(i * n // count for i in range(count)),
             tuple(-(-(i + 1) * n // count) for i in range(count)))
-
-
-def _refuse(name: str, x: Any) -> None:
-    kind = x.aval.dtype
-    if not kind.is_floating_point:
-        raise NotImplementedError(f'"{name}" not implemented for \'{kind.words}\'')
 
 
 def _adapted(name: str, dims: int, x: Any, wanted: Any) -> Ints:

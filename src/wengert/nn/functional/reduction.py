@@ -29,8 +29,7 @@ def reduction_of(size_average: bool | None, reduce: bool | None, reduction: str)
         warn("reduction='elementwise_mean' is deprecated. Please use reduction='mean' "
              "instead.")
         return "mean"
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction} is not a valid value for reduction")
+    check_reduction(reduction)
     return reduction
 
 

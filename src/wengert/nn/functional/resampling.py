@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
 from ...core import dtypes
+from ...core.primitive import Primitive
 from ...core.provenance import warn
 from ...ops import choices, pointwise, shapes
 from ...ops.arguments import need_tensor
@@ -72,12 +74,19 @@ def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode:
         kind += "-antialias"
     corners, bytes_ = bool(align_corners), input.aval.dtype is dtypes.uint8
     double = input.aval.dtype is dtypes.float64 or (bytes_ and kind not in _NEAREST)
-    return _resampled(input, [
+    return _resampled(_named(mode, len(sizes), antialias), input, [
         Table(kind, n, m, None if s is None else 1.0 / s, corners, not double, whole=bytes_)
         for n, m, s in zip(shape[2:], sizes, scales, strict=True)])
 
 
-def _resampled(x: Any, tables: list[Table]) -> Any:
+@functools.cache
+def _named(mode: str, dims: int, antialias: bool) -> Primitive:
+    """How a dimension is resampled, under the name that PyTorch's node has for all of them."""
+    name = "".join(map(str.capitalize, mode.split("-")))
+    return combine.named(f"Upsample{name}{dims}D{'Aa' if antialias else ''}Backward0")
+
+
+def _resampled(apply: Primitive, x: Any, tables: list[Table]) -> Any:
     """x resampled along each dimension, the last one first; bytes are rounded after each."""
     kind, last = x.aval.dtype, x.aval.ndim - 1
     rounds = kind is dtypes.uint8 and not tables[0].kind.startswith("nearest")
@@ -87,7 +96,7 @@ def _resampled(x: Any, tables: list[Table]) -> Any:
         return shapes.astype(x.clone(), kind)  # whatever the scale is
     for d, table in enumerate(reversed(tables)):
         if table.n != table.m or table.scale not in (None, 1.0):
-            x = combine(x, dim=last - d, table=table)
+            x = apply(x, dim=last - d, table=table)
             x = choices.clamp(pointwise.floor(x + 0.5), 0, 255) if rounds else x
     return shapes.astype(x, kind)
 
@@ -95,7 +104,8 @@ def _resampled(x: Any, tables: list[Table]) -> Any:
 def _kind(mode: str, shape: Ints) -> str:
     """How the dimensions of such an input are resampled."""
     given = len(shape)
-    if mode not in (*_MODES, *_NEAREST) or not 3 <= given <= 5:
+    images = mode in ("bicubic", "lanczos")
+    if mode not in (*_MODES, *_NEAREST) or not 3 <= given <= 5 or (images and given != 4):
         raise NotImplementedError(
             f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {given}D) for the "
             "modes: nearest | linear | bilinear | bicubic | trilinear | lanczos | area | "
@@ -103,14 +113,9 @@ def _kind(mode: str, shape: Ints) -> str:
     if mode in _NEAREST:
         return mode
     dims, kind = _MODES[mode]
-    if given == dims + 2:
-        return kind
-    if mode in ("bicubic", "lanczos"):
-        raise NotImplementedError(
-            f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {given}D) for the "
-            "modes: nearest | linear | bilinear | bicubic | trilinear | lanczos | area | "
-            f"nearest-exact (got {mode})")
-    raise NotImplementedError(f"Got {given}D input, but {mode} mode needs {dims + 2}D input")
+    if given != dims + 2:
+        raise NotImplementedError(f"Got {given}D input, but {mode} mode needs {dims + 2}D input")
+    return kind
 
 
 def _target(x: Any, size: Any, scale: Any, recompute: Any) -> tuple[Ints, tuple[Any, ...]]:

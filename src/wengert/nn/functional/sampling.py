@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core import dtypes
 from ...core.provenance import warn
-from ...ops import choices, pointwise, shapes
+from ...ops import shapes
 from ...ops.arguments import need_tensor
+from ...primitives import sampling as p
 from ...primitives.contractions import bmm
-from ...primitives.elementwise import copy
+from ...primitives.elementwise import copy, floor, round_
 from ...primitives.layout import mT
-from ...primitives.pooling import pooled
-from .sizes import Ints
 
 if TYPE_CHECKING:
     from ..._tensor import Tensor
@@ -74,9 +69,11 @@ def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_m
         wide = grid_sampler(input.float(), grid.float(), interpolation_mode, padding_mode,
                             align_corners)
         return shapes.astype(wide, kind)
-    how = _Sampling(input, _PADDINGS[padding_mode], bool(align_corners))
-    points = [grid[..., d] for d in reversed(range(grid.aval.shape[-1]))]
-    return shapes.contiguous((how.linear, how.nearest, how.cubic)[interpolation_mode](points))
+    how = p.Sampling(tuple(input.aval.shape[2:]), _PADDINGS[padding_mode], bool(align_corners))
+    if not interpolation_mode:
+        linear = p.sample_linear if input.aval.ndim == 4 else p.sample_linear_volumes
+        return linear(input, grid, how=how)
+    return shapes.contiguous((_nearest if interpolation_mode == 1 else _bicubic)(input, grid, how))
 
 
 grid_sampler_2d = grid_sampler_3d = grid_sampler
@@ -90,92 +87,25 @@ def _aligned(given: bool | None, name: str) -> bool:
     return bool(given)
 
 
-class _Sampling:
-    """Reads images at points, of which it is given coordinates by dimension.
-
-    Attributes:
-        x: the images.
-        sizes: theirs.
-        padding: what lies beyond them.
-        aligned: whether 1 is the last element's place.
-    """
-
-    def __init__(self, x: Any, padding: str, aligned: bool) -> None:
-        self.x, self.padding, self.aligned = x, padding, aligned
-        self.sizes: Ints = tuple(x.aval.shape[2:])
-
-    def linear(self, points: Sequence[Any]) -> Any:
-        """Between neighbours."""
-        pairs = []
-        for point, n in zip(points, self.sizes, strict=True):
-            at = self._inside(self._place(point, n), n)
-            low = pointwise.floor(at)
-            pairs.append(((low, low + 1 - at), (low + 1, at - low)))
-        return self._total(pairs)
-
-    def nearest(self, points: Sequence[Any]) -> Any:
-        """The nearest element; of two, the one of even index. The points' slope is 0."""
-        places = [pointwise.round(self._inside(self._place(point, n), n))
-                  for point, n in zip(points, self.sizes, strict=True)]
-        found = self._read(places)
-        if places[0].node is None and places[0].aval.level is None:
-            return found
-        return copy(places[0].unsqueeze(1).expand(found.aval.shape), found)
-
-    def cubic(self, points: Sequence[Any]) -> Any:
-        """Between four neighbours in each direction."""
-        rows = []
-        for point, n in zip(points, self.sizes, strict=True):
-            at = self._place(point, n)
-            low = pointwise.floor(at)
-            rows.append([(self._inside(low + k, n), weight)
-                         for k, weight in zip(range(-1, 3), _cubic(at - low), strict=True)])
-        return self._total(rows)
-
-    def _total(self, rows: Sequence[Sequence[tuple[Any, Any]]]) -> Any:
-        """The sum over neighbours of what is there, times the weights for all directions."""
-        out = None
-        for corner in itertools.product(*rows):
-            weight = math.prod((w for _, w in corner[1:]), start=corner[0][1])
-            part = self._read([place for place, _ in corner]) * weight.unsqueeze(1)
-            out = part if out is None else out + part
-        return out
-
-    def _place(self, point: Any, n: int) -> Any:
-        """Where a coordinate lies among n elements."""
-        return (point + 1) * ((n - 1) / 2) if self.aligned else ((point + 1) * n - 1) / 2
-
-    def _inside(self, at: Any, n: int) -> Any:
-        """A place that is no further out than what is known, as padding has it."""
-        if self.padding == "zeros":
-            return at
-        if self.padding == "reflection":
-            low, span = (0.0, n - 1.0) if self.aligned else (-0.5, float(n))
-            at = _reflected(at, low, span) if span else at * 0
-        at = choices.where(at > 0, at, 0)  # NaN is 0, too
-        return choices.where(at < n - 1, at, n - 1)
-
-    def _read(self, places: Sequence[Any]) -> Any:
-        """The elements at whole places, 0 beyond."""
-        flat: Any = 0
-        known: Any = True
-        for place, n in zip(places, self.sizes, strict=True):
-            place = place.detach()
-            inside = (place >= 0) & (place <= n - 1)
-            flat = flat * n + shapes.astype(choices.where(inside, place, 0), dtypes.int64)
-            known = inside & known
-        count, channels = self.x.aval.shape[:2]
-        index = flat.unsqueeze(1).expand(count, channels, *flat.aval.shape[1:])
-        found = pooled(self.x, index, dims=len(self.sizes))
-        return choices.where(known.unsqueeze(1), found, 0)
+def _nearest(x: Any, grid: Any, how: p.Sampling) -> Any:
+    """The nearest element; of two, the one of even index. The points' slope is 0."""
+    places = [round_(how.inside(how.place(point, n), n))
+              for point, n in zip(how.coordinates(grid), how.sizes, strict=True)]
+    found = how.read(x, places)
+    if places[0].node is None and places[0].aval.level is None:
+        return found
+    return copy(places[0].unsqueeze(1).expand(found.aval.shape), found)
 
 
-def _reflected(at: Any, low: float, span: float) -> Any:
-    """Mirrored at low and at low + span, as often as it takes."""
-    at = choices.where(at < low, low - at, at - low)
-    turns = pointwise.floor(at / span).detach()
-    rest = at - turns * span
-    return choices.where(turns % 2 == 0, rest, span - rest) + low
+def _bicubic(x: Any, grid: Any, how: p.Sampling) -> Any:
+    """Between four neighbours in each direction."""
+    rows = []
+    for point, n in zip(how.coordinates(grid), how.sizes, strict=True):
+        at = how.place(point, n)
+        low = floor(at)
+        rows.append([(how.inside(low + k, n), weight)
+                     for k, weight in zip(range(-1, 3), _cubic(at - low), strict=True)])
+    return how.total(x, rows)
 
 
 def _cubic(t: Any) -> list[Any]:
