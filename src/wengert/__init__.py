@@ -132,39 +132,17 @@ if _TYPE_CHECKING:
         special as special,
         utils as utils,
     )
+    from ._in_place import *
     from .compiler.api import compile as compile
     from .func import cond as cond, vmap as vmap, while_loop as while_loop
     from .nn.functional.top import *
     from .ops.copies import *
     from .ops.linalg.lowrank import *
     from .ops.linalg.older import *
+    from .ops.segments import *
     from .ops.special import *
     from .signal.periodic import *
     from .signal.spectra import *
-
-    # `_IN_PLACE`, for those who read the source only
-    abs_, acos_, acosh_, addmv_, arccos_, arccosh_ = (
-        Tensor.abs_, Tensor.acos_, Tensor.acosh_, Tensor.addmv_, Tensor.arccos_, Tensor.arccosh_)
-    arcsin_, arcsinh_, arctan_, arctanh_, as_strided_ = (
-        Tensor.arcsin_, Tensor.arcsinh_, Tensor.arctan_, Tensor.arctanh_, Tensor.as_strided_)
-    asin_, asinh_, atan_, atanh_, ceil_, clamp_ = (
-        Tensor.asin_, Tensor.asinh_, Tensor.atan_, Tensor.atanh_, Tensor.ceil_, Tensor.clamp_)
-    clamp_max_, clamp_min_, clip_, conj_physical_, cos_ = (
-        Tensor.clamp_max_, Tensor.clamp_min_, Tensor.clip_, Tensor.conj_physical_, Tensor.cos_)
-    cosh_, deg2rad_, detach_, erf_, erfc_, exp_ = (
-        Tensor.cosh_, Tensor.deg2rad_, Tensor.detach_, Tensor.erf_, Tensor.erfc_, Tensor.exp_)
-    exp2_, expm1_, fill_, fix_, floor_, frac_ = (
-        Tensor.exp2_, Tensor.expm1_, Tensor.fill_, Tensor.fix_, Tensor.floor_, Tensor.frac_)
-    gcd_, i0_, index_put_, lcm_, ldexp_, log_ = (
-        Tensor.gcd_, Tensor.i0_, Tensor.index_put_, Tensor.lcm_, Tensor.ldexp_, Tensor.log_)
-    log10_, log1p_, log2_, logit_, nan_to_num_, neg_ = (
-        Tensor.log10_, Tensor.log1p_, Tensor.log2_, Tensor.logit_, Tensor.nan_to_num_, Tensor.neg_)
-    negative_, rad2deg_, reciprocal_, round_, rsqrt_ = (
-        Tensor.negative_, Tensor.rad2deg_, Tensor.reciprocal_, Tensor.round_, Tensor.rsqrt_)
-    sigmoid_, sin_, sinc_, sinh_, sqrt_, square_ = (
-        Tensor.sigmoid_, Tensor.sin_, Tensor.sinc_, Tensor.sinh_, Tensor.sqrt_, Tensor.square_)
-    tan_, tanh_, trunc_, xlogy_, zero_ = (
-        Tensor.tan_, Tensor.tanh_, Tensor.trunc_, Tensor.xlogy_, Tensor.zero_)
 
 _LATER = {
     "array_api": ".array_api", "compile": ".compiler.api", "cond": ".func", "fft": ".fft",
@@ -175,37 +153,33 @@ _LATER = {
 """What is imported when it is first used: a name, and the module that is it or has it."""
 
 _ROOMS = (".ops.linalg.older", ".ops.linalg.lowrank", ".ops.special", ".nn.functional.top",
-          ".signal.periodic", ".signal.spectra", ".ops.copies")
+          ".signal.periodic", ".signal.spectra", ".ops.copies", ".ops.segments")
 """Modules of words that few programs use, which are loaded with the first of them."""
-
-_IN_PLACE = {f"{name}_" for name in (
-    "abs", "acos", "acosh", "addmv", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh",
-    "as_strided", "asin", "asinh", "atan", "atanh", "ceil", "clamp", "clamp_max", "clamp_min",
-    "clip", "conj_physical", "cos", "cosh", "deg2rad", "detach", "erf", "erfc", "exp", "exp2",
-    "expm1", "fill", "fix", "floor", "frac", "gcd", "i0", "index_put", "lcm", "ldexp", "log",
-    "log10", "log1p", "log2", "logit", "nan_to_num", "neg", "negative", "rad2deg", "reciprocal",
-    "round", "rsqrt", "sigmoid", "sin", "sinc", "sinh", "sqrt", "square", "tan", "tanh", "trunc",
-    "xlogy", "zero")}
-"""Methods that PyTorch has as functions, too."""
+_IN_PLACE = "._in_place"
+"""The module of functions that write to their first argument."""
 
 
 def __getattr__(name: str) -> _Any:
-    """What is imported when it is first used, and functions that write to their first argument."""
-    if name in _IN_PLACE:
-        return globals().setdefault(name, _guarded(getattr(Tensor, name)))
+    """What is imported when it is first used."""
     if name in _LATER:
         found = _import_module(_LATER[name], __name__)
         return globals().setdefault(name, _guarded(getattr(found, name, found)))
-    for room in _ROOMS:
+    for room in (_IN_PLACE, *_ROOMS) if name.endswith("_") else _ROOMS:
         words = _import_module(room, __name__)
-        if name in words.__all__:
+        if name in _words(words):
             return globals().setdefault(name, _guarded(getattr(words, name)))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def _words(room: _Any) -> list[str]:
+    return getattr(room, "__all__", None) or [
+        name for name in vars(room) if name.endswith("_") and not name.startswith("_")]
+
+
 def __dir__() -> list[str]:
-    words = [name for room in _ROOMS for name in _import_module(room, __name__).__all__]
-    return sorted({*globals(), *_LATER, *_IN_PLACE, *words})
+    words = [name for room in (_IN_PLACE, *_ROOMS)
+             for name in _words(_import_module(room, __name__))]
+    return sorted({*globals(), *_LATER, *words})
 
 
 def is_tensor(obj: object) -> builtins.bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -40,7 +40,7 @@ from .methods.reductions import Reductions
 from .methods.shapes import Shapes
 from .methods.signals import Signals
 from .methods.special import Special
-from .ops import creation, products, shapes, splitting
+from .ops import creation, shapes, splitting
 from .ops.arguments import LOOKS, wrapped_dim
 from .primitives import layout, strides
 
@@ -127,6 +127,10 @@ class Tensor(Operators, Elementwise, InPlace, Activations, Reductions, Products,
 
     ndimension = dim
 
+    @overload
+    def size(self) -> Size: ...
+    @overload
+    def size(self, dim: int) -> int: ...
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
         return self.aval.shape if dim is None else self.aval.shape[
@@ -142,6 +146,10 @@ class Tensor(Operators, Elementwise, InPlace, Activations, Reductions, Products,
         """Bytes per element."""
         return self.aval.dtype.itemsize
 
+    @overload
+    def stride(self) -> tuple[int, ...]: ...
+    @overload
+    def stride(self, dim: int) -> int: ...
     def stride(self, dim: int | None = None) -> Any:
         """How many elements apart neighbours in each dimension (or in one) lie in memory."""
         strides = (self.value if self.aval.level is None else
@@ -155,7 +163,7 @@ class Tensor(Operators, Elementwise, InPlace, Activations, Reductions, Products,
 
     def data_ptr(self) -> int:
         """The address of the first element."""
-        return _address(concrete(self, LOOKS))
+        return strides.address(concrete(self, LOOKS))
 
     @guarded
     def is_contiguous(self, memory_format: memory_format = contiguous_format) -> bool:
@@ -289,14 +297,14 @@ class Tensor(Operators, Elementwise, InPlace, Activations, Reductions, Products,
         if grad is self:
             raise RuntimeError("can't assign Variable as its own grad")
         if grad.aval.dtype is not self.aval.dtype:
-            raise RuntimeError("attempting to assign a gradient with dtype "
-                               f"'{products._c_name(grad)}' to a tensor with grad_dtype "
-                               f"'{_words(self)}'. The gradient must match "
-                               "the tensor's grad_dtype (defaults to the tensor's dtype). You can "
-                               "set the tensor's grad_dtype attribute with a specific dtype, or "
-                               "None to allow any dtype. Set grad_dtype with caution. Diverging "
-                               "the dtypes of a tensor and its gradient may break downstream "
-                               "systems that assume they match.")
+            got = dtypes.c_name(grad.aval.dtype, alone=True)
+            raise RuntimeError(f"attempting to assign a gradient with dtype '{got}' "
+                               f"to a tensor with grad_dtype '{_words(self)}'. The gradient must "
+                               "match the tensor's grad_dtype (defaults to the tensor's dtype). "
+                               "You can set the tensor's grad_dtype attribute with a specific "
+                               "dtype, or None to allow any dtype. Set grad_dtype with caution. "
+                               "Diverging the dtypes of a tensor and its gradient may break "
+                               "downstream systems that assume they match.")
         if grad.aval.shape != self.aval.shape:
             raise RuntimeError(
                 f"attempting to assign a gradient of size '{list(grad.aval.shape)}' to a tensor of "
@@ -501,10 +509,6 @@ def _rebuilt(cls: Any, array: np.ndarray, requires_grad: bool, attributes: dict[
     return out
 
 
-def _address(array: np.ndarray) -> int:
-    return int(array.__array_interface__["data"][0])
-
-
 def _words(x: Any) -> str:
     return str(x.aval.dtype.words)
 
@@ -513,4 +517,3 @@ for _family in Tensor.__bases__:
     if _family not in (Handle, Operators):  # whose functions are the fast paths
         guard(_family)
 results_are(Tensor)
-

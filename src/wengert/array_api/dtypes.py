@@ -118,5 +118,3 @@ def together(*operands: Any) -> list[torch.Tensor]:
     """Operands, of which one at least is a tensor, in the dtype that they promote to."""
     kind = result_type(*operands)
     return [cast(x, kind) for x in operands]
-
-

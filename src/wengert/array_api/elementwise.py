@@ -95,4 +95,5 @@ def clip(x: torch.Tensor, /, min: Any = None, max: Any = None) -> torch.Tensor:
 
 def where(condition: torch.Tensor, x1: Any, x2: Any, /) -> torch.Tensor:
     """Elements of `x1` where the condition holds, of `x2` elsewhere."""
-    return torch.where(condition, *together(x1, x2))
+    x1, x2 = together(x1, x2)
+    return torch.where(condition, x1, x2)

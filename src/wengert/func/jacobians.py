@@ -286,4 +286,3 @@ def _affordable(xs: Sequence[Any], ys: Sequence[Any]) -> int:
 def _check_chunk(name: str, chunk_size: int | None) -> None:
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"{name}: `chunk_size` should be greater than 0.")
-

@@ -12,6 +12,7 @@ from ..core.device import check_device, device as _Device  # noqa: N812
 from ..core.formats import memory_format, preserve_format
 from ..core.handle import Handle, without_history
 from ..core.levels import concrete, here, shared
+from ..core.provenance import HISTORY_IS_LOST, warn_once
 from ..ops import numpy_protocol, shapes
 from ..ops.arguments import LOOKS, need_tensor
 
@@ -77,17 +78,19 @@ class Conversions:
         return bool(self.value if plain else concrete(self, LOOKS))
 
     def __float__(self: Any) -> float:
-        return float(_real(self._scalar(), "double"))
+        return float(_real(self._scalar(recorded=here.grad and self.requires_grad), "double"))
 
     def __int__(self: Any) -> int:
         return int(_real(self._scalar(), "int64_t"))
 
     def __complex__(self: Any) -> complex:
-        return complex(self._scalar())
+        return complex(self._scalar(recorded=here.grad and self.requires_grad))
 
-    def _scalar(self: Any) -> Any:
+    def _scalar(self: Any, *, recorded: Bool = False) -> Any:
         if self.aval.numel != 1:
             raise ValueError("only one element tensors can be converted to Python scalars")
+        if recorded:
+            warn_once(HISTORY_IS_LOST)
         return self.item()
 
     def __index__(self: Any) -> int:
@@ -224,22 +227,29 @@ _TYPES = {f"torch.{kind.words}Tensor": kind for kind in dtypes.ALL}
 
 
 def _meant(args: Sequence[Any], device: Any, dtype: Any, copy: bool) -> tuple[Any, Any, bool]:
-    """The device, dtype and `copy` that positional arguments of `to` stand for."""
+    """The device, dtype and `copy` that positional arguments of `to` stand for, or keywords.
+
+    Raises:
+        TypeError: for other arguments than these, and for what is said twice.
+    """
     first, *rest = args
+    place, kind = None, None
     if isinstance(first, Handle):
-        dtype = first.aval.dtype
+        kind = first.aval.dtype
     elif not (first is None or _is_device(first)):
-        dtype = first
+        kind = first
     else:
-        device = first
+        place = first
         if rest and not isinstance(rest[0], bool):
-            dtype, *rest = rest
-    if len(rest) > 2 or not all(isinstance(flag, bool) for flag in rest):
+            kind, *rest = rest
+    twice = (place is not None and device is not None) or (kind is not None and dtype is not None)
+    if twice or len(rest) > 2 or not all(isinstance(flag, bool) for flag in rest):
         words = ", ".join(type(arg).__name__ for arg in args)
         raise TypeError(f"to() received an invalid combination of arguments - got ({words}), but "
                         "expected a device and a dtype, a dtype, or a Tensor, and then bool "
                         "non_blocking and bool copy")
-    return device, dtype, rest[1] if len(rest) > 1 else copy
+    return (device if place is None else place, dtype if kind is None else kind,
+            rest[1] if len(rest) > 1 else copy)
 
 
 def _lying(x: Any, memory_format: memory_format) -> Any:

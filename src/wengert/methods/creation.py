@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..core.device import check_device
 from ..ops import creation
 
 if TYPE_CHECKING:
@@ -36,5 +37,6 @@ class Creation:
                    requires_grad: bool = False, layout: Any = None,
                    pin_memory: bool = False) -> Tensor:
         """A tensor of data, with this tensor's dtype unless another is given."""
-        return creation.new_leaf(
-            creation.array_from(data, dtype or self.aval.dtype, copy=True), requires_grad)
+        check_device(device)
+        return creation.new_leaf(creation.array_of_its_own(
+            "tensor.new_tensor", data, dtype or self.aval.dtype), requires_grad)

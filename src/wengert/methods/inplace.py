@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..ops import choices, inplace, shapes, updates
+from ..ops import choices, inplace, mapping, shapes, updates
 
 
 class InPlace:
@@ -49,4 +49,5 @@ class InPlace:
     clamp_min_, clamp_max_ = inplace.clamp_min_, inplace.clamp_max_
     nan_to_num_ = inplace.nan_to_num_
     zero_, copy_ = inplace.zero_, shapes.copy_
+    apply_, map_, map2_ = mapping.apply_, mapping.map_, mapping.map2_
     fill_, masked_fill_ = choices.fill_, choices.masked_fill_

@@ -31,7 +31,7 @@ class Operators:
     __mod__, __rmod__ = arithmetic.remainder_operator, arithmetic.rremainder_operator
     __pow__, __rpow__ = arithmetic.pow_operator, arithmetic.rpow_operator
 
-    def __matmul__(self: Any, other: Any) -> Any:
+    def __matmul__(self: Any, other: Any) -> Tensor:
         if isinstance(other, np.ndarray):
             other = creation.as_tensor(other)
         return _matmul(self, other) if isinstance(other, Handle) else NotImplemented

@@ -21,7 +21,8 @@ class Shapes:
                                           shapes.reshape_as)
     flatten, unflatten, ravel = shapes.flatten, shapes.unflatten, shapes.ravel
     squeeze, unsqueeze = shapes.squeeze, shapes.unsqueeze
-    transpose = swapaxes = swapdims = shapes.transpose
+    transpose = swapdims = shapes.transpose
+    swapaxes = shapes.swapaxes
     t, permute, adjoint = shapes.t, shapes.permute, shapes.adjoint
     movedim = moveaxis = shapes.movedim
     expand, expand_as, broadcast_to = shapes.expand, shapes.expand_as, shapes.broadcast_to
@@ -35,6 +36,11 @@ class Shapes:
     repeat_interleave = rearranging.repeat_interleave
     diag, diagonal, diag_embed = diagonals.diag, diagonals.diagonal, diagonals.diag_embed
     diagflat, tril, triu = diagonals.diagflat, diagonals.tril, diagonals.triu
+
+    def __reversed__(self: Any) -> Any:
+        """The first dimension reversed, for `reversed(x)`."""
+        return rearranging.flip(self, 0) if self.aval.ndim else self
+
     split, split_with_sizes = splitting.split, splitting.split_with_sizes
     chunk, tensor_split, unbind = splitting.chunk, splitting.tensor_split, splitting.unbind
     hsplit, vsplit, dsplit = splitting.hsplit, splitting.vsplit, splitting.dsplit
@@ -49,7 +55,9 @@ class Shapes:
     # --- in place -----------------------------------------------------------------------------
 
     squeeze_, unsqueeze_, t_ = relaid.squeeze_, relaid.unsqueeze_, relaid.t_
-    transpose_ = swapaxes_ = swapdims_ = relaid.transpose_
+    transpose_ = swapdims_ = relaid.transpose_
+    swapaxes_ = relaid.swapaxes_
+    set_, is_set_to, dim_order = relaid.set_, relaid.is_set_to, relaid.dim_order
     as_strided_, resize_, resize_as_ = relaid.as_strided_, relaid.resize_, relaid.resize_as_
     tril_, triu_ = diagonals.tril_, diagonals.triu_
     masked_scatter_, put_ = filling.masked_scatter_, filling.put_

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..core.dtypes import bool_
+from ..core.dtypes import bool_, c_name
+from ..core.formats import joint
 from ..interpreters.inplace import write
 from ..primitives import contractions as p
 from . import products, shapes
-from .arguments import need_tensor, wrapped_dim
+from .arguments import also, need_tensor, wrapped_dim
 from .operators import is_number
 
 if TYPE_CHECKING:
@@ -35,10 +36,12 @@ def _factors(x: Any, beta: Any, alpha: Any) -> dict[str, Any]:
 
 def _factor(value: Any, aval: Any) -> Any:
     """A factor as the dtype takes it."""
+    if type(value) is int and aval.dtype.differentiable:
+        return value
     if not is_number(value):
         value = value.item()
     if isinstance(value, complex) and not aval.dtype.is_complex:
-        raise RuntimeError(f"value cannot be converted to type {aval.dtype.words.lower()} without "
+        raise RuntimeError(f"value cannot be converted to type {c_name(aval.dtype)} without "
                            "overflow")
     kind = aval.dtype
     return value if kind.differentiable else bool(value) if kind is bool_ else int(value)
@@ -116,7 +119,7 @@ def _check_addr(x: Any, y: Any, z: Any) -> tuple[int, ...]:
 
 
 def _check_addend(x: Any, shape: tuple[int, ...]) -> None:
-    if tuple(x.aval.shape) != shape:
+    if x.aval.shape not in (shape, shape[-1:]):
         shapes.expanded(x, shape)
 
 
@@ -168,7 +171,8 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: complex = 1,
     return _addbmm(input, left, right, **_factors(input, beta, alpha))
 
 
-_addbmm, _addr = p.addmm.named("AddbmmBackward0"), p.addmm.named("AddrBackward0")
+_addbmm = p.addmm.named("AddbmmBackward0")
+_addr = p.addmm.named("AddrBackward0", order=joint)
 
 
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: complex = 1,
@@ -214,7 +218,7 @@ def _written(name: str, primitive: Any, check: Callable[..., tuple[int, ...]],
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"`{name[:-1]}`, in place."
-    return function
+    return also(**dict(zip(words, ("first", "second"), strict=True)))(function)
 
 
 addmm_ = _written("addmm_", p.addmm, _check_addmm, ("mat1", "mat2"), addmm)

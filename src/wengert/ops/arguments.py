@@ -21,7 +21,8 @@ POSITIONAL = ""
 def also(**names: str) -> Callable[[F], F]:
     """Lets a function be called by other keywords, as PyTorch does: `also(axis="dim")`.
 
-    A keyword that stands for POSITIONAL is passed after the positional arguments.
+    A keyword that stands for POSITIONAL is passed after the positional arguments, and with it the
+    first of them, if it is given as `input`.
     """
 
     def decorate(function: F) -> F:
@@ -30,7 +31,8 @@ def also(**names: str) -> Callable[[F], F]:
             if given:
                 for name in given.keys() & names.keys():
                     if names[name] == POSITIONAL:
-                        args = (*args, given.pop(name))
+                        first = (given.pop("input"),) if "input" in given else ()
+                        args = (*args, *first, given.pop(name))
                     elif names[name] not in given:
                         given[names[name]] = given.pop(name)
             try:
@@ -57,6 +59,11 @@ _BEYOND = 1 << 63
 ALL_DIMS = tuple(tuple(range(n)) for n in range(8))
 
 
+def listed(value: Any) -> list[Any]:
+    """Several things, or one alone, as a list: an integer may be NumPy's, or in a tensor."""
+    return list(value) if isinstance(value, (tuple, list)) else [value]
+
+
 def need_tensor(name: str, value: Any, argument: str = "input", position: int = 1) -> Any:
     """The value, if it is a tensor.
 
@@ -67,6 +74,16 @@ def need_tensor(name: str, value: Any, argument: str = "input", position: int = 
         raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, "
                         f"not {type(value).__name__}")
     return value
+
+
+def check_floats(kernel: str, x: Any) -> None:
+    """Refuses a tensor of anything but floats, in the words of PyTorch's kernel.
+
+    Raises:
+        NotImplementedError: for such.
+    """
+    if not x.aval.dtype.is_floating_point:
+        raise NotImplementedError(f'"{kernel}" not implemented for \'{x.aval.dtype.words}\'')
 
 
 def wrapped_dim(dim: Any, ndim: int) -> int:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from ..core import dtypes
 from ..core.formats import dense
-from ..core.handle import Handle, wrap
-from ..core.levels import concrete, made
+from ..core.handle import Handle
 from ..core.primitive import Primitive
 from ..interpreters.inplace import put, write
 from ..primitives import elementwise as e
 from . import operators
-from .arguments import LOOKS, need_tensor
+from .arguments import need_tensor
 from .operators import is_number, promoted
+from .picking import nonzero
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -66,25 +66,45 @@ def limits(x: Any, min: Any = None, max: Any = None) -> Limited:
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     if isinstance(max if min is None else min, Handle):
+        if min is not None and is_number(max):
+            return limits(x, _alone(min, max), max)
         bounds = [b for b in (min, max) if b is not None]
         need_tensor("clamp", bounds[-1], "max", 3)
         apply = e.clamp_up_to if min is None else e.clamp_from if max is None else e.clamp_between
-        return apply, promoted((x, *bounds)), {}
+        return apply, _together(x, *bounds), {}
+    if isinstance(max, Handle) and is_number(min):
+        return limits(x, min, _alone(max, min))
     return e.clamp, _within(x, min, max), {"low": min, "high": max}
+
+
+def _alone(bound: Any, other: Any) -> Any:
+    """The number in a tensor, beside a bound that is a number."""
+    if bound.aval.ndim or bound.requires_grad:
+        raise TypeError("clamp() received an invalid combination of arguments: bounds must be two "
+                        f"tensors or two numbers, not Tensor and {type(other).__name__}")
+    return bound.item()
 
 
 def lower_limit(x: Any, min: Any) -> Limited:
     """What limits x from below."""
     if isinstance(min, Handle):
-        return e.clamp_min_tensor, promoted((x, min)), {}
+        return e.clamp_min_tensor, _together(x, min), {}
     return e.clamp_min, _within(x, min), {"low": min, "high": None}
 
 
 def upper_limit(x: Any, max: Any) -> Limited:
     """What limits x from above."""
     if isinstance(max, Handle):
-        return e.clamp_max_tensor, promoted((x, max)), {}
+        return e.clamp_max_tensor, _together(x, max), {}
     return e.clamp_max, _within(x, max), {"low": None, "high": max}
+
+
+def _together(x: Any, *bounds: Any) -> tuple[Any, ...]:
+    """A tensor and its bounds in one dtype."""
+    for bound in bounds:
+        if not isinstance(bound, Handle) or bound.aval.dtype is not x.aval.dtype:
+            return promoted((x, *bounds))
+    return (x, *bounds)
 
 
 def _within(x: Any, *numbers: Any) -> tuple[Any]:
@@ -125,6 +145,10 @@ def _counts(kind: dtypes.dtype, number: int) -> bool:
     return max(least, -most - 1) <= number <= most
 
 
+@overload
+def where(condition: Tensor) -> tuple[Tensor, ...]: ...
+@overload
+def where(condition: Tensor, input: Any, other: Any) -> Tensor: ...
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """`input` where the condition holds, `other` elsewhere; both are broadcast.
 
@@ -140,7 +164,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """
     need_tensor("where", condition, "condition")
     if input is None and other is None:
-        return tuple(made(wrap(i)) for i in np.nonzero(concrete(condition, LOOKS)))
+        return nonzero(condition, as_tuple=True)
     if condition.aval.dtype is not dtypes.bool_:
         condition = _as_condition(condition)
     if isinstance(input, Handle) and isinstance(other, Handle) and (
@@ -179,29 +203,35 @@ def lerp(input: Tensor, end: Any, weight: Any) -> Tensor:
         >>> torch.lerp(torch.zeros(2), torch.ones(2), 0.5)
         tensor([0.5000, 0.5000])
     """
-    apply, end, weight = _lerping(input, end, weight)
+    apply, input, end, weight = _lerping(input, end, weight)
     return apply(input, end, weight)
 
 
 def lerp_(self: Tensor, end: Any, weight: Any) -> Tensor:
     """self + weight * (end - self), in place."""
-    apply, end, weight = _lerping(self, end, weight)
+    apply, x, end, weight = _lerping(self, end, weight)
+    dtypes.check_cast(x.aval.dtype, self.aval.dtype)
     return write(apply, self, end, weight)
 
 
-def _lerping(x: Any, end: Any, weight: Any) -> tuple[Primitive, Any, Any]:
-    """The primitive, the end and the weight, in x's dtype."""
+def _lerping(x: Any, end: Any, weight: Any) -> tuple[Primitive, Any, Any, Any]:
+    """The primitive and its operands, in x's dtype; a number or a 0-d tensor as weight may have
+    another, with which it is promoted."""
     need_tensor("lerp", x)
     need_tensor("lerp", end, "end", 2)
     if x.aval.dtype is not end.aval.dtype:
         raise RuntimeError(f"expected dtype {_c_name(x)} for `end` but got dtype {_c_name(end)}")
     if is_number(weight):
-        return e.lerp, end, operators.scalar(weight, x.aval)
+        return e.lerp, x, end, operators.scalar(weight, x.aval)
     need_tensor("lerp", weight, "weight", 3)
     if weight.aval.dtype is not x.aval.dtype:
-        raise RuntimeError(f"expected dtype {_c_name(x)} for `weight` but got dtype "
-                           f"{_c_name(weight)}")
-    return _lerp_tensor, end, weight
+        if weight.aval.ndim:
+            raise RuntimeError(f"expected dtype {_c_name(x)} for `weight` but got dtype "
+                               f"{_c_name(weight)}")
+        kind = dtypes.result_type([*((1 + bool(each.aval.ndim), each.aval.dtype)
+                                     for each in (x, end, weight))])
+        x, end, weight = (operators.to_kind(each, kind) for each in (x, end, weight))
+    return _lerp_tensor, x, end, weight
 
 
 _lerp_tensor = e.lerp.named("LerpBackward1")
@@ -248,14 +278,12 @@ def _converted(value: Any, kind: dtypes.dtype) -> Any:
     """A 0-d tensor in a dtype."""
     if value.aval.is_complex and not kind.is_complex:
         raise RuntimeError(
-            f"value cannot be converted to type {operators.c_name(kind)} without overflow")
+            f"value cannot be converted to type {dtypes.c_name(kind)} without overflow")
     return operators.to_kind(value, kind)
 
 
 def _c_name(x: Any) -> str:
-    """What C++ calls the numbers of a tensor, by itself."""
-    names = {"int64": "long int", "uint8": "unsigned char"}
-    return names.get(x.aval.dtype.name, operators.c_name(x.aval.dtype))
+    return dtypes.c_name(x.aval.dtype, alone=True)
 
 
 _masked_by_number = e.masked_fill.named("MaskedFillBackward0", order=dense)

@@ -10,7 +10,7 @@ from ..core.formats import contiguous_format
 from ..core.handle import Handle
 from ..primitives import layout
 from . import diagonals, picking, shapes, splitting, strides
-from .arguments import need_tensor, wrapped_dim
+from .arguments import POSITIONAL, also, need_tensor, wrapped_dim
 from .pointwise import complexes
 
 __all__ = [
@@ -42,6 +42,10 @@ def _part(input: Any, dim: int = 0, start: int | None = None, end: int | None = 
     return input[(slice(None),) * d + (slice(start, end, step),)]
 
 
+def _detached(input: Any) -> Any:
+    return need_tensor("detach_copy", input).detach()
+
+
 def _view(input: Any, *shape: Any) -> Any:
     """As `view`, of any memory."""
     other_dtype = len(shape) == 1 and isinstance(shape[0], dtypes.dtype)
@@ -50,7 +54,7 @@ def _view(input: Any, *shape: Any) -> Any:
 
 alias_copy = _copied("alias_copy", layout.alias)
 as_strided_copy = _copied("as_strided_copy", strides.as_strided)
-detach_copy = _copied("detach_copy", lambda x: need_tensor("detach_copy", x).detach())
+detach_copy = _copied("detach_copy", _detached)
 diagonal_copy = _copied("diagonal_copy", diagonals.diagonal)
 expand_copy = _copied("expand_copy", shapes.expand)
 permute_copy = _copied("permute_copy", shapes.permute)
@@ -66,4 +70,4 @@ unfold_copy = _copied("unfold_copy", strides.unfold)
 unsqueeze_copy = _copied("unsqueeze_copy", shapes.unsqueeze)
 view_as_complex_copy = _copied("view_as_complex_copy", complexes.view_as_complex)
 view_as_real_copy = _copied("view_as_real_copy", complexes.view_as_real)
-view_copy = _copied("view_copy", _view)
+view_copy = also(size=POSITIONAL, dtype=POSITIONAL)(_copied("view_copy", _view))

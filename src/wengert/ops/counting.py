@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -29,6 +29,11 @@ __all__ = [
 # --- different elements -----------------------------------------------------------------------
 
 
+@overload
+def unique(input: Tensor, sorted: bool = True, *, dim: int | None = None) -> Tensor: ...
+@overload
+def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False,
+           return_counts: bool = False, dim: int | None = None) -> Any: ...
 def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False,
            return_counts: bool = False, dim: int | None = None) -> Any:
     """The different elements, in order; each NaN is one.
@@ -56,6 +61,11 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False,
     return _groups(input, x, rows, d, _order(rows), return_inverse, return_counts, dim)
 
 
+@overload
+def unique_consecutive(input: Tensor, *, dim: int | None = None) -> Tensor: ...
+@overload
+def unique_consecutive(input: Tensor, return_inverse: bool = False, return_counts: bool = False,
+                       dim: int | None = None) -> Any: ...
 def unique_consecutive(input: Tensor, return_inverse: bool = False, return_counts: bool = False,
                        dim: int | None = None) -> Any:
     """The elements without those that equal the one before; arguments as for `unique`.
@@ -105,7 +115,10 @@ def _groups(input: Any, x: Any, rows: np.ndarray, d: int, order: np.ndarray | No
     begins[:1] = True
     begins[1:] = differ if rows.ndim == 1 else differ.any(1)
     (starts,) = begins.nonzero()
-    found = [indexing.take_apart(x, starts if order is None else order.take(starts), dim=d)]
+    firsts = starts if order is None else order.take(starts)
+    outer = shapes.movedim(x, d, 0) if d else x
+    slices = indexing.take_apart(outer, firsts, dim=0)
+    found = [shapes.movedim(slices, 0, d) if d else slices]
     if return_inverse:
         inverse = np.empty(len(rows), np.int64)
         inverse[slice(None) if order is None else order] = np.cumsum(begins) - 1
@@ -251,7 +264,7 @@ def histogramdd(input: Tensor, bins: Any, *, range: Sequence[float] | None = Non
         raise RuntimeError("torch.histogramdd: input tensor should have at least 2 "
                            "dimensions")
     size = x.aval.shape[-1]
-    bins = [bins] * size if isinstance(bins, int) else list(bins)
+    bins = list(bins) if isinstance(bins, (tuple, list)) else [bins] * size
     if len(bins) != size:
         if not isinstance(bins[0], Handle):
             raise RuntimeError("histogramdd: The size of bins must be equal to the innermost "
@@ -282,7 +295,7 @@ def _histogram(x: Any, bins: Sequence[Any], span: Any, weight: Any, density: boo
     if not kind.is_floating_point:
         raise NotImplementedError(f'"histogramdd" not implemented for \'{kind.words}\'')
     x = x.detach()
-    columns = [layout.index_view(x, index=((None, None, None), d)) for d in range(len(bins))]
+    columns = [layout.index_view(x, index=(layout.WHOLE, d)) for d in range(len(bins))]
     edges = [_edges(name, column, b, None if span is None else span[2 * d:2 * d + 2], d)
              for d, (column, b) in enumerate(zip(columns, bins, strict=True))]
     shape = tuple(edge.aval.shape[0] - 1 for edge in edges)
@@ -322,6 +335,7 @@ def _edges(name: str, x: Any, bins: Any, span: Any, d: int) -> Any:
         raise RuntimeError(f"torch.histogramdd: min should not exceed max, but got min {span[0]} "
                            f"max {span[1]} for dimension {d}")
     low, high = _range(x, span, d)
+    bins = int(bins)  # NumPy's would be promoted with
     steps = np.arange(bins + 1, dtype=x.aval.numpy)
     from_low, from_high = low + steps * ((high - low) / bins), high - (bins - steps) * (
         (high - low) / bins)

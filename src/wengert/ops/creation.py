@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from ..core.device import check_device
 from ..core.formats import contiguous_format, preserve_format
 from ..core.handle import Alias, Handle, Results, Storage, wrap
 from ..core.levels import concrete, here, made, numbers, shared
-from ..core.provenance import warn
+from ..core.provenance import HISTORY_IS_LOST, warn, warn_once
 from ..interpreters.tape import leaf_node
 from ..primitives import layout
 from ..primitives.layout import copied_order, inverse_order
@@ -33,8 +33,8 @@ __all__ = [
 
 
 def number_in(value: Any) -> Any:
-    """A number, or the one in a tensor."""
-    return value.item() if isinstance(value, Results.cls) else value
+    """A number, or the one in a tensor, unless its gradient would be lost."""
+    return value.item() if isinstance(value, Results.cls) and not value.requires_grad else value
 
 
 def new_leaf(array: np.ndarray, requires_grad: bool = False) -> Tensor:
@@ -97,12 +97,16 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
                 [3., 4.]])
     """
     check_device(device)
+    return new_leaf(array_of_its_own("torch.tensor", data, dtype), requires_grad)
+
+
+def array_of_its_own(word: str, data: Any, dtype: Any) -> np.ndarray:
+    """Data as a new array; warns where `detach` and `clone` say that better."""
     if isinstance(data, Handle):
-        warn(
-            "To copy construct from a tensor, it is recommended to use sourceTensor.detach()."
-            "clone() or sourceTensor.detach().clone().requires_grad_(True), rather than "
-            "torch.tensor(sourceTensor).")
-    return new_leaf(array_from(data, dtype, copy=True), requires_grad)
+        warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach()."
+             "clone() or sourceTensor.detach().clone().requires_grad_(True), rather than "
+             f"{word}(sourceTensor).")
+    return array_from(data, dtype, copy=True)
 
 
 def array_from(data: Any, dtype: Any = None, *, copy: bool = False) -> np.ndarray:
@@ -119,8 +123,7 @@ def _from_array(array: np.ndarray, dtype: Any, copy: bool) -> np.ndarray:
     kind = dtypes.of(array.dtype) if dtype is None else dtypes.of(dtype)  # refuses object arrays
     if not copy:
         refuse_negative(array)
-    with np.errstate(all="ignore"):
-        return np.array(array, kind.numpy, order="K", copy=True if copy else None)
+    return here.run(np.array, array, kind.numpy, order="K", copy=True if copy else None)
 
 
 def refuse_negative(array: np.ndarray) -> None:
@@ -129,7 +132,7 @@ def refuse_negative(array: np.ndarray) -> None:
     Raises:
         ValueError: for negative strides.
     """
-    if any(s < 0 for s in array.strides):
+    if array.ndim and min(array.strides) < 0:
         raise ValueError("At least one stride in the given numpy array is negative, and tensors "
                          "with negative strides are not currently supported. (You can probably "
                          "work around this by making a copy of your array  with array.copy().) ")
@@ -180,7 +183,7 @@ def _flattened(data: Any) -> _Flat:
 def _shape_of(data: Any) -> tuple[int, ...]:
     """The shape that the first elements tell; whether all agree is seen in flattening."""
     shape: list[int] = []
-    while isinstance(data, (list, tuple, range)) or _is_inner_array(data):
+    while _is_sequence(data) or _is_inner_array(data):
         if _is_inner_array(data):
             return (*shape, *np.shape(numbers(data)))
         shape.append(len(data))
@@ -190,6 +193,12 @@ def _shape_of(data: Any) -> tuple[int, ...]:
             break
         data = data[0]
     return tuple(shape)
+
+
+def _is_sequence(data: Any) -> bool:
+    """Whether data are a list or the like, as the arrays of the module `array` are."""
+    return isinstance(data, (list, tuple)) or (
+        isinstance(data, Sequence) and not isinstance(data, (str, bytes)))
 
 
 def _is_inner_array(data: Any) -> bool:
@@ -203,10 +212,12 @@ def _flatten(data: Any, shape: tuple[int, ...], dim: int, into: list[Any]) -> No
             if array.ndim and dim == len(shape):
                 raise ValueError("only one element tensors can be converted to Python scalars")
             raise _ragged(shape, dim, len(array) if array.ndim else 0)
+        if here.grad and isinstance(data, Results.cls) and data.requires_grad:
+            warn_once(HISTORY_IS_LOST)
         into.extend(array.reshape(-1))
     elif dim == len(shape):
         into.append(_number(data, dim, into))
-    elif not isinstance(data, (list, tuple, range)):
+    elif not _is_sequence(data):
         raise TypeError(f"not a sequence: {type(data).__name__}" if not is_number(data) else
                         "not a sequence")
     elif len(data) != shape[dim]:
@@ -229,8 +240,8 @@ def _number(value: Any, dim: int, before: list[Any]) -> Any:
             before[0], int) else f"must be real number, not {name}")
     if isinstance(value, str) and dim and not before:
         raise ValueError("too many dimensions 'str'")
-    if isinstance(value, str):
-        raise TypeError("new(): invalid data type 'str'")
+    if isinstance(value, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{type(value).__name__}'")
     if value is None:
         raise RuntimeError("Could not infer dtype of NoneType")
     for name in ("__float__", "__index__"):
@@ -303,8 +314,9 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
         out = _of_tensor(obj, dtype, copy)
         return out.detach() if not requires_grad and out.requires_grad else _asking(
             out, requires_grad)
-    if isinstance(obj, (bytes, bytearray, memoryview)):
-        return _asking(frombuffer(obj, dtype=dtype or dtypes.get_default_dtype()), requires_grad)
+    if _is_memory(obj):
+        found: Any = frombuffer(obj, dtype=dtypes.get_default_dtype() if dtype is None else dtype)
+        return _asking(layout.clone(found) if copy else found, requires_grad)
     if copy is False and not isinstance(obj, np.ndarray):
         raise ValueError("can't alias arbitrary sequence into a tensor.")
     array = array_from(obj, dtype, copy=bool(copy))
@@ -312,6 +324,17 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
         raise ValueError(f"can't alias tensor with dtype '{dtypes.of(obj.dtype).words}' into dtype "
                          f"'{dtypes.of(dtype).words}'.")
     return _asking(wrap(array), requires_grad)
+
+
+def _is_memory(obj: Any) -> bool:
+    """Whether an object shows its memory as bytes, and is nothing of NumPy's."""
+    if isinstance(obj, (np.ndarray, np.generic)):
+        return False
+    try:
+        memoryview(obj)
+    except TypeError:
+        return False
+    return True
 
 
 def _of_tensor(x: Any, dtype: Any, copy: bool | None) -> Any:
@@ -500,7 +523,10 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, layout: Any 
     """A tensor with one value throughout, of the shape, dtype and order in memory of `input`."""
     check_device(device)
     model, kind, order = _model("full_like", input, dtype, memory_format)
-    found = np.full_like(model, _filling(fill_value, kind), kind, order)
+    value = _filling(fill_value, kind)
+    if order == "K" and model.flags.c_contiguous:
+        return new_leaf(_full(model.shape, kind, value), requires_grad)
+    found = np.full_like(model, value, kind, order)
     return new_leaf(in_order(found, memory_format), requires_grad)
 
 
@@ -559,4 +585,7 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, layout: Any = None,
     for name, size in (("n", n), ("m", n if m is None else m)):
         if size < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
-    return new_leaf(np.eye(n, m, dtype=_kind(dtype)), requires_grad)
+    columns = n if m is None else m
+    found = np.zeros((n, columns), _kind(dtype))
+    found.reshape(-1)[:min(n, columns) * (columns + 1):columns + 1] = 1
+    return new_leaf(found, requires_grad)

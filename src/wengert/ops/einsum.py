@@ -53,6 +53,9 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     kind = tensors[0].aval.dtype
     if not kind.differentiable or any(x.aval.dtype is not kind for x in tensors):
         tensors = _alike(tensors, terms, result)
+        if tensors[0].aval.dtype is dtypes.bool_ and set("".join(terms)) <= set(result):
+            tensors = [to_kind(x, dtypes.uint8) for x in tensors]  # there are no sums of bools
+            return to_kind(p.einsum(*tensors, terms=terms, result=result), dtypes.bool_)
     return p.einsum(*tensors, terms=terms, result=result)
 
 

@@ -13,13 +13,14 @@ from ..core.primitive import Primitive, broadcast_shapes
 from ..interpreters.views import Step, write_view
 from ..primitives import elementwise as e, indexing as p, layout
 from ..primitives.elementwise import where
+from ..primitives.layout import WHOLE
 from ..primitives.scans import cumsum
 from ..primitives.strides import as_strided
 from . import shapes
 from .arguments import long, need_tensor, wrapped_dim
 from .diagonals import two_dims
 from .operators import number_array
-from .picking import WHOLE, flat_index, need_long, selected
+from .picking import flat_index, need_long, selected
 from .strides import strided_params
 
 if TYPE_CHECKING:

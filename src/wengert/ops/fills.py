@@ -185,7 +185,8 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
     if not p.aval.dtype.is_floating_point:
         raise NotImplementedError('"bernoulli_tensor_cpu_p_" not implemented for '
                                   f"'{p.aval.dtype.words}'")
-    chances = numbers(expand(p, self.aval.shape))  # type: ignore[arg-type]
+    chances = numbers(p if p.aval.shape == self.aval.shape else expand(
+        p, self.aval.shape))  # type: ignore[arg-type]
     order = memory_order(self.value)
     chances = chances if order is None else chances.transpose(order)
     return _refill(self, _BERNOULLI, lambda g, shape: g.bernoulli(chances, shape, kind),

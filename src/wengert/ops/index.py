@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,9 +13,17 @@ from ..core.handle import Handle, wrap
 from ..core.levels import concrete, here, in_charge
 from ..core.primitive import Primitive
 from ..core.provenance import warn
-from ..interpreters.inplace import apart, put_array, unbound, write, written
+from ..interpreters.inplace import (
+    apart,
+    check_memory,
+    put_array,
+    unbound,
+    write,
+    written,
+)
 from ..primitives import indexing as p, layout
 from ..primitives.elementwise import masked_fill, where
+from ..primitives.layout import WHOLE
 from . import shapes
 from .arguments import LOOKS, need_tensor
 from .operators import is_number, stored, to_kind
@@ -25,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["index_put"]
 
 _INTEGERS = (int, np.integer)
-_WHOLE = (None, None, None)
 
 
 def getitem(x: Tensor, index: Any) -> Tensor:
@@ -39,22 +47,20 @@ def getitem(x: Tensor, index: Any) -> Tensor:
         return _select(x, index)
     if index is Ellipsis or (type(index) is tuple and not index):
         return layout.index_alias(x, index=(Ellipsis,))
-    if isinstance(index, Handle) and index.aval.ndim and x.aval.ndim:
-        if index.aval.dtype in _PLACES:
-            return _read(x, (0,), [index])
-        if index.aval.dtype is dtypes.bool_ and index.aval.shape == x.aval.shape and (
-                shapes.is_contiguous(x)):
-            return where_true(p.take_apart, x, index, _MASK)
     found = _looked_up(x.aval.shape, index)
     if found is not None:
         return _view(x, found)
+    if _is_mask(index) and index.aval.shape == x.aval.shape and shapes.is_contiguous(x):
+        return where_true(p.take_apart, x, index, _MASK)
+    places = _places(x.aval.shape, index)
+    if places is not None:
+        return _read(x, *places)
     basic, arrays = _parsed(x.aval.shape, index)
     if arrays is None:
         return _viewed(x, basic)
     return _read(_viewed(x, basic) if _does_something(basic) else x, *arrays)
 
 
-_PLACES = (dtypes.int64, dtypes.int32)
 _MASK = "An index that is a mask has a result whose size depends on it."
 
 
@@ -84,25 +90,23 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
         IndexError: as for reading.
         RuntimeError: if the value does not broadcast, or x may not be written.
     """
-    if ((type(index) is int or type(index) is slice) and x.aval.ndim and unbound(x)
-            and _put_part(x, index, value)):
+    found = _looked_up(x.aval.shape, index)
+    if found is not None:
+        if not (unbound(x) and _put_part(x, found, value)):
+            _set(x if found.whole else _view(x, found), value)
         return
     if _is_mask(index) and _fits(index, x) and (is_number(value) or (
             isinstance(value, Handle) and not value.aval.ndim)):
         _fill_where(x, index, value)
         return
-    basic, arrays = _parsed(x.aval.shape, index)
-    target = _viewed(x, basic) if _does_something(basic) else x
+    target, arrays = x, _places(x.aval.shape, index)
+    if arrays is None:
+        basic, arrays = _parsed(x.aval.shape, index)
+        target = _viewed(x, basic) if _does_something(basic) else x
     if isinstance(value, np.ndarray):
         value = wrap(value)
     if arrays is None:
-        if not isinstance(value, Handle) or not value.aval.ndim:
-            shapes.fill_(target, value)
-            return
-        value = _without_leading(value, target.aval.ndim)
-        if value.aval.shape != target.aval.shape:
-            value = shapes.expand(value, *target.aval.shape)
-        shapes.copy_(target, value)
+        _set(target, value)
         return
     if isinstance(value, Handle):
         if value.aval.dtype is not x.aval.dtype and (value.aval.ndim or not _masks(index)):
@@ -122,24 +126,42 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
         raise _in_words(error) from None
 
 
-def _put_part(x: Any, index: int | slice, value: Any) -> bool:
-    """Writes a number, or a tensor of its shape, into a part of the first dimension, where that is
-    a matter of memory alone: what a loop that fills a tensor does. False for anything else."""
-    n = x.aval.shape[0]
-    if isinstance(index, int):
-        _check_bounds(index, n, 0)
-    else:
-        index = slice(*_slice(index, n))
-    target = x.value[index, ...]
-    if type(value) is float or type(value) is int:
+def _put_part(x: Any, part: _Step, value: Any) -> bool:
+    """Writes a number or a tensor into a part of another, where that is a matter of memory alone:
+    what a loop that fills a tensor does. False for what is not that simple."""
+    number = type(value) is float or type(value) is int
+    if not (number or (isinstance(value, Handle) and apart(x, value)
+                       and not value.aval.is_complex)):
+        return False
+    target = part.primitive.evaluate(x.value, **part.params)
+    if number:
         target[...] = stored(value, x.aval.dtype)
-    elif (isinstance(value, Handle) and value.aval.shape == target.shape and apart(x, value)
-          and not value.aval.is_complex):
+    elif _broadcasts(value.aval.shape, target.shape):
         put_array(target, value.value)
     else:
         return False
     written(x)
     return True
+
+
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    return shape == to or (len(shape) <= len(to) and all(
+        n in (1, m) for n, m in zip(reversed(shape), reversed(to), strict=False)))
+
+
+def _set(x: Any, value: Any) -> None:
+    """Writes a value, which is broadcast, into a tensor."""
+    if isinstance(value, np.ndarray):
+        value = wrap(value)
+    if not isinstance(value, Handle) or not value.aval.ndim:
+        if x.aval.level is None:
+            check_memory(x)  # which `fill_` does not ask
+        shapes.fill_(x, value)
+        return
+    value = _without_leading(value, x.aval.ndim)
+    if value.aval.shape != x.aval.shape:
+        value = shapes.expand(value, *x.aval.shape)
+    shapes.copy_(x, value)
 
 
 def _is_mask(index: Any) -> bool:
@@ -183,8 +205,14 @@ def _without_leading(value: Any, ndim: int) -> Any:
 # --- taking an index apart --------------------------------------------------------------------
 
 
-_Step = tuple[Primitive, dict[str, Any]]
-"""A view, as a primitive and its parameters."""
+class _Step(NamedTuple):
+    """A view, as a primitive and its parameters; and whether it is all of the tensor, as it is."""
+
+    primitive: Primitive
+    params: dict[str, Any]
+    whole: bool
+
+
 _BASIC = {int, type(None), type(Ellipsis)}
 _ENDS = {int, type(None)}
 
@@ -192,6 +220,8 @@ _ENDS = {int, type(None)}
 def _looked_up(shape: tuple[int, ...], index: Any) -> _Step | None:
     """The view that an index of ints, slices of them, None and Ellipsis asks for; None for any
     other index."""
+    if type(index) is int:
+        return _basic_step(shape, (index,))
     key = []
     for item in index if type(index) is tuple else (index,):
         if type(item) is slice:
@@ -212,7 +242,25 @@ def _basic_step(shape: tuple[int, ...], key: tuple[Any, ...]) -> _Step:
     return _step(shape, basic)
 
 
-def _parsed(shape: tuple[int, ...], index: Any) -> tuple[list[Any], tuple[Any, Any] | None]:
+_Places = tuple[tuple[Any, ...], list[Any]]
+"""Index arrays, and a pattern that says where they stand among whole dimensions."""
+_KINDS = (dtypes.int64, dtypes.int32)
+
+
+def _places(shape: tuple[int, ...], index: Any) -> _Places | None:
+    """What an index of tensors of integers alone, or a mask of the shape, asks for; None for any
+    other index."""
+    items = index if type(index) is tuple else (index,)
+    if len(items) == 1 and _is_mask(items[0]) and items[0].aval.shape == shape:
+        items = true_places(concrete(items[0], _MASK))
+    else:
+        for item in items:
+            if not (isinstance(item, Handle) and item.aval.ndim and item.aval.dtype in _KINDS):
+                return None
+    return (tuple(range(len(items))), list(items)) if 0 < len(items) <= len(shape) else None
+
+
+def _parsed(shape: tuple[int, ...], index: Any) -> tuple[list[Any], _Places | None]:
     """The index of a tensor of a shape as (basic part, advanced part or None).
 
     The basic part is applied first, as a view, with a whole slice where tensors index; the
@@ -230,19 +278,19 @@ def _parsed(shape: tuple[int, ...], index: Any) -> tuple[list[Any], tuple[Any, A
         if isinstance(item, np.ndarray):
             used = item.ndim if item.dtype == np.bool_ else 1
             _check_mask(item, shape, dim)
-            basic += [None] if used == 0 else [_WHOLE] * used
+            basic += [None] if used == 0 else [WHOLE] * used
             advanced.append(item)
             dim += used
         elif item is None:
             basic.append(None)
-            advanced.append(_WHOLE)
+            advanced.append(WHOLE)
         elif isinstance(item, int):
             _check_bounds(item, shape[dim], dim)
             basic.append(item)
             dim += 1
         else:
             basic.append(_slice(item, shape[dim]))
-            advanced.append(_WHOLE)
+            advanced.append(WHOLE)
             dim += 1
     if not any(isinstance(a, np.ndarray) for a in advanced):
         return basic, None
@@ -357,7 +405,7 @@ def _slice(item: slice, n: int) -> Any:
         raise ValueError("step must be greater than zero")
     parts = tuple(None if v is None else _number(v) for v in (item.start, item.stop, item.step))
     start, stop, step = slice(*parts).indices(n)
-    return _WHOLE if start == 0 and stop == n and step == 1 else (start, stop, step)
+    return WHOLE if start == 0 and stop == n and step == 1 else (start, stop, step)
 
 
 def _number(value: Any) -> int:
@@ -381,8 +429,8 @@ def _check_mask(mask: np.ndarray, shape: tuple[int, ...], dim: int) -> None:
                          f"the shape of the indexed tensor {list(shape)} at index {dim + at}")
 
 
-def _does_something(basic: list[Any]) -> bool:
-    return any(item != _WHOLE for item in basic)
+def _does_something(basic: Sequence[Any]) -> bool:
+    return any(item != WHOLE for item in basic)
 
 
 def _viewed(x: Any, basic: list[Any]) -> Any:
@@ -390,21 +438,20 @@ def _viewed(x: Any, basic: list[Any]) -> Any:
 
 
 def _view(x: Any, step: _Step) -> Any:
-    primitive, params = step
-    return primitive(x, **params)
+    return step.primitive(x, **step.params)
 
 
 def _step(shape: tuple[int, ...], basic: list[Any]) -> _Step:
     """The view of the basic part, under the name of the last step that PyTorch would take."""
-    last = next((item for item in reversed(basic) if item != _WHOLE), _WHOLE)
-    if last is None and all(item is None or item == _WHOLE for item in basic):
+    last = next((item for item in reversed(basic) if item != WHOLE), WHOLE)
+    if last is None and all(item is None or item == WHOLE for item in basic):
         sizes = iter(shape)
-        return layout.unsqueeze, {"shape": tuple(1 if item is None else next(sizes)
-                                                 for item in basic)}
+        return _Step(layout.unsqueeze, {"shape": tuple(1 if item is None else next(sizes)
+                                                       for item in basic)}, whole=False)
     named = (layout.index_new_axis if last is None else
              layout.select if isinstance(last, int) else
              layout.index_view if basic else layout.index_alias)
-    return named, {"index": (*basic, Ellipsis)}
+    return _Step(named, {"index": (*basic, Ellipsis)}, whole=not _does_something(basic))
 
 
 def _pattern(advanced: list[Any]) -> tuple[tuple[Any, ...], list[Any]]:
@@ -422,7 +469,7 @@ def _pattern(advanced: list[Any]) -> tuple[tuple[Any, ...], list[Any]]:
         for array in arrays:
             pattern.append(len(indices))
             indices.append(array)
-    while pattern and pattern[-1] == _WHOLE:
+    while pattern and pattern[-1] == WHOLE:
         pattern.pop()
     return tuple(pattern), indices
 
@@ -515,7 +562,7 @@ def _put(x: Any, indices: Any, values: Any, apply: Any) -> Any:
     if len(items) > x.aval.ndim:
         raise IndexError(f"too many indices for tensor of dimension {x.aval.ndim} (got "
                          f"{len(items)})")
-    _, arrays = _parsed(x.aval.shape, items)
+    arrays = _places(x.aval.shape, items) or _parsed(x.aval.shape, items)[1]
     pattern, found = arrays if arrays is not None else ((), [])
     try:
         return apply(x, values, found, pattern)

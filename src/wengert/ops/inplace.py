@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..core import dtypes
 from ..core.levels import here
 from ..core.primitive import Primitive
@@ -37,7 +39,6 @@ def unary(primitive: Primitive, *, floats: bool = True) -> Callable[[Tensor], Te
         primitive: the function.
         floats: whether its results are floats even for integers, which then have no room for them.
     """
-    as_float = floats
     ufunc: Any = primitive.ufunc
     at_once = ufunc is not None and "f->f" in ufunc.types
 
@@ -46,7 +47,7 @@ def unary(primitive: Primitive, *, floats: bool = True) -> Callable[[Tensor], Te
             here.run(ufunc, self.value, self.value)
             written(self)
             return self
-        if as_float:
+        if floats:
             check_floats(self)
         return write(primitive, self)
 
@@ -128,13 +129,17 @@ def relu_(self: Tensor) -> Tensor:
     """`relu`, in place."""
     if self.aval.dtype is dtypes.bool_:
         raise RuntimeError("Boolean inputs not supported for relu")
+    if self.aval.fast and unbound(self):
+        here.run(np.maximum, self.value, self.aval.zero, out=self.value)
+        written(self)
+        return self
     return write(e.relu, self)
 
 
 def neg_(self: Tensor) -> Tensor:
     """`neg`, in place."""
     if self.aval.dtype is dtypes.bool_:
-        pointwise.neg(self)
+        pointwise.neg(self)  # which refuses them
     return _neg(self)
 
 
@@ -150,13 +155,13 @@ def _binary_(name: str, apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any]
     """The word of an in-place operator."""
 
     def function(self: Any, other: Any) -> Any:
-        found = apply(self, other)
-        return need_tensor(name, other, "other") if found is NotImplemented else found
+        return _or_type_error(name, other, apply(self, other))
 
     return _named(function, name)
 
 
 def _or_type_error(name: str, other: Any, found: Any) -> Any:
+    """What an operator found; it knows nothing of other operands than tensors and numbers."""
     return need_tensor(name, other, "other") if found is NotImplemented else found
 
 
@@ -236,6 +241,11 @@ def float_power_(self: Tensor, exponent: Any) -> Tensor:
     return _or_type_error("float_power_", exponent, ipow_operator(self, exponent))
 
 
+def pow_(self: Tensor, exponent: Any) -> Tensor:
+    """`pow`, in place."""
+    return _or_type_error("pow_", exponent, ipow_operator(self, exponent))
+
+
 def heaviside_(self: Tensor, values: Tensor) -> Tensor:
     """`heaviside`, in place."""
     arithmetic.check_step(self, need_tensor("heaviside_", values, "values"))
@@ -243,7 +253,7 @@ def heaviside_(self: Tensor, values: Tensor) -> Tensor:
 
 
 mul_, true_divide_ = _binary_("mul_", imul_operator), _binary_("true_divide_", idiv_operator)
-pow_, remainder_ = _binary_("pow_", ipow_operator), _binary_("remainder_", iremainder_operator)
+remainder_ = _binary_("remainder_", iremainder_operator)
 floor_divide_ = _binary_("floor_divide_", ifloor_divide_operator)
 fmod_ = _binary_("fmod_", by_number(inplace_binary(e.fmod), inplace_binary(e.fmod_by_number)))
 copysign_ = _binary_("copysign_", by_number(
@@ -263,13 +273,16 @@ gcd_, lcm_ = binary("gcd_", e.gcd), binary("lcm_", e.lcm)
 def _question(name: str, ask: Callable[..., Any]) -> Callable[..., Tensor]:
     """The in-place form of a function with bools as results: they are stored as 0 and 1."""
 
-    def function(self: Any, *other: Any) -> Any:
-        answer = ask(self, *other)
-        if answer.aval.shape != self.aval.shape:
-            check_fits(self.aval, self.aval.with_shape(answer.aval.shape))
-        return shapes.copy_(self, answer.detach())
+    def function(self: Any, other: Any) -> Any:
+        return _store(self, ask(self, other))
 
     return _named(function, name)
+
+
+def _store(self: Any, answer: Any) -> Any:
+    if answer.aval.shape != self.aval.shape:
+        check_fits(self.aval, self.aval.with_shape(answer.aval.shape))
+    return shapes.copy_(self, answer.detach())
 
 
 eq_, ne_ = _question("eq_", pointwise.eq), _question("ne_", pointwise.ne)
@@ -278,7 +291,11 @@ gt_, ge_ = _question("gt_", pointwise.gt), _question("ge_", pointwise.ge)
 logical_and_ = _question("logical_and_", comparisons.logical_and)
 logical_or_ = _question("logical_or_", comparisons.logical_or)
 logical_xor_ = _question("logical_xor_", comparisons.logical_xor)
-logical_not_ = _question("logical_not_", comparisons.logical_not)
+
+
+def logical_not_(self: Tensor) -> Tensor:
+    """`logical_not`, in place."""
+    return _store(self, comparisons.logical_not(self))
 
 # --- constants and limits ---------------------------------------------------------------------
 

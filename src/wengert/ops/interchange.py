@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
              "refused. Copy the array, or make it writable, if you need to.")
     dtypes.of(ndarray.dtype)
     refuse_negative(ndarray)
-    if any(s % ndarray.itemsize for s in ndarray.strides):
+    if math.gcd(*ndarray.strides) % ndarray.itemsize:
         raise ValueError("given numpy array strides not a multiple of the element byte size. Copy "
                          "the numpy array to reallocate the memory.")
     if not ndarray.dtype.isnative:

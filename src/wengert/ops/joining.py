@@ -13,6 +13,7 @@ from ..core.handle import Handle
 from ..core.primitive import Primitive
 from ..core.provenance import warn
 from ..primitives import indexing, layout as p
+from . import creation
 from .arguments import need_tensor, numpy_words, wrapped_dim
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
         tensor([[1, 2, 0],
                 [0, 0, 3]])
     """
-    given = need_tensors("block_diag", tensors if tensors else (_no_columns(),))
+    given = need_tensors("block_diag", tensors if tensors else (creation.zeros(1, 0),))
     for i, x in enumerate(given):
         if x.aval.ndim > 2:
             raise RuntimeError("torch.block_diag: Input tensors must have 2 or fewer dimensions. "
@@ -191,12 +192,6 @@ def block_diag(*tensors: Tensor) -> Tensor:
 
 
 _block_rows: Primitive = p.cat.named("BlockDiagBackward0")
-
-
-def _no_columns() -> Any:
-    from .creation import zeros
-
-    return zeros(1, 0)
 
 
 # --- grids ------------------------------------------------------------------------------------

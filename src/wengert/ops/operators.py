@@ -18,6 +18,7 @@ import numpy as np
 
 from ..core import dtypes
 from ..core.aval import LARGE, Aval, aval_of
+from ..core.formats import joint
 from ..core.handle import Handle, Results, current, without_history, wrap
 from ..core.levels import here, quietly, shared
 from ..core.out import into
@@ -82,12 +83,15 @@ def binary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor, A
             if versions is None:
                 return general(primitive, floats, x, y)
         out = new(Results.cls)
+        ndim = aval.ndim
         if ufunc is None:
             out.value = np.asarray(quietly(evaluate, x.value, other), aval.numpy)
-        elif aval.ndim:
+        elif ndim:
             out.value = here.run(ufunc, x.value, other)
         else:
             out.value = here.run(ufunc, x.value, other, out=...)
+        if ndim > 1 and not x.value.flags.c_contiguous:
+            out.value = joint(out.value, (x.value, other))
         out.aval = aval
         out.alias = out.extra = None
         mine = x.node
@@ -127,6 +131,8 @@ def comparison(primitive: Primitive) -> Callable[[Tensor, Any], Tensor]:
             return general(primitive, False, x, y)
         value = (here.run(ufunc, x.value, other) if aval.ndim
                  else here.run(ufunc, x.value, other, out=...))
+        if aval.ndim > 1 and not x.value.flags.c_contiguous:
+            value = joint(value, (x.value, other))
         return wrap(value, aval.boolean)
 
     return function
@@ -153,11 +159,14 @@ def unary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor], T
     """The function of a primitive of one operand; `floats` as for `binary`."""
     cls, evaluate = node_class(primitive), primitive.evaluate
     plain = primitive.ufunc is not None
+    loaded = getattr(evaluate, "loaded", None)
+    scipy: Any = None  # SciPy's ufunc, once it is loaded: it never warns
     rule = primitive.rule(0) if primitive.vjp is not None else None
     save_x, save_out = (0 in rule.saves, -1 in rule.saves) if rule is not None else (False, False)
     reads = save_x or save_out
 
     def function(input: Any, *, out: Any = None) -> Any:
+        nonlocal scipy
         if out is not None:
             return into(function, (input,), {"out": out})
         try:
@@ -175,7 +184,12 @@ def unary(primitive: Primitive, *, floats: bool = False) -> Callable[[Tensor], T
                 return general_unary(primitive, floats, input)
         out = new(Results.cls)
         if not plain:
-            out.value = fitting(quietly(evaluate, input.value), aval)
+            if scipy is not None and aval.ndim:
+                out.value = scipy(input.value)
+            else:
+                out.value = fitting(quietly(evaluate, input.value), aval)
+                if loaded is not None:
+                    scipy = loaded()
         elif aval.ndim:
             out.value = here.run(evaluate, input.value)
         else:
@@ -338,16 +352,33 @@ def converted(x: Any, kind: dtypes.dtype) -> Any:
     return cast(x, dtype=kind)
 
 
+def _real(value: complex, kind: dtypes.dtype) -> Any:
+    """A complex number for a dtype of real ones."""
+    if value.imag:
+        raise RuntimeError(f"value cannot be converted to type {dtypes.c_name(kind)} without "
+                           "overflow")
+    return value.real
+
+
+_LONGEST = 2**63 - 1
+
+
 def number_array(value: Any, kind: dtypes.dtype) -> np.ndarray:
     """A number as a 0-d array of a dtype; integers wrap around, as PyTorch's do."""
+    if isinstance(value, complex) and dtypes.BOOL < kind.category < dtypes.COMPLEX:
+        value = _real(value, kind)
     try:
         if kind.category == dtypes.INTEGER and not isinstance(value, float):
-            return here.run(np.asarray(int(value), np.int64).astype, kind.numpy)
+            value = int(value)
+            wide = np.uint64 if value > _LONGEST else np.int64
+            return here.run(np.asarray(value, wide).astype, kind.numpy)
         return here.run(np.asarray, value, kind.numpy)
-    except (OverflowError, TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError) as error:
         if not is_number(value):
             raise TypeError(f"must be Number, not {type(value).__name__}") from None
-        raise RuntimeError(f"value cannot be converted to type {c_name(kind)} without "
+        if isinstance(error, OverflowError) and isinstance(value, int):
+            raise OverflowError("int too big to convert") from None
+        raise RuntimeError(f"value cannot be converted to type {dtypes.c_name(kind)} without "
                            "overflow") from None
 
 
@@ -357,14 +388,16 @@ def exact_array(value: Any, kind: dtypes.dtype) -> np.ndarray:
     Raises:
         RuntimeError: if it can't.
     """
+    if isinstance(value, complex) and dtypes.BOOL < kind.category < dtypes.COMPLEX:
+        value = _real(value, kind)
     if not isinstance(value, complex):
         found = here.run(np.asarray, value, kind.numpy) if kind.category != dtypes.INTEGER else (
             _whole(value, kind.numpy, *integer_limits(kind)))
         if found is not None and (cmath.isfinite(found) or not cmath.isfinite(value)):
             return found
-    elif kind.is_complex or kind is dtypes.bool_:
+    else:
         return here.run(np.asarray, value, kind.numpy)
-    raise RuntimeError(f"value cannot be converted to type {c_name(kind)} without overflow")
+    raise RuntimeError(f"value cannot be converted to type {dtypes.c_name(kind)} without overflow")
 
 
 def stored(value: Any, kind: dtypes.dtype) -> np.ndarray:
@@ -386,16 +419,6 @@ def _whole(value: Any, kind: Any, least: int, most: int) -> np.ndarray | None:
         return None
     value = int(value)
     return np.asarray(value if value >= 0 or least < -most else value + most + 1, kind)
-
-
-def c_name(kind: dtypes.dtype) -> str:
-    """What C++, and so some messages of PyTorch's, calls the numbers of a dtype."""
-    return _C_NAMES.get(kind.name, f"{kind.name}_t")
-
-
-_C_NAMES = {"float32": "float", "float64": "double", "int32": "int", "float16": "c10::Half",
-            "bfloat16": "c10::BFloat16", "bool": "bool", "complex64": "c10::complex<float>",
-            "complex128": "c10::complex<double>"}
 
 
 def scalar(number: Any, aval: Aval) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ..core.levels import concrete, made, numbers
 from ..core.primitive import broadcast_shapes
 from ..primitives import indexing as p, layout
 from ..primitives.elementwise import where as choose
+from ..primitives.layout import WHOLE
 from ..primitives.sorting import argsort
 from .arguments import LOOKS, need_tensor, wrapped_dim
 from .index import from_the_front, plain_index, true_places, where_true
@@ -25,9 +26,6 @@ __all__ = [
     "argwhere", "gather", "index_select", "masked_select", "narrow", "narrow_copy", "nonzero",
     "nonzero_static", "select", "take", "take_along_dim", "unravel_index",
 ]
-
-WHOLE = (None, None, None)
-
 
 # --- slices -----------------------------------------------------------------------------------
 
@@ -284,6 +282,10 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
                       "it.")
 
 
+@overload
+def nonzero(input: Tensor, *, as_tuple: Literal[False] = False) -> Tensor: ...
+@overload
+def nonzero(input: Tensor, *, as_tuple: Literal[True]) -> tuple[Tensor, ...]: ...
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The indices of the elements that are not zero: one row each, or a tensor per dimension.
 
@@ -296,7 +298,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     values = concrete(need_tensor("nonzero", input), LOOKS)
     found = true_places(values if values.ndim else values.reshape(1))
     if as_tuple:
-        return tuple([made(wrap(i)) for i in found])
+        return tuple([made(wrap(np.ascontiguousarray(i))) for i in found])
     if not values.ndim:
         return made(wrap(np.zeros((len(found[0]), 0), np.int64)))
     rows = np.stack(found) if len(found) > 1 else found[0].reshape(1, -1)
@@ -356,10 +358,6 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
                             f"{type(n)}")
     if any(n < 0 for n in sizes):
         raise ValueError(f"'shape' cannot have negative values, but got {sizes}")
-    found, rest = [], layout.cast(indices, dtype=dtypes.int64)
-    for n in reversed(sizes):
-        found.append(rest % n)
-        rest = rest // n
-    return tuple(reversed(found))
-
-
+    steps = np.cumprod([1, *sizes[:0:-1]], dtype=np.int64)[::-1][:len(sizes)]
+    rest = layout.cast(indices, dtype=dtypes.int64).unsqueeze(-1) // steps
+    return (rest % np.array(sizes, np.int64)).unbind(-1)

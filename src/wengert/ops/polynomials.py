@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.primitive import Primitive
 from ..primitives import polynomials as p
+from .arguments import also
 from .operators import general, promoted
 from .pointwise import words
 
@@ -24,8 +25,9 @@ __all__ = [
 
 
 def _polynomial(name: str, apply: Callable[[Any, Any], Any], says: str) -> Callable[..., Tensor]:
-    return words.binary(name, apply, f"{says} of degree n at x; 0 for negative n. Either may be "
-                        "a number. It has a derivative in x.")
+    return also(x="input", n="other")(words.binary(
+        name, apply, f"{says} of degree n at x; 0 for negative n. Either may be a number. It has a "
+        "derivative in x."))
 
 
 def _orthogonal(name: str, primitive: Primitive, says: str) -> Callable[..., Tensor]:

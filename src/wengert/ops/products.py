@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..core.dtypes import c_name
 from ..core.handle import Handle
 from ..core.levels import numbers
 from ..core.primitive import broadcast_shapes
 from ..primitives import contractions as p, layout
 from . import shapes
-from .arguments import need_tensor, wrapped_dims
+from .arguments import listed, need_tensor, wrapped_dims
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -37,7 +38,8 @@ def _pair(name: str, x: Any, y: Any, words: str = "tensor") -> None:
             raise RuntimeError("dot : expected both vectors to have same dtype, but found "
                                f"{x.aval.dtype.words} and {y.aval.dtype.words}")
         raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: "
-                           f"{_c_name(x)} != {_c_name(y)}")
+                           f"{c_name(x.aval.dtype, alone=True)} != "
+                           f"{c_name(y.aval.dtype, alone=True)}")
 
 
 def _check_shapes(name: str, x: Any, y: Any) -> None:
@@ -47,15 +49,6 @@ def _check_shapes(name: str, x: Any, y: Any) -> None:
                            f"{x.aval.ndim}D and {y.aval.ndim}D")
     if name in ("mv", "mm", "bmm"):
         getattr(p, name).abstract(x.aval.plain, y.aval.plain)
-
-
-def _c_name(x: Any) -> str:
-    """PyTorch's C++ name of a dtype, which its messages about products use."""
-    names = {"Float": "float", "Double": "double", "Half": "c10::Half", "Long": "long long",
-             "Int": "int", "Short": "short", "Char": "signed char", "Byte": "unsigned char",
-             "Bool": "bool", "BFloat16": "c10::BFloat16", "ComplexFloat": "c10::complex<float>",
-             "ComplexDouble": "c10::complex<double>"}
-    return names[x.aval.dtype.words]
 
 
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
@@ -197,6 +190,8 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
     if input.aval.shape[-1] != other.aval.shape[-1]:
         raise RuntimeError("inner() the last dimension must match on both input tensors but got "
                            f"shapes {list(input.aval.shape)} and {list(other.aval.shape)}")
+    if input.aval.ndim == 1 == other.aval.ndim:
+        return dot(input, other)
     return tensordot(input, other, ([-1], [-1]))
 
 
@@ -237,8 +232,7 @@ def _met(a: Any, b: Any, dims: Any) -> tuple[Sequence[int], Sequence[int]]:
     """The dimensions of a and of b that meet."""
     if isinstance(dims, (tuple, list)):
         first, second = dims
-        return ([first] if isinstance(first, int) else first,
-                [second] if isinstance(second, int) else second)
+        return listed(first), listed(second)
     if not hasattr(dims, "__index__"):
         raise RuntimeError("tensordot expects dims to be int or tuple[list[int], list[int]] or "
                            f"list[list[int]] containing two lists, but got dims={dims}")

@@ -12,6 +12,7 @@ from ..core.device import check_device
 from ..core.handle import Handle
 from ..core.levels import here
 from ..core.provenance import warn
+from ..core.remembering import remembered
 from ..primitives import layout as p
 from ..primitives.elementwise import where
 from .creation import new_leaf, number_in
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["arange", "linspace", "logspace", "range"]
 
 
-def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, layout: Any = None,
-           device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+def arange(start: Any = None, end: Any = None, step: Any = 1, *, dtype: Any = None,
+           layout: Any = None, device: Any = None, pin_memory: bool = False,
+           requires_grad: bool = False) -> Tensor:
     """The numbers from start (0 by default) up to, and without, end.
 
     Args:
@@ -47,6 +49,12 @@ def arange(start: Any, end: Any = None, step: Any = 1, *, dtype: Any = None, lay
     """
     if end is None:
         start, end = 0, start
+    elif start is None:
+        start = 0
+    if (type(start) is type(end) is type(step) is int and dtype is None is device
+            and step and 0 <= (end - start) * step < 1 << 62 > abs(start)):
+        found = np.arange(start, end, step, np.int64)  # type: ignore[call-overload]
+        return new_leaf(found, requires_grad)
     start, end, step, kind = _range("arange", start, end, step, dtype, device)
     if kind is dtypes.int64:
         start, end, step = int(start), int(end), int(step)
@@ -77,7 +85,8 @@ def _range(name: str, start: Any, end: Any, step: Any, dtype: Any,
         check_device(device)
     whole = type(start) is type(end) is type(step) is int
     if not whole:
-        start, end, step = (_real(name, number_in(v)) for v in (start, end, step))
+        if not _REAL.issuperset(map(type, (start, end, step))):
+            start, end, step = (_real(name, number_in(v)) for v in (start, end, step))
         if not (math.isfinite(start) and math.isfinite(end)):
             raise RuntimeError(f"unsupported range: {start} -> {end}")
         whole = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
@@ -85,9 +94,15 @@ def _range(name: str, start: Any, end: Any, step: Any, dtype: Any,
         raise RuntimeError("step must be nonzero")
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    if whole and not all(-1 << 63 <= v < 1 << 63 for v in (start, end, step)):
+        raise RuntimeError("value cannot be converted to type int64_t without overflow")
     if dtype is not None:
         return start, end, step, dtypes.of(dtype)
     return start, end, step, dtypes.int64 if whole else dtypes.get_default_dtype()
+
+
+_REAL = frozenset((int, float))
+"""The types of most numbers, of which nothing need be asked."""
 
 
 def _real(name: str, value: Any) -> Any:
@@ -149,6 +164,8 @@ def _line(name: str, start: Any, end: Any, steps: Any, dtype: Any,
           device: Any) -> tuple[dtypes.dtype, Any, Any]:
     """The dtype, start and end, checked."""
     check_device(device)
+    if type(steps) is int and steps >= 0 and _REAL.issuperset((type(start), type(end))):
+        return dtypes.get_default_dtype() if dtype is None else dtypes.of(dtype), start, end
     if isinstance(steps, (bool, float)) or not hasattr(steps, "__index__") or not all(
             isinstance(v, Handle) or is_number(v) for v in (start, end)):
         given = ", ".join(type(v).__name__ for v in (start, end, steps))
@@ -186,7 +203,7 @@ def _spaced(start: Any, end: Any, steps: int, kind: dtypes.dtype) -> Any:
     low, high = (_in(_in(v, kind) if whole else v, inside) for v in (start, end))
     if steps == 1:
         return low + np.zeros(1, inside.numpy)
-    step = (high - low) / np.asarray(max(steps - 1, 1), inside.numpy)
+    step = (high - low) / inside.numpy.type(max(steps - 1, 1))
     if not (isinstance(low, Handle) or isinstance(high, Handle)):
         return _from_both_ends(low, high, step, steps)
     i = np.arange(steps)
@@ -198,11 +215,19 @@ def _spaced(start: Any, end: Any, steps: int, kind: dtypes.dtype) -> Any:
 def _from_both_ends(low: Any, high: Any, step: Any, steps: int) -> np.ndarray:
     """The same of numbers: low and on, and from the middle on what leads up to high."""
     half = steps // 2
-    out = np.arange(steps).astype(low.dtype)
+    out: np.ndarray = _from_nearer_end(steps, low.dtype) * step
+    front, back = out[:half], out[half:]
+    front += low
+    np.subtract(high, back, back)
+    return out
+
+
+@remembered
+def _from_nearer_end(steps: int, kind: np.dtype[Any]) -> np.ndarray:
+    """By place, how many there are to the nearer end."""
+    half = steps // 2
+    out = np.arange(steps).astype(kind)
     out[half:] = out[:steps - half][::-1]
-    out *= step
-    out[:half] += low
-    np.subtract(high, out[half:], out[half:])
     return out
 
 
@@ -210,4 +235,8 @@ def _in(value: Any, kind: dtypes.dtype) -> Any:
     """A number, array or tensor in a dtype."""
     if isinstance(value, Handle):
         return p.cast(value, dtype=kind)
+    if type(value) is np.ndarray and value.dtype is kind.numpy:
+        return value
+    if kind.is_floating_point and type(value) in _REAL:
+        return here.run(kind.numpy.type, value)
     return here.run(np.asarray(value).astype, kind.numpy)

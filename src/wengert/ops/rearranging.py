@@ -104,7 +104,11 @@ def roll(input: Tensor, shifts: int | Sequence[int],
                            f"{len(along)}")
     if along and not input.aval.ndim:
         raise IndexError(f"Dimension specified as {along[0]} but tensor has no dimensions")
-    return p.roll(input, shifts=by, dims=tuple([wrapped_dim(d, input.aval.ndim) for d in along]))
+    return (p.roll if along else _roll_all)(
+        input, shifts=by, dims=tuple([wrapped_dim(d, input.aval.ndim) for d in along]))
+
+
+_roll_all = p.roll.named(p.roll.node_name, order=dense)
 
 
 @also(repeats=POSITIONAL)
@@ -186,7 +190,7 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
                            f"repeats.size(0) = {repeats.aval.numel} and input.size({d}) = "
                            f"{input.aval.shape[d]}")
     return _select(input, _counted(repeats, output_size),
-                   pattern=((None, None, None),) * d + (0,))
+                   pattern=indexing.whole_but(d))
 
 
 _select = indexing.index.named("IndexSelectBackward0", order=dense)

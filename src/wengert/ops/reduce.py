@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from ..core import dtypes
 from ..core.handle import Handle
@@ -180,6 +180,12 @@ def _best_of_all(name: str, find: Primitive, x: Any) -> Any:
     return find(x, dims=wrapped_dims(None, x.aval.ndim), keepdim=False)
 
 
+@overload
+def max(input: Tensor) -> Tensor: ...
+@overload
+def max(input: Tensor, dim: Tensor, /) -> Tensor: ...
+@overload
+def max(input: Tensor, dim: int, keepdim: bool = False) -> results.max: ...
 @also(axis="dim", keepdims="keepdim", other="dim")
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The largest element; along a dimension, (values, indices); of two tensors, `maximum`.
@@ -198,6 +204,12 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return _best("max", input, dim, keepdim, p.argmax, sorting.pick_max, results.max)
 
 
+@overload
+def min(input: Tensor) -> Tensor: ...
+@overload
+def min(input: Tensor, dim: Tensor, /) -> Tensor: ...
+@overload
+def min(input: Tensor, dim: int, keepdim: bool = False) -> results.min: ...
 @also(axis="dim", keepdims="keepdim", other="dim")
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest element; as `max`."""
@@ -210,9 +222,10 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 
 def _extreme(name: str, find: Primitive, x: Any, dim: Any, keepdim: bool) -> Any:
     dims = wrapped_dims(dim, need_tensor(name, x).aval.ndim)
-    if dim == ():
+    given = () if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
+    if not given:
         _nonempty(name, x)
-    for d in dim if isinstance(dim, (tuple, list)) else (dim,):
+    for d in given:
         along(f"{name}()", x, d, as_given=True)
     return find(x, dims=dims, keepdim=bool(keepdim))
 

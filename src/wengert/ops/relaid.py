@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..core.aval import aval_of
+from ..core.dtypes import c_name
 from ..core.formats import contiguous_format
+from ..core.handle import wrap
 from ..core.levels import here
-from ..interpreters.inplace import relaid, written
+from ..interpreters.inplace import check_leaf, relaid, written
 from ..interpreters.views import Step
 from ..primitives import layout, strides as s
 from .arguments import POSITIONAL, also, need_tensor, numpy_words, sizes, wrapped_dim
+from .interchange import UntypedStorage
 from .shapes import squeezed
 from .strides import strided_params
 
@@ -106,15 +108,79 @@ def resize_(self: Tensor, *size: Any, memory_format: Any = contiguous_format) ->
     return self
 
 
+def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = None,
+         stride: Any = None) -> Tensor:
+    """Has the tensor be another's memory from now on: its elements are those of `source`.
+
+    Args:
+        self: a tensor.
+        source: a tensor of its dtype, or an `untyped_storage()`; None for one without elements.
+        storage_offset: with `size`, how many elements of the source to leave out at first.
+        size: the shape; the source's, if None.
+        stride: how many elements apart neighbours lie, for each dimension; dense, if None.
+
+    Raises:
+        RuntimeError: for another dtype, if something requires grad while that is recorded, inside
+            a transform, or for what lies outside of the memory.
+    """
+    source = _source(self, source)
+    if self.aval.level is not None or source.aval.level is not None:
+        raise RuntimeError("set_() is not supported inside a transform")
+    if source.aval.dtype is not self.aval.dtype:
+        raise RuntimeError(f"Could not set tensor of type {c_name(source.aval.dtype)} to a tensor "
+                           f"of type {c_name(self.aval.dtype)}")
+    if here.grad and (self.requires_grad or source.requires_grad):
+        check_leaf(self)
+        raise RuntimeError("derivative for aten::set_ is not implemented")
+    if here.recorder is not None:
+        here.recorder.fail("it sets a tensor's memory")
+    if size is not None:
+        shape = sizes((size,))
+        steps = stride if stride is not None else tuple(
+            math.prod(shape[d + 1:]) for d in range(len(shape)))
+        source = s.as_strided(source, **strided_params(
+            source, shape, steps, storage_offset + source.storage_offset()))
+    self.data = source
+    written(self)
+    return self
+
+
+def _source(self: Any, source: Any) -> Any:
+    """What `set_` reads, as a tensor without history of the views that it is."""
+    if source is None:
+        return wrap(np.empty(0, self.aval.numpy))
+    if isinstance(source, UntypedStorage):
+        return wrap(source._array.ravel("K").view(self.aval.numpy))
+    return need_tensor("set_", source, "source")
+
+
+def is_set_to(self: Tensor, tensor: Tensor) -> bool:
+    """Whether a tensor has the same memory, shape and strides."""
+    other = need_tensor("is_set_to", tensor, "tensor")
+    return (self.data_ptr() == other.data_ptr() and self.aval.shape == other.aval.shape
+            and self.stride() == other.stride())
+
+
+def dim_order(self: Tensor, *, ambiguity_check: Any = False) -> tuple[int, ...]:
+    """The dimensions from that along which neighbours lie farthest apart to the nearest.
+
+    Raises:
+        RuntimeError: with `ambiguity_check`, if several orders fit.
+    """
+    steps = [(-step, d) for d, step in enumerate(self.stride())]
+    if ambiguity_check and len({step for step, _ in steps}) < len(steps):
+        raise RuntimeError("The tensor does not have unique dim order, or cannot map to exact one "
+                           "of the given memory formats.")
+    return tuple(d for _, d in sorted(steps))
+
+
+def swapaxes_(self: Tensor, axis0: int, axis1: int) -> Tensor:
+    """`transpose_`, as NumPy calls it."""
+    return transpose_(self, axis0, axis1)
+
+
 def resize_as_(self: Tensor, the_template: Tensor, *,
                memory_format: Any = contiguous_format) -> Tensor:
     """`resize_` to another tensor's shape."""
     return resize_(self, tuple(need_tensor("resize_as_", the_template, "the_template", 1)
                                .aval.shape))
-
-
-
-
-# PyTorch's other names for the same things.
-swapaxes_: Callable[..., Any] = transpose_
-swapdims_: Callable[..., Any] = transpose_

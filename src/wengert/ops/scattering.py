@@ -15,7 +15,7 @@ from ..core.primitive import Primitive
 from ..core.provenance import warn
 from ..interpreters.inplace import write
 from ..primitives import indexing as p, layout, scattering as combining
-from ..primitives.elementwise import masked_fill, where as choose
+from ..primitives.elementwise import add, masked_fill, where as choose
 from . import shapes
 from .arguments import need_tensor, wrapped_dim
 from .index import from_the_front, plain_index
@@ -66,11 +66,18 @@ def _sent(name: str, x: Any, dim: int, index: Any, src: Any = None) -> int:
     return d
 
 
+def _untouched(apply: Apply, x: Any, src: Any) -> Any:
+    """What an empty index leaves as it is; it has the history of src, if no element of it."""
+    if getattr(src, "requires_grad", False):
+        return apply(add, x, src.reshape(-1)[:0].sum())
+    return layout.clone(x) if apply is apart else x
+
+
 def _scattered(apply: Apply, primitive: Primitive, x: Any, dim: int, index: Any,
                src: Any) -> Any:
     """A scatter, of numbers without dimensions too."""
     if not index.aval.numel:
-        return layout.clone(x) if apply is apart else x
+        return _untouched(apply, x, src)
     index = from_the_front(index, x.aval.shape[dim] if x.aval.ndim else 1)
     ndim = x.aval.ndim
     if not index.aval.ndim:
@@ -166,6 +173,7 @@ def scatter_add_(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
 _REDUCE = {"sum": p.scatter_add.named("ScatterReduceBackward0"), "prod": combining.scatter_prod,
            "amax": combining.scatter_amax, "amin": combining.scatter_amin}
+_INDEX_REDUCE = {reduce: how.named("IndexReduceBackward0") for reduce, how in _REDUCE.items()}
 
 
 def _neutral(reduce: str, kind: dtypes.dtype) -> Any:
@@ -215,28 +223,29 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
         raise RuntimeError("reduce argument must be either sum, prod, mean, amax or amin, got "
                            f"{reduce}")
     d = _sent("scatter_reduce", input, dim, index, src)
-    return _reduced(input, d, index, src, reduce, include_self)
+    return _reduced(_REDUCE, input, d, index, src, reduce, include_self)
 
 
-def _reduced(x: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool) -> Any:
+def _reduced(how: dict[str, Primitive], x: Any, dim: int, index: Any, src: Any, reduce: str,
+             include_self: bool) -> Any:
     if not index.aval.numel:
-        return layout.clone(x)
+        return _untouched(apart, x, src)
     if not x.aval.ndim or not index.aval.ndim:
         one, named, sent = (layout.reshape(each, shape=(each.aval.numel,))
                             for each in (x, index, src))
-        found = _reduced(one, 0, named, sent, reduce, include_self)
+        found = _reduced(how, one, 0, named, sent, reduce, include_self)
         return layout.reshape(found, shape=x.aval.shape)
     index = from_the_front(index, x.aval.shape[dim])
     if not include_self:
         blank = np.broadcast_to(_neutral(reduce, x.aval.dtype), index.aval.shape)
         x = p.scatter(x, index, blank, dim=dim)
     if reduce != "mean":
-        return _REDUCE[reduce](x, index, src, dim=dim)
+        return how[reduce](x, index, src, dim=dim)
     kind = x.aval.dtype if x.aval.dtype.differentiable else dtypes.int64
     own = np.full(x.aval.shape, include_self, kind.numpy)
     one = np.broadcast_to(number_array(1, kind), index.aval.shape)
     count = p.scatter_add(own, index, one, dim=dim)
-    total = _REDUCE["sum"](x, index, src, dim=dim)
+    total = how["sum"](x, index, src, dim=dim)
     return _divided(total, count)
 
 
@@ -321,8 +330,11 @@ _filled_by_tensor = masked_fill.named("IndexFillBackward1")
 def _add(apply: Apply, x: Any, dim: int, index: Any, source: Any, alpha: Any) -> Any:
     d = _sliced("index_add_", x, dim, index, source)
     n = x.aval.shape[d] if x.aval.ndim else 1
-    _in_range(index, n, lambda i: RuntimeError(
-        f"index {i} is out of bounds for dimension {d} with size {n}"))
+    if x.aval.ndim < 2:
+        _in_range(index, n, lambda i: IndexError("index out of range in self"))
+    else:
+        _in_range(index, n, lambda i: RuntimeError(
+            f"index {i} is out of bounds for dimension {d} with size {n}"))
     if alpha != 1:
         source = source * number_array(alpha, x.aval.dtype)
     return _put_slices(apply, p.index_add, x, d, index, source, True)
@@ -334,6 +346,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *,
 
     Raises:
         RuntimeError: if the source does not fit, or an index is out of range.
+        IndexError: if an index is out of a vector's range.
 
     Example:
         >>> import wengert as torch
@@ -475,8 +488,8 @@ def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
     shape = source.aval.shape
     places = layout.reshape(plain_index(index), shape=tuple(
         m if i == d else 1 for i, m in enumerate(shape)))
-    return _reduced(input, d, layout.expand(places, shape=tuple(shape)), source, reduce,
-                    include_self)
+    return _reduced(_INDEX_REDUCE, input, d, layout.expand(places, shape=tuple(shape)), source,
+                    reduce, include_self)
 
 
 def index_reduce_(self: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *,

@@ -22,6 +22,7 @@ from .arguments import (
     LOOKS,
     POSITIONAL,
     also,
+    listed,
     need_tensor,
     numpy_words,
     size,
@@ -117,7 +118,7 @@ def _viewable(x: Any, shape: tuple[int, ...]) -> bool:
     return True
 
 
-@also(size=POSITIONAL)
+@also(size=POSITIONAL, dtype=POSITIONAL)
 def view(input: Tensor, *shape: Any) -> Tensor:
     """The same memory in another shape, or (given a dtype) read as another dtype.
 
@@ -227,7 +228,8 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
 
 def squeezed(dim: Any, ndim: int) -> tuple[int, ...]:
     """The dimensions that `squeeze` looks at."""
-    return () if dim in ((), []) else wrapped_dims(dim, ndim)
+    none = isinstance(dim, (tuple, list)) and not dim
+    return () if none else wrapped_dims(dim, ndim)
 
 
 @numpy_words
@@ -298,8 +300,7 @@ def movedim(input: Tensor, source: int | Sequence[int],
         RuntimeError: if source and destination do not match or repeat.
     """
     n = need_tensor("movedim", input).aval.ndim
-    from_ = [source] if isinstance(source, int) else list(source)
-    to = [destination] if isinstance(destination, int) else list(destination)
+    from_, to = listed(source), listed(destination)
     if len(from_) != len(to):
         raise RuntimeError("movedim: Invalid source or destination dims: source "
                            f"({from_} dims) should contain the same number of dims as destination "
@@ -403,7 +404,7 @@ def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
     return expand(input, *shape)
 
 
-def broadcast_shapes(*shapes: Any) -> Any:
+def broadcast_shapes(*shapes: Any) -> Size:
     """The shape that all the shapes (or numbers, for one dimension) broadcast to.
 
     Raises:
@@ -529,6 +530,7 @@ def fill_(self: Any, value: Any) -> Any:
     return self if put(self, number) else write(fill, self, number)
 
 
+@also(other="src")
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Writes a tensor (or number), broadcast and converted, into this one.
 
@@ -549,4 +551,9 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
 
 
 # PyTorch's other names for the same things.
-moveaxis, swapaxes, swapdims = movedim, transpose, transpose
+moveaxis, swapdims = movedim, transpose
+
+
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """`transpose`, as NumPy calls it."""
+    return transpose(input, axis0, axis1)

@@ -91,9 +91,9 @@ def _dimension(p: Any) -> int:
     return p
 
 
-def multigammaln(a: Tensor, p: int) -> Tensor:
+def multigammaln(input: Tensor, p: int) -> Tensor:
     """`mvlgamma`, as SciPy calls it."""
-    return mvlgamma(a, p)
+    return mvlgamma(input, p)
 
 
 igamma = gammainc = _binary(

@@ -53,7 +53,7 @@ def _given(n: int, sizes: Sequence[Any], dim: int) -> tuple[int, ...]:
 
 
 @numpy_words
-@also(split_size="split_size_or_sections", split_sizes="split_size_or_sections")
+@also(split_size="split_size_or_sections", split_sizes="split_size_or_sections", tensor="input")
 def split(input: Tensor, split_size_or_sections: int | Sequence[int],
           dim: int = 0) -> tuple[Tensor, ...]:
     """Views of parts of a given size (the last may be smaller), or of given sizes.
@@ -123,8 +123,8 @@ def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int],
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`chunk`, of which parts may be written in place."""
     parts = _chunks(input, chunks, dim)
-    return (unsafe_split(input, parts, dim) if isinstance(parts, int) else
-            unsafe_split_with_sizes(input, parts, dim))
+    return (unsafe_split_with_sizes(input, parts, dim) if isinstance(parts, list) else
+            unsafe_split(input, parts, dim))
 
 
 # --- at places --------------------------------------------------------------------------------

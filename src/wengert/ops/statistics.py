@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -105,6 +105,10 @@ def _median(name: str, of_all: Primitive, pick: Primitive, pair: Any, x: Any, di
     return picked(sorting.median_place, pick, pair, x, d, keepdim, ignore_nan=ignore_nan)
 
 
+@overload
+def median(input: Tensor) -> Tensor: ...
+@overload
+def median(input: Tensor, dim: int, keepdim: bool = False) -> results.median: ...
 @numpy_words
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The median, the lower one if there are two; along a dimension, (values, indices).
@@ -120,6 +124,10 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
                    keepdim, False)
 
 
+@overload
+def nanmedian(input: Tensor) -> Tensor: ...
+@overload
+def nanmedian(input: Tensor, dim: int, keepdim: bool = False) -> results.nanmedian: ...
 @numpy_words
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The median of all elements that are not NaN; as `median`."""

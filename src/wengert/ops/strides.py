@@ -61,7 +61,6 @@ def _lies(x: Any) -> tuple[Any, int]:
     return own, s.memory_of(memory).size
 
 
-
 def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """The tensor's memory, seen by strides; a view, several elements of which may be one place.
 

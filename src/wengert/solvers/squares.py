@@ -91,4 +91,3 @@ class Residuals(Vector):
             matvec=lambda v: self.array(self.run(lambda p: jvp(
                 self.of, (p,), (point(np.ravel(v)),))[1], at)),
             rmatvec=lambda v: self.array(self.run(lambda g: pull(g)[0], np.ravel(v))))
-

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core import dtypes
+from ...core.formats import contiguous, joint
 from ...core.handle import Handle, wrap
 from ...core.levels import concrete, deepest, here, quietly
 from ...core.primitive import broadcast_shapes
@@ -106,7 +107,9 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     if input.aval.dtype is dtypes.bool_:
         input, other = promoted((input, other), floats=True)
     if deepest((input, other)) is None and here.recorder is None:
-        return wrap(np.asarray(quietly(_close, input.value, other.value, rtol, atol, equal_nan)))
+        values = input.value, other.value
+        found = np.asarray(quietly(_close, *values, rtol, atol, equal_nan))
+        return wrap(found if contiguous(values) else joint(found, values))
     return _close(input, other, rtol, atol, equal_nan)
 
 

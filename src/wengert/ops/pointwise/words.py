@@ -93,8 +93,14 @@ def number_first(name: str, apply: Callable[..., Any], x: Any, y: Any) -> Any:
     if isinstance(x, np.ndarray):
         return apply(operators.as_operand(x), y)
     if not isinstance(y, Handle):
-        return need_tensor(name, x)
+        if not (name in _OF_NUMBERS and is_number(x) and is_number(y)):
+            return need_tensor(name, x)
+        return apply(made(wrap(operators.number_array(x, dtypes.of_number(x)))), y)
     return apply(number_like(x, y), y) if is_number(x) else NotImplemented
+
+
+_OF_NUMBERS = {"add", "sub", "mul", "div", "floor_divide"}
+"""Words that take two numbers, too."""
 
 
 def number_like(number: Any, x: Any) -> Any:
