@@ -84,8 +84,6 @@ DIFFERENCES: dict[tuple[str, str], str] = {
     ("cholesky_inverse", "forward"): "PyTorch's tangent has in it the triangle that isn't read",
     ("matrix_exp", "value"): "PyTorch gives NaN for bfloat16",
     ("linalg.norm.subgradients_at_zero", "gradgrad"): "at zero, PyTorch gives NaN",
-    **{(f"__{name}__", "errors"): "PyTorch tests `Tensor.__radd__(2, x)`, which nobody writes"
-       for name in ("radd", "rdiv", "rmul", "rand", "ror", "rxor")},
     **{(f"nn.functional.{name}", "vmap"): "max_norm writes to the matrix, by what the indices are"
        for name in ("embedding", "embedding_bag")},
     ("nn.functional.dropout3d", "inplace"): "nothing is written where nothing is dropped",
@@ -97,41 +95,24 @@ DIFFERENCES: dict[tuple[str, str], str] = {
 
 # How results lie in memory, where it is not as PyTorch's do: the reason, and the operations.
 LYING: dict[str, str] = {
-    "matrices of LAPACK's are contiguous, where PyTorch's lie by columns":
-        "cholesky cholesky_inverse cholesky_solve lu ormqr svd svd_lowrank pca_lowrank "
-        "triangular_solve linalg.cholesky linalg.cholesky_ex linalg.eig linalg.eigh "
-        "linalg.householder_product linalg.inv linalg.inv_ex linalg.ldl_factor "
-        "linalg.ldl_factor_ex linalg.ldl_solve linalg.lstsq linalg.lstsq.grad_oriented "
-        "linalg.lu_factor linalg.lu_factor_ex linalg.lu_solve linalg.matrix_power linalg.solve "
-        "linalg.solve_ex linalg.svd",
-    "in PyTorch's the transformed dimensions are the innermost":
-        " ".join(f"fft.{i}{kind}{dims}" for kind, inverses in (
-            ("fft", ("", "i")), ("rfft", ("", "i")), ("hfft", ("", "i")))
-            for i in inverses for dims in ("", "2", "n")),
-    "operands of one shape that lie in different orders give contiguous results, the first's "
-    "order costing a look at each operand":
-        "add eq isclose ldexp logaddexp2 sub nn.functional.binary_cross_entropy "
-        "nn.functional.binary_cross_entropy_with_logits nn.functional.dropout "
-        "nn.functional.normalize nn.functional.poisson_nll_loss",
-    "PyTorch's is a transposed or strided view of what it computed":
-        "multinomial unique unique_consecutive unravel_index",
     "PyTorch's has the gaps that are in the operand's memory":
         "as_strided_scatter diagonal_scatter select_scatter slice_scatter",
-    "of images of one dimension, or without a batch, PyTorch's are channels last by how it takes "
-    "them for others":
-        "nn.functional.adaptive_max_pool1d nn.functional.avg_pool1d nn.functional.conv1d "
-        "nn.functional.conv2d nn.functional.conv_transpose1d nn.functional.interpolate.area "
-        "nn.functional.max_pool1d",
-    "PyTorch has channels last for some operations of volumes":
-        "constant_pad_nd nn.functional.adaptive_avg_pool3d nn.functional.adaptive_max_pool3d "
-        "nn.functional.avg_pool3d nn.functional.conv_transpose3d nn.functional.pad.constant",
-    "PyTorch's is channels last, or not, where its kin are otherwise":
-        "nn.functional.channel_shuffle nn.functional.conv_transpose2d "
-        "nn.functional.max_unpool2d nn.functional.max_unpool2d.grad nn.functional.pad.circular "
-        "nn.functional.pixel_shuffle nn.functional.pixel_unshuffle stack",
-    "a composition's last step sees an intermediate result that lies otherwise than PyTorch's":
-        "addr einsum kron put nn.functional.batch_norm nn.functional.scaled_dot_product_attention",
+    "which of PyTorch's kernels have channels last depends on how many numbers there are, and on "
+    "the dilation":
+        "nn.functional.conv_transpose3d",
+    "PyTorch takes some strides of a single image for channels last":
+        "stack",
+    "a product without a sum lies as it is computed, in the order of the letters":
+        "einsum",
+    "2 to the power of the second is contiguous in PyTorch's composition":
+        "ldexp",
+    "PyTorch's fused kernel lays it out as the queries":
+        "nn.functional.scaled_dot_product_attention",
+    "a tensor is written to as if it were contiguous":
+        "put",
     "a matrix is not written whose rows are one in memory":
         "nn.functional.embedding nn.functional.embedding_bag",
+    "a matrix of equal rows is singular to the last bit, but for PyTorch's rounding":
+        "lu",
 }
 DIFFERENCES |= {(name, "layout"): why for why, names in LYING.items() for name in names.split()}

@@ -69,6 +69,8 @@ def _operand(buffer: int, operand: Operand, x: np.ndarray, how: str) -> tuple[Op
         order = ORDERS[how](x.ndim)
         memory = np.array(x.transpose(order), order="C")
         found = memory.transpose(np.argsort(order))
+    if found.flags.c_contiguous:  # a stride of one element alone is nothing that NumPy tells apart
+        found = memory = np.array(x, order="C")
     steps = tuple(s // x.itemsize for s in found.strides)
     return (dataclasses.replace(operand, buffer=buffer, offset=0, stride=steps),
             memory.reshape(-1).view(np.uint8).copy())

@@ -491,6 +491,9 @@ def _loss_maps() -> Iterator[Sample]:
 
 NETWORK = [
     *_loss_maps(),
+    *(S("channel_affine", r(2, 3, *rest), r(3), r(3), ref=lambda x, y, z: np.einsum(
+        "nc...,c->nc...", x, y) + z.reshape(3, *[1] * (x.ndim - 2)))
+      for rest in ((), (2,), (2, 2))),
     S("standardized", r(4, 3), dims=(1,), eps=0.25,
       ref=lambda x: _standardized(x, (1,), 0.25)),
     S("standardized", r(2, 3, 2), dims=(1, 2), eps=0.25,

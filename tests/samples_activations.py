@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from samples import Sample
+import numpy as np
 
-SAMPLES: list[Sample] = []
+from samples import S, Sample, r
+
+SAMPLES: list[Sample] = [
+    S("glu", r(2, 4), dim=1, ref=lambda x: x[:, :2] / (1 + np.exp(-x[:, 2:]))),
+    S("glu", r(2, 3), dim=0, ref=lambda x: x[:1] / (1 + np.exp(-x[1:]))),
+]
 _WIDE = (((-4.2, -3.2), (-2.8, -0.7), (-0.3, -0.1), (0.1, 0.3), (0.7, 2.8), (3.2, 6.8)),)
 DOMAINS: dict[str, Any] = {"hardsigmoid": _WIDE, "hardswish": _WIDE, "hardtanh": _WIDE,
                            "hardshrink": _WIDE, "softshrink": _WIDE, "threshold": _WIDE}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +13,7 @@ from samples import S, Sample, c, ints, r
 from wengert.primitives.convolution import Geometry
 from wengert.primitives.pooling import Mean, Sliding, Spans
 from wengert.primitives.resampling import Table
+from wengert.primitives.sampling import Sampling
 
 Array = np.ndarray
 Ints = tuple[int, ...]
@@ -252,4 +255,58 @@ def _resampling() -> Iterator[Sample]:
                 ref=lambda x, m=matrix: x @ m)
 
 
-SAMPLES = [*WINDOWS, *_convolutions(), *POOLS, *_resampling()]
+
+# --- images read at points --------------------------------------------------------------------
+
+
+def _folded(at: float, n: int, how: Sampling) -> float:
+    """Where padding has a place among n elements."""
+    low, high = (0.0, n - 1.0) if how.aligned else (-0.5, n - 0.5)
+    while how.padding == "reflection" and not low <= at <= high:
+        at = 2 * low - at if at < low else 2 * high - at
+    return at if how.padding == "zeros" else min(max(at, 0.0), n - 1.0)
+
+
+def _hat(coordinate: float, n: int, how: Sampling) -> Array:
+    """What elements weigh along a dimension: 1 less their distance, as far as that goes."""
+    place = (coordinate + 1) / 2 * (n - 1) if how.aligned else ((coordinate + 1) * n - 1) / 2
+    return np.maximum(1 - abs(_folded(place, n, how) - np.arange(n)), 0)
+
+
+def _weighing(grid: Array, how: Sampling, along: int | None = None) -> Array:
+    """What elements of images weigh for each point, (examples, points, elements); or how that
+    changes with one of the points' coordinates."""
+    def hat(point: Array, d: int) -> Array:
+        at, n, step = point[-1 - d], how.sizes[d], 0.0625
+        return _hat(at, n, how) if along != d else (
+            _hat(at + step, n, how) - _hat(at - step, n, how)) / (2 * step)
+
+    rows = [functools.reduce(np.multiply.outer, [hat(point, d) for d in range(len(how.sizes))])
+            for point in grid.reshape(-1, len(how.sizes))]
+    return np.array(rows).reshape(len(grid), -1, math.prod(how.sizes))
+
+
+def _points(shape: Ints, how: Sampling) -> Array:
+    """Points inside and beyond images, none of them next to where the weights have a kink."""
+    n = np.array(how.sizes[::-1])
+    at = np.arange(math.prod(shape) * len(n)).reshape(*shape, len(n)) * 3 % (n + 4) - 1.7
+    return 2 * at / (n - 1) - 1 if how.aligned else (2 * at + 1) / n - 1
+
+
+def _samplings() -> Iterator[Sample]:
+    for sizes, padding, aligned in (((2, 3), "zeros", False), ((3, 2), "border", True),
+                                    ((2, 3), "reflection", False), ((2, 2, 3), "zeros", True)):
+        how = Sampling(sizes, padding, aligned)
+        ahead = (2, *(1,) * (len(sizes) - 2))
+        grid, x, g = _points((2, *ahead, 2), how), r(2, 3, *sizes), r(2, 3, *ahead, 2)
+        yield S("sample_linear", x, grid, how=how, ref=lambda x, y, how=how: np.einsum(
+            "nps,ncs->ncp", _weighing(y, how), x.reshape(2, 3, -1)).reshape(2, 3, *y.shape[1:-1]))
+        yield S("sample_linear_pulled", g, grid, how=how, ref=lambda g, y, how=how: np.einsum(
+            "nps,ncp->ncs", _weighing(y, how), g.reshape(2, 3, -1)).reshape(2, 3, *how.sizes))
+        yield S("sample_linear_slope", g, x, grid, how=how, ref=lambda g, x, y, how=how: np.stack(
+            [np.einsum("nps,ncp,ncs->np", _weighing(y, how, d), g.reshape(2, 3, -1),
+                       x.reshape(2, 3, -1)) for d in reversed(range(len(how.sizes)))],
+            -1).reshape(y.shape))
+
+
+SAMPLES = [*WINDOWS, *_convolutions(), *POOLS, *_resampling(), *_samplings()]

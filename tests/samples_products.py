@@ -45,6 +45,7 @@ SAMPLES = [
       p=math.inf, product=False, ref=_distances(math.inf)),
     *_with_addend(),
     *(S("outer", k(3), k(n), ref=np.outer) for k in (r, c) for n in (2, 0)),
+    *(S("cross", k(2, 3), k(2, 3), dim=1, ref=lambda x, y: np.cross(x, y, axis=1)) for k in (r, c)),
     *(S("kron", k(*x), k(*y), ref=np.kron) for k in (r, c)
       for x, y in (((2, 3), (3, 2)), ((2,), (1, 2, 2)), ((2, 1, 2), ()))),
     *(S("vdot", x, y, ref=np.vdot) for x, y in ((r(4), r(4)), (c(4), c(4)), (c(0), c(0)))),

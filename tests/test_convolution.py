@@ -260,3 +260,13 @@ def test_points_that_only_choose_have_a_slope_of_zero() -> None:
     found = F.grid_sample(torch.ones(1, 3, 4, 5), grid, mode="nearest", align_corners=False)
     (slope,) = torch.autograd.grad(found.sum(), grid)
     assert slope.tolist() == torch.zeros(1, 1, 2, 2).tolist()
+
+
+def test_time_first() -> None:
+    """`conv_tbc` is `conv1d` with its dimensions in another order."""
+    x, w = torch.rand(5, 2, 3), torch.rand(2, 3, 4)
+    found = F.conv_tbc(x, w, torch.ones(4), 1)
+    same = F.conv1d(x.permute(1, 2, 0), w.permute(2, 1, 0), torch.ones(4), padding=1)
+    assert torch.equal(found, same.permute(2, 0, 1))
+    with pytest.raises(RuntimeError, match="Bias must be 1-D"):
+        torch.conv_tbc(x, w, torch.ones(4, 1))

@@ -21,6 +21,8 @@ others = t([[0.], [-0.], [1.], [-2.], [nan], [inf], [-inf]])
 def slope(f, *xs):
     xs = [x.clone().requires_grad_() for x in xs]
     return torch.autograd.grad(f(*xs).sum(), xs)
+def slope_of(f):
+    return lambda x: torch.autograd.grad(f(x).sum(), x, create_graph=True)[0]
 def slopes(f, *others):
     return [slope(f, edges, x.expand(7).contiguous()) for x in others]
 """
@@ -98,6 +100,10 @@ slope(torch.remainder, t([1., 2.]), t([0., 2.])), slope(torch.fmod, t([3., 2.]),
 slope(lambda x: torch.view_as_real(torch.polar(x, x)), f.abs())
 slope(lambda x: torch.view_as_complex(x).abs(), t([[1., 1.], [0., 0.]]))
 slope(lambda x: (torch.view_as_real(torch.complex(x, x)) ** 2), f)
+slope(torch.nn.functional.elu, edges), slope(torch.nn.functional.selu, edges)
+slope(lambda x: torch.nn.functional.elu(x, 2.5), edges), slope(torch.nn.functional.hardtanh, edges)
+slope(slope_of(torch.nn.functional.elu), edges), slope(slope_of(torch.nn.functional.celu), edges)
+slope(slope_of(lambda y: torch.fmod(y + 1, y)), t([0., 2., inf]))
 """
 
 IN_PLACE = """

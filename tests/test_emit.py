@@ -648,6 +648,32 @@ def test_threads_share_the_outermost_loop_where_it_adds_to_places_of_its_own():
     np.testing.assert_allclose(results[0], expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("bound", "split"), [(70, "outer"), (71, "")])
+def test_threads_share_rows_that_add_at_an_index_within_them(bound, split):
+    """With a place more to go, a row could reach into the next."""
+    results = []
+    where = np.random.default_rng(9).integers(-70, 70, (40, 5000))
+    for threads in (1, 3):
+        wengert.set_num_threads(threads)
+        memory = Memory()
+        x = memory.input(random_array(np.random.default_rng(9), F32, 40, 5000))
+        index = Load(np.dtype(np.int64), Access(memory.input(where), (5000, 1)))
+        out = memory.output(F64, (40, 70))
+        load = Load(F32, Access(x, (5000, 1)))
+        double = Op(F64, "cast", (load,))
+        nest = Nest((40,), 5000, (sweep(index, load, double, Store(
+            Access(out, (70, 0)), double, "add", ((index, bound, 1),))),))
+        (task,) = Share(nest, threads, 0).tasks
+        assert task.split == (split if threads > 1 else "")
+        results += memory.run(nest) if bound == 70 else []
+    wengert.set_num_threads(2)
+    if results:
+        assert results[0].tobytes() == results[1].tobytes()
+        expected = np.zeros((40, 70))
+        np.add.at(expected, (np.arange(40)[:, None], where), memory.inputs[0][1])
+        np.testing.assert_allclose(results[0], expected, rtol=1e-6, atol=1e-9)
+
+
 def test_small_work_stays_on_its_thread():
     memory = Memory()
     x, out = memory.input(np.zeros(1000)), memory.output(F64, 1000)

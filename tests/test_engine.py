@@ -19,6 +19,7 @@ from wengert.core.aval import aval
 from wengert.core.handle import Handle, wrap
 from wengert.core.levels import Level, bind, entered, here, shared
 from wengert.core.primitive import Primitive
+from wengert.core.remembering import remembered
 from wengert.primitives import contractions, elementwise as e, reductions
 
 grad = torch.autograd.grad
@@ -249,6 +250,16 @@ def test_threads_share_a_graph() -> None:
 
     in_threads(work)
     np.testing.assert_allclose(x.grad.numpy(), 800 * expected, rtol=1e-12)
+
+
+def test_threads_take_first_views_of_one_tensor() -> None:
+    """All of them share its count of writes: or overwriting it would go unnoticed by some."""
+    many = [torch.ones(2, 3) for _ in range(500)]
+    views: list[list[Any]] = [[] for _ in range(4)]
+    in_threads(lambda i: views[i].extend(w.t() for w in many), len(views))
+    for w, *others in zip(many, *views, strict=True):
+        w.zero_()
+        assert all(view._version == 1 for view in others)
 
 
 def test_modes_belong_to_a_thread() -> None:
@@ -555,6 +566,31 @@ def test_rules_need_no_names() -> None:
 
 
 # --- what a record lacks ----------------------------------------------------------------------
+
+
+def test_rules_read_what_there_is() -> None:
+    """A rule that names no operand, aval or parameter is refused when the primitive is made."""
+    for evaluate in (np.exp, lambda x, dim: x):
+        for bad in (lambda g, xx: g, lambda g, x, axis: g):
+            with pytest.raises(TypeError, match=r"a rule of the primitive 'new' reads '(xx|axis)'"):
+                Primitive("new", evaluate, abstract=lambda x, **_: x, vjp=(bad,))
+    made = Primitive("new", lambda x, dim: x, abstract=lambda x, **_: x,
+                     vjp=(lambda g, out, x_aval, dim: g,))
+    assert made.rule(0).named == ("dim",)
+
+
+def test_small_arrays_are_remembered() -> None:
+    calls = []
+
+    @remembered
+    def made(n: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        calls.append(n)
+        return np.zeros(n), [np.zeros(n)]
+
+    for n in (3, 3, 1 << 13, 1 << 13, 1 << 14, 1 << 14):
+        found, (other,) = made(n)
+        assert found.shape == other.shape == (n,)
+    assert calls == [3, 1 << 13, 1 << 14, 1 << 14]
 
 
 def test_primitives_without_derivative_say_so() -> None:

@@ -286,3 +286,35 @@ def test_an_index_out_of_range_leaves_what_was_to_be_written(name: str) -> None:
     with pytest.raises((RuntimeError, IndexError), match="out of bounds"):
         getattr(x, f"{name}_")(0, *args)
     assert not x.any()
+
+
+def test_an_index_of_nothing_keeps_the_history() -> None:
+    """A graph without edges: its sums are differentiable, if no element of them is."""
+    x, index = torch.zeros(0, 3, requires_grad=True), torch.zeros(0, 3, dtype=torch.int64)
+    for found in (torch.zeros(2, 3).scatter_add(0, index, x),
+                  torch.zeros(2, 3).scatter_reduce(0, index, x, "amax"),
+                  torch.zeros(2, 3).index_reduce(0, index[:, 0], x, "prod"),
+                  torch.zeros(2, 3).scatter_(0, index, x)):
+        assert torch.autograd.grad(found.sum(), x)[0].shape == (0, 3)
+
+
+@pytest.mark.parametrize("index", [slice(1, 3), ..., (slice(None), 1), None])
+def test_expanded_elements_are_not_written_by_index(index: Any) -> None:
+    x = torch.ones(1, 4).expand(4, 4)
+    with pytest.raises(RuntimeError, match="more than one element"):
+        x[index] = 7.0
+    assert (x == 1).all()
+    x[0] = 2.0  # no element twice
+    assert (x == 2).all()
+
+
+def test_an_index_writes_what_broadcasts() -> None:
+    """Rows, columns and numbers are broadcast; what does not is refused, and changes nothing."""
+    for index, shape in ((slice(1, 3), (3,)), (slice(1, 3), (2, 1)), (..., (1, 1, 3)),
+                         ((slice(None), 1), (4,)), ((0, ...), ()), ((None, 2), (1, 3))):
+        value, x, expected = torch.rand(shape), torch.zeros(4, 3), np.zeros((4, 3), "f4")
+        x[index], expected[index] = value, value.numpy().reshape(shape[-2:])
+        assert x.numpy().tobytes() == expected.tobytes() and x._version == 1
+        with pytest.raises(RuntimeError):
+            x[index] = torch.ones(2, 2)
+        assert x.numpy().tobytes() == expected.tobytes()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+import collections
 import pickle
 import sys
 from types import FunctionType
@@ -69,6 +71,19 @@ def test_from_numpy_refuses(what: str) -> None:
             t.from_numpy(REFUSED[what])
         said.append((caught.type, str(caught.value)))
     assert said[0] == said[1]
+
+
+def test_memory_of_other_objects() -> None:
+    room = array.array("f", [1, 2])
+    assert torch.asarray(room).tolist() == torch.tensor(room).tolist() == [1, 2]
+    torch.asarray(room)[0] = 5
+    torch.asarray(room, copy=True)[1] = 5
+    torch.tensor(room)[1] = 5
+    assert room.tolist() == [5, 2]
+    assert torch.tensor(bytearray(b"ab")).dtype is torch.int64  # a sequence of numbers, there
+    assert torch.tensor([collections.deque([1, 2]), [3, 4]]).tolist() == [[1, 2], [3, 4]]
+    with pytest.raises(TypeError, match="invalid data type 'bytes'"):
+        torch.tensor(b"ab")
 
 
 def test_what_copies() -> None:

@@ -114,6 +114,32 @@ def test_doubles_agree_with_numpy(name: str, used: list[Any]) -> None:
         assert_near(found, expected, 8 if name == "erfc" else 4 * conditioned(name, x))
 
 
+FORMATS = [torch.float16, torch.float32, torch.float64, torch.bool]
+
+
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("dtype", [*FORMATS, torch.int64])
+def test_casts_are_numpy_s_to_the_bit(dtype: Any, to: Any, used: list[Any]) -> None:
+    """Of halves those that are subnormal, lie half-way, or are too large as well."""
+    x = numbers(3)
+    steps = np.random.default_rng(3).integers(-25, 17, x.size - 40)
+    x[20:-20] = np.ldexp(1 + np.arange(len(steps)) % 8192 / 4096, steps)
+    with np.errstate(all="ignore"):
+        before = torch.from_numpy(x.astype(dtype.numpy))
+        expected = before.numpy().astype(to.numpy)
+    found = before.to(to)
+    assert used == [TABLE["cast"]] * (dtype is not to)
+    np.testing.assert_array_equal(found.numpy(), expected)
+    np.testing.assert_array_equal(np.signbit(found.numpy()), np.signbit(expected))
+
+
+def test_zeros_are_written_by_a_kernel(used: list[Any]) -> None:
+    x = torch.from_numpy(numbers(4)).requires_grad_()
+    (g,) = torch.autograd.grad(x.sgn(), x, torch.full_like(x, np.nan))
+    assert len(used) == 2
+    assert not g.numpy().any()
+
+
 @pytest.mark.parametrize("shape", [(SIZE,), (1024, 1025)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("fn", [

@@ -37,6 +37,19 @@ RULES: list[tuple[str, Callable[[Any], Any], Any, tuple[int, ...]]] = [
     ("of two, as the first", lambda x: x + x[0].clone(), turned(3, 4), (1, 3)),
     ("though the other lies otherwise", lambda x: x * torch.ones(4, 5), turned(3, 4, 5),
      (1, 3, 12)),
+    ("of tensors that are no views", lambda x: x.exp() + torch.ones(3, 4), turned(3, 4), (1, 3)),
+    ("which are compared", lambda x: x.exp() > torch.ones(3, 4), turned(3, 4), (1, 3)),
+    ("powers of a number", lambda x: torch.pow(2.0, x), turned(3, 4), (4, 1)),
+    ("matrices of LAPACK's lie by columns", lambda x: torch.linalg.inv(x + 4 * torch.eye(3)),
+     torch.rand(2, 3, 3), (9, 1, 3)),
+    ("so does a solution", lambda x: torch.linalg.lu_solve(
+        *torch.linalg.lu_factor(x + 4 * torch.eye(3)), x, adjoint=True), torch.rand(3, 3), (1, 3)),
+    ("and one from the right", lambda x: torch.linalg.solve_triangular(
+        x + 4 * torch.eye(3), x, upper=True, left=False), torch.rand(2, 3, 3), (9, 1, 3)),
+    ("transformed dimensions are innermost", lambda x: torch.fft.fft(x, dim=0).abs(),
+     torch.randn(3, 4), (1, 3)),
+    ("half a spectrum's last of all", lambda x: torch.fft.rfft2(x, dim=(2, 0)).abs(),
+     torch.randn(4, 5, 6), (1, 18, 3)),
     ("repeated dimensions do not tell", lambda x: torch.ones(1, 4) * x.expand(3, 4),
      torch.ones(4), (4, 1)),
     ("softmax", lambda x: x.softmax(0), turned(3, 4), (4, 1)),
@@ -52,6 +65,8 @@ RULES: list[tuple[str, Callable[[Any], Any], Any, tuple[int, ...]]] = [
     ("flip", lambda x: x.flip(0), turned(3, 4), (1, 3)),
     ("convolutions have channels last", lambda x: F.conv2d(x, torch.ones(2, 3, 1, 1)),
      last(2, 3, 4, 5), (40, 1, 10, 2)),
+    ("of signals, if the kernels have", lambda x: F.conv1d(x, torch.arange(12.0).reshape(
+        2, 2, 3).mT), torch.randn(2, 3, 4), (6, 1, 2)),
     ("and pools", lambda x: F.max_pool2d(x, 2), last(2, 3, 4, 4), (12, 1, 6, 3)),
     ("and batch_norm", lambda x: F.batch_norm(x, None, None, training=True), last(2, 3, 4, 4),
      (48, 1, 12, 3)),
@@ -116,7 +131,7 @@ def test_memory_that_runs_backwards_is_refused(word: Callable[[Any], Any]) -> No
 @pytest.mark.parametrize("lies", [
     lambda x: x, lambda x: x.transpose(0, 3), lambda x: x.permute(1, 3, 0, 2),
     lambda x: x.contiguous(memory_format=torch.channels_last)])
-def test_gradients_lie_as_their_leaves(lies: Callable[[Any], Any]) -> None:
+def test_gradients_lie_as_leaves_that_fill_their_memory(lies: Callable[[Any], Any]) -> None:
     leaf = lies(torch.randn(2, 3, 2, 4)).detach().requires_grad_()
     step = torch.compile(lambda x: x.exp().contiguous().softmax(0).pow(2).sum().backward())
     for run in (lambda x: (x.contiguous() ** 3).sum().backward(), step, step, step,
@@ -124,3 +139,13 @@ def test_gradients_lie_as_their_leaves(lies: Callable[[Any], Any]) -> None:
         leaf.grad = None
         run(leaf)
         assert leaf.grad.stride() == leaf.stride()
+
+
+@pytest.mark.filterwarnings("ignore:Using backward")
+@pytest.mark.parametrize("part", [lambda x: x.t()[::2], lambda x: x.as_strided((3, 3), (1, 6)),
+                                  lambda x: x[:, ::2], lambda x: x[:1].expand(4, 6)])
+def test_gradients_of_leaves_with_gaps_are_contiguous(part: Callable[[Any], Any]) -> None:
+    for create in (False, True):
+        leaf = part(torch.randn(4, 6)).detach().requires_grad_()
+        leaf.exp().sum().backward(create_graph=create)
+        assert leaf.grad.is_contiguous()

@@ -374,3 +374,17 @@ def test_gradients_keep_half_precision() -> None:
     x = torch.linspace(-2, 2, 5).to(torch.float16).requires_grad_()
     F.gelu(x).sum().backward()
     assert x.grad is not None and x.grad.numpy().dtype == np.float16
+
+
+@pytest.mark.parametrize(("call", "node"), [
+    (lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), "UpsampleBilinear2DBackward0"),
+    (lambda x: F.interpolate(x, size=3, mode="nearest-exact"), "UpsampleNearestExact2DBackward0"),
+    (lambda x: F.interpolate(x, size=3, mode="bicubic", antialias=True),
+     "UpsampleBicubic2DAaBackward0"),
+    (lambda x: F.pad(x, (1, 1, 1, 1), "reflect"), "ReflectionPad2DBackward0"),
+    (lambda x: F.pad(x[0], (1, 1), "replicate"), "ReplicationPad1DBackward0"),
+    (lambda x: torch.trace(x[0, 0]), "TraceBackward0"),
+    (lambda x: torch.zeros(2).index_reduce(0, torch.tensor([0, 1]), x[0, 0, 0], "amax"),
+     "IndexReduceBackward0")])
+def test_nodes_are_called_as_pytorch_calls_them(call: Any, node: str) -> None:
+    assert type(call(torch.ones(1, 1, 2, 2, requires_grad=True)).grad_fn).__name__ == node

@@ -86,6 +86,31 @@ def test_no_word_of_pytorch_is_forgotten(space: str) -> None:
     assert [word for word in here if taken_by_pytorch(word)] == []
 
 
+OTHER = {"float32": "float64", "complex64": "complex128", "int64": "int32", "bool": "uint8"}
+ALONE = {"clip", "fft.ifft", "fft.ihfft"}
+"""Words with which PyTorch does otherwise than with their kin."""
+
+
+def refused(library: Any, call: Call) -> bool:
+    """Whether a call refuses to write its results to tensors of another dtype of their kind."""
+    result = called(library, call)
+    made = tuple(library.zeros(each.shape, dtype=getattr(library, OTHER.get(kind, kind)))
+                 for each in parts(result)
+                 for kind in (str(each.dtype).removeprefix("torch."),))
+    try:
+        called(library, call, out=made if isinstance(result, tuple) else made[0])
+    except RuntimeError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("word", [word for word in WORDS if word not in SAME | ALONE])
+def test_results_are_converted_where_pytorch_converts_them(word: str) -> None:
+    torch = pytest.importorskip("torch")
+    call: Any = CALLS.get(word) or working(word)
+    assert refused(wengert, call) == refused(torch, call)
+
+
 # --- what happens to the tensor that is written ------------------------------------------------
 
 
@@ -160,6 +185,10 @@ X = wengert.ones(2)
 @pytest.mark.parametrize(("call", "error", "told"), [
     (lambda: wengert.exp(X, out=wengert.ones(2, dtype=wengert.int64)), RuntimeError,
      "result type Float can't be cast to the desired output type Long"),
+    (lambda: wengert.neg(X, out=wengert.ones(2, dtype=wengert.int64)), RuntimeError,
+     "Expected out tensor to have dtype float, but got long int instead"),
+    (lambda: wengert.max(X, 0, out=(X[0], X[0])), RuntimeError,
+     "Expected out tensor to have dtype long int, but got float instead"),
     (lambda: wengert.add(X, 1, out=wengert.ones(1).expand(2)), RuntimeError, "more than one elem"),
     (lambda: wengert.add(X, 1, out=[1.]), TypeError, "'out' must be Tensor, not float"),
     (lambda: wengert.add(X, 1, out=(X, X)), TypeError, "must be Tensor, not tuple of 2"),
@@ -200,5 +229,5 @@ def test_compiled() -> None:
 def test_a_dtype_by_position() -> None:
     out = wengert.empty(2)
     assert wengert.softmax(wengert.ones(2), 0, wengert.float32, out=out) is out
-    with pytest.raises(RuntimeError, match="does not match dtype of out"):
+    with pytest.raises(RuntimeError, match="to have dtype double, but got float instead"):
         wengert.softmax(wengert.ones(2), 0, wengert.float64, out=out)

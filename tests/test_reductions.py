@@ -110,6 +110,52 @@ def test_long_arrays_sort_stably_in_every_dtype(kind: Any, descending: bool) -> 
     assert found.values.tolist() == x[torch.from_numpy(expected)].tolist()
 
 
+@pytest.mark.parametrize(("shape", "dim"), [((20_000, 9), 1), ((9, 20_000), 0), ((5, 300, 100), 1)])
+@pytest.mark.parametrize("kind", [torch.int16, torch.int64, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("descending", [False, True])
+def test_many_rows_sort_stably(shape: tuple[int, ...], dim: int, kind: Any,
+                               descending: bool) -> None:
+    numbers = RNG.integers(-50, 50, shape)
+    expected = np.argsort(-numbers if descending else numbers, dim, kind="stable")
+    x = torch.from_numpy(numbers).to(kind)
+    assert (x.argsort(dim, descending=descending, stable=True).numpy() == expected).all()
+    turned = x.transpose(0, 1).contiguous().transpose(0, 1)
+    assert (turned.argsort(dim, descending=descending, stable=True).numpy() == expected).all()
+
+
+@pytest.mark.parametrize("largest", [False, True])
+@pytest.mark.parametrize(("shape", "dim"), [((200_000,), 0), ((300, 700), 1), ((700, 300), 0)])
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_best_of_many(shape: tuple[int, ...], dim: int, tied: bool, largest: bool) -> None:
+    """Each place once, the best first; where some are equal, and where some rows have a NaN."""
+    numbers = RNG.permutation(np.arange(float(np.prod(shape)))).reshape(shape)
+    if tied:
+        numbers %= 50
+        numbers[7:9] = NAN
+    expected = np.sort(numbers, dim)
+    if largest:
+        expected = np.flip(expected, dim)
+    values, places = (v.numpy() for v in torch.from_numpy(numbers).topk(11, dim, largest=largest))
+    np.testing.assert_array_equal(values, expected.take(range(11), dim))
+    np.testing.assert_array_equal(np.take_along_axis(numbers, places, dim), values)
+    assert (np.diff(np.sort(places, dim), axis=dim) > 0).all()
+
+
+@pytest.mark.parametrize("right", [False, True])
+@pytest.mark.parametrize("last", [2.0, NAN])
+def test_many_searches_in_rows(right: bool, last: float) -> None:
+    x = np.sort(RNG.integers(-9, 2, (3, 150, 20)).astype("f"), -1)
+    x[1, 7, -1] = last
+    y = RNG.integers(-10, 3, (3, 150, 300)).astype("f")
+    y[1, :, :3] = NAN
+    beyond = x[..., None, :] > y[..., None] if right else x[..., None, :] >= y[..., None]
+    found = torch.searchsorted(torch.from_numpy(x), torch.from_numpy(y), right=right).numpy()
+    missed = np.isnan(y) | ~beyond.any(-1)
+    np.testing.assert_array_equal(found, np.where(missed, 20, beyond.argmax(-1)))
+    nothing = torch.searchsorted(torch.ones(450, 0), torch.from_numpy(y).reshape(450, 300))
+    assert not nothing.any()
+
+
 def test_nan_wins_but_where_it_is_left_out() -> None:
     x = t([1.0, NAN, 2.0])
     for call in (torch.max, torch.min, torch.median, torch.sum):
@@ -204,6 +250,29 @@ def test_slopes_of_large_products(shape: tuple[int, ...], dim: int, zeros: int) 
     others = (lines == 0).sum(0) - (lines == 0)
     np.testing.assert_allclose(np.moveaxis(g.numpy(), dim, 0), np.where(others == 0, rest, 0),
                                rtol=1e-9)
+
+
+@pytest.mark.parametrize(("kind", "most"), [(np.float32, 120), (np.float64, 1000)])
+@pytest.mark.parametrize("total", [0, 70, -150, -1100])
+@pytest.mark.parametrize("lines", [1, 2])
+def test_slopes_of_products_too_large_or_small_on_the_way(kind: Any, most: int, total: int,
+                                                          lines: int) -> None:
+    some = RNG.integers(-most, most, 70_000)
+    powers = np.concatenate((some, -some, [total // 2, total // 4, total // 4]))
+    ours = torch.from_numpy(np.ldexp(np.ones((lines, 1)), powers).astype(kind)).requires_grad_()
+    (g,) = torch.autograd.grad(ours.prod(1).sum(), ours)
+    with np.errstate(all="ignore"):
+        expected = np.ldexp(1.0, powers.sum() - powers).astype(kind)
+    np.testing.assert_array_equal(g.numpy(), np.broadcast_to(expected, g.shape))
+
+
+@pytest.mark.parametrize("shape", [(140_000,), (2, 70_000)])
+def test_slopes_of_large_products_of_infinities(shape: tuple[int, ...]) -> None:
+    x = np.ones(shape)
+    x[..., 7] = -INF
+    ours = torch.from_numpy(x).requires_grad_()
+    (g,) = torch.autograd.grad(ours.prod(-1).sum(), ours)
+    np.testing.assert_array_equal(g.numpy(), np.where(x == 1, -INF, 1))
 
 
 def test_logcumsumexp_where_nothing_is_there_yet() -> None:
@@ -405,3 +474,40 @@ def test_refusals(error: type[Exception], words: str, call: Any) -> None:
     with pytest.raises(error) as caught:
         call()
     assert str(caught.value) == words
+
+
+def test_segments() -> None:
+    """Each reduction of each segment, of all dimensions, as a loop over slices has it."""
+    x = torch.arange(24.0, dtype=torch.float64).reshape(2, 6, 2).cos().requires_grad_()
+    lengths = torch.tensor([[2, 0, 4], [1, 5, 0]])
+    loop = {"sum": np.sum, "mean": np.mean, "prod": np.prod, "max": np.max, "min": np.min}
+    for reduce, function in loop.items():
+        found = torch.segment_reduce(x, reduce, lengths=lengths, axis=1, initial=None)
+        for row, counts in enumerate(lengths.tolist()):
+            for place, (start, count) in enumerate(
+                    zip(np.cumsum([0, *counts[:-1]]), counts, strict=True)):
+                if count:
+                    part = x[row].detach().numpy()[start:start + count]
+                    np.testing.assert_allclose(found[row, place].detach(), function(part, 0))
+        (g,) = torch.autograd.grad(found[lengths > 0].sum(), x)
+        assert g.isfinite().all() and (reduce != "sum" or (g == 1).all())
+    flat = torch.arange(6.0)
+    offsets = torch.tensor([1, 3, 3, 5])
+    assert torch.segment_reduce(flat, "sum", offsets=offsets).tolist() == [3, 0, 7]
+    assert torch.segment_reduce(flat, "max", offsets=offsets, initial=3).tolist() == [3, 3, 4]
+    assert torch.segment_reduce(flat, "mean", offsets=offsets)[1].isnan()
+    with pytest.raises(RuntimeError, match="Expected all rows of lengths along axis to sum to"):
+        torch.segment_reduce(flat, "sum", lengths=torch.tensor([1, 2]))
+    with pytest.raises(RuntimeError, match="lies outside of the 6 elements"):
+        torch.segment_reduce(flat, "sum", offsets=torch.tensor([0, 9]))
+
+
+@pytest.mark.parametrize("run", [lambda f: f, torch.compile], ids=["eager", "compiled"])
+@pytest.mark.parametrize("shape", [(60, 3), (3000, 100)])
+def test_equal_elements_have_no_spread_and_no_slope(run, shape):
+    x = torch.full(shape, 0.1, requires_grad=True)
+    std = run(lambda x: x.std(0))
+    for _ in range(2):
+        y = std(x)
+        (slope,) = torch.autograd.grad(y.sum(), x)
+        assert not y.any() and not slope.any()

@@ -290,3 +290,57 @@ def test_copies_of_expanded_tensors_can_be_viewed(copied: Any) -> None:
     x = torch.arange(24.0).reshape(2, 1, 3, 4).expand(2, 5, 3, 4)
     assert copied(x).stride() == (60, 12, 4, 1)
     assert copied(x[0, 0].t()).stride() == (1, 4)
+
+
+def test_words_by_keywords() -> None:
+    """Every argument has PyTorch's name, those of functions that take a list's parts as well."""
+    x, m = torch.tensor([[1., 2.], [3., 5.]]), torch.eye(2)
+    for found, expected in (
+            (torch.permute(input=x, dims=(1, 0)), x.T), (torch.flip(input=x, dims=(0,)), x[[1, 0]]),
+            (torch.reshape(input=x, shape=(4,)), x.ravel()),
+            (torch.split(tensor=x, split_size_or_sections=1)[1], x[1:]),
+            (torch.arange(end=3), torch.tensor([0, 1, 2])), (x.swapaxes(axis0=0, axis1=1), x.T),
+            (m.clone().addmm_(mat1=x, mat2=m), x + m), (m.clone().pow_(exponent=2), m),
+            (m.clone().copy_(other=x), x), (m.clone().eq_(other=m), m * 0 + 1),
+            (x.view(dtype=torch.int32), x.view(torch.int32)),
+            (torch.linalg.cholesky(input=m), m), (torch.matrix_exp(input=0 * m), m),
+            (torch.linalg.lstsq(input=m, b=x).solution, x)):
+        assert torch.equal(found, expected), found
+    assert torch.can_cast(from_=torch.int64, to=torch.float32)
+    assert torch.promote_types(type1=torch.int8, type2=torch.uint8) is torch.int16
+
+
+def test_memory_that_is_set() -> None:
+    x, y = torch.arange(6.0), torch.zeros(2)
+    assert y.set_(x, 1, (2, 2)) is y and y.tolist() == [[1, 2], [3, 4]]
+    y[0, 0] = 9
+    assert x[1] == 9 and not y.is_set_to(x) and y.set_(x).is_set_to(x)
+    assert y.set_().shape == (0,) and y.set_(x.untyped_storage()).shape == (6,)
+    with pytest.raises(RuntimeError, match="Could not set tensor of type double to a tensor of t"):
+        y.set_(x.double())
+    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):
+        torch.zeros(2, requires_grad=True).set_(x)
+    with pytest.raises(RuntimeError, match="out of bounds for storage"):
+        y.set_(x, 0, (7,))
+    saved = torch.ones(6, requires_grad=True) * y
+    y.set_(torch.ones(6))
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        saved.sum().backward()
+
+
+def test_orders_of_dimensions_and_reversed() -> None:
+    x = torch.zeros(2, 3, 4)
+    assert x.dim_order() == (0, 1, 2) and x.permute(2, 0, 1).dim_order() == (1, 2, 0)
+    assert reversed(torch.arange(3)).tolist() == [2, 1, 0]
+
+
+def test_python_functions_of_elements() -> None:
+    x = torch.zeros(2, 3)
+    x[:, 1].apply_(lambda number: number + 1.5)
+    assert x.tolist() == [[0, 1.5, 0]] * 2
+    assert torch.arange(3).map_(torch.tensor(2), lambda a, b: a * b).tolist() == [0, 2, 4]
+    assert torch.arange(2).map2_(*[torch.ones(2).long()] * 2, lambda *n: sum(n)).tolist() == [2, 3]
+    with pytest.raises(RuntimeError, match="Can't call apply_"):
+        torch.zeros(2, requires_grad=True).apply_(abs)
+    with pytest.raises(TypeError, match=r"expected torch\.FloatTensor for 'other'"):
+        x.map_(torch.zeros(3).double(), max)

@@ -332,3 +332,95 @@ def test_a_list_that_holds_itself() -> None:
 def test_a_number_beyond_the_dtype_is_chosen_by_nobody() -> None:
     with pytest.raises(RuntimeError, match="int8_t without overflow"):
         torch.where(torch.tensor([True]), torch.tensor([1], dtype=torch.int8), 300)
+
+
+def test_distances_of_many_dimensions() -> None:
+    x = torch.zeros(*(1,) * 9, 2, 3, dtype=torch.float64, requires_grad=True)
+    torch.cdist(x, torch.ones(*(1,) * 9, 30, 3, dtype=torch.float64)).sum().backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), -30 / 3**0.5)
+
+
+def test_dtypes_that_do_not_meet_have_one_name() -> None:
+    whole, real = torch.ones(2, 2, dtype=torch.int64), torch.ones(2, 2)
+    for call in (lambda: torch.mm(whole, real), lambda: torch.lerp(whole, real, 0.5),
+                 lambda: torch.linalg.multi_dot([whole, real, real])):
+        with pytest.raises(RuntimeError, match="long int"):
+            call()
+    with pytest.raises(RuntimeError, match="int64_t without"):
+        torch.addmm(whole, whole, whole, alpha=1j)
+    with pytest.raises(RuntimeError, match=r"unsigned|uint16"):
+        torch.mm(whole.to(torch.uint16), real)
+
+
+def test_a_single_condition_has_a_place_if_it_is_true() -> None:
+    for truth in (True, False):
+        (places,) = torch.where(torch.tensor(truth))
+        assert places.shape == (int(truth),)
+
+
+def test_bools_are_not_convolved() -> None:
+    x = torch.ones(1, 1, 3) > 0
+    for word in (torch.conv1d, torch.conv_transpose1d):
+        with pytest.raises(NotImplementedError, match=r"slow_conv.*'Bool'"):
+            word(x, x)
+
+
+def test_what_a_tensor_becomes_is_said_once() -> None:
+    x, y = torch.ones(2), torch.ones(3, dtype=torch.float64)
+    for first, more in ((y, {"dtype": torch.int32}), (torch.float64, {"dtype": torch.int32}),
+                        ("cpu", {"device": "cpu"})):
+        with pytest.raises(TypeError, match="invalid combination"):
+            x.to(first, **more)
+    assert x.to("cpu", dtype=torch.float64).dtype is torch.float64
+    assert x.to(None, torch.float64).dtype is torch.float64
+
+
+def test_new_tensors_are_on_the_cpu() -> None:
+    with pytest.raises(AssertionError, match="CUDA"):
+        torch.ones(2).new_tensor([1.0], device="cuda")
+
+
+def test_relu_in_place_is_silent() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        x = torch.tensor([-1.0, 2.0]).relu_()
+    assert x.tolist() == [0, 2]
+
+
+def test_view_copy_writes_into_what_it_is_given() -> None:
+    out = torch.empty(0)
+    assert torch.view_copy(torch.ones(2, 3), (3, 2), out=out) is out
+    assert out.shape == (3, 2)
+
+
+def test_ctc_loss_of_no_steps() -> None:
+    """Without a step there is one alignment, that of no label; the last step is not read."""
+    x = torch.zeros(3, 2, 3).log_softmax(2).requires_grad_()
+    labels = torch.tensor([[1, 2], [2, 1]])
+    ctc = torch.nn.functional.ctc_loss
+    assert ctc(x, labels, (0, 0), (0, 2), reduction="none").tolist() == [0, float("inf")]
+    loss = ctc(x, labels, (0, 3), (2, 2), reduction="sum", zero_infinity=True)
+    (slope,) = torch.autograd.grad(loss, x)
+    assert not slope[:, 0].any()
+    assert slope[:, 1].any()
+    for wrong in (((-1, 3), (2, 2)), ((3, 3), (-1, 2)), ((3.0, 3.0), (2, 2))):
+        with pytest.raises(RuntimeError, match=r"at least 0|integral"):
+            ctc(x, labels, *wrong)
+    with pytest.raises(RuntimeError, match="size 2 at dimension 0"):
+        ctc(x[:, :1], torch.tensor([1]), (3,), (2,))
+    with pytest.raises(RuntimeError, match="must not be empty"):
+        ctc(x[:0], labels, (0, 0), (2, 2))
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+def test_images_are_read_at_no_points(mode: str) -> None:
+    x = torch.ones(1, 2, 3, 3, requires_grad=True)
+    grid = torch.zeros(1, 0, 1, 2, requires_grad=True)
+    read = torch.nn.functional.grid_sample(x, grid, mode, align_corners=False)
+    assert read.shape == (1, 2, 0, 1)
+    read.sum().backward()
+    assert x.grad is not None
+    assert not x.grad.any()
+    assert grid.grad is not None
+    assert grid.grad.shape == grid.shape

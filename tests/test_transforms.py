@@ -491,6 +491,7 @@ def test_no_grad_and_detach_inside() -> None:
         same(grad(grad(lambda x: x ** 3))(x), 12.0)
 
 
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
 def test_numbers_may_be_looked_at_where_there_is_one_array() -> None:
     def f(x: Any) -> Any:
         assert float(x) == x.item() == x.tolist() == x.detach().numpy() == 3.0

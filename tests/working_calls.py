@@ -30,7 +30,8 @@ SKIPPED = {
     "set_num_threads": "it changes what is in force", "set_printoptions": "likewise",
     "set_default_dtype": "likewise", "set_grad_enabled": "likewise",
     "random.fork_rng": "a context",
-    "Tensor.register_hook": "it takes functions",
+    "Tensor.register_hook": "it takes functions", "Tensor.apply_": "likewise",
+    "Tensor.map_": "likewise", "Tensor.map2_": "likewise",
     "Tensor.register_post_accumulate_grad_hook": "it takes functions",
 }
 DUNDERS = """__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__
@@ -78,9 +79,9 @@ GOOD = {
         running_mean running_var""".split(), "V"),
     **dict.fromkeys(("batch1", "batch2"), "X.expand(2, 3, 3)"),
     **dict.fromkeys(("index", "indices"), "I"), "mask": "(X > 2)", "grid": "T4[..., :2]",
-    **dict.fromkeys("""dim dim0 start_dim diagonal offset storage_offset dimension start
+    **dict.fromkeys("""dim dim0 axis0 start_dim diagonal offset storage_offset dimension start
         low""".split(), "0"),
-    **dict.fromkeys("""dim1 end_dim k n N m num_samples length groups steps step seed
+    **dict.fromkeys("""dim1 axis1 end_dim k n N m num_samples length groups steps step seed
         interpolation_mode""".split(), "1"),
     **dict.fromkeys("""chunks row col split_size bins kernel_size num_classes repeats
         indices_or_sections shifts num_groups output_size destination high
@@ -114,6 +115,8 @@ bincount(J)
 dsplit(T3, 2)
 hsplit(X, 3)
 float_power_(X.double(), 2)
+segment_reduce(X, 'sum', lengths=torch.tensor([1, 2]))
+conv_tbc(T3, torch.ones(2, 4, 5), torch.ones(5))
 index_add(X, 0, J, X)
 index_add_(X, 0, J, X)
 index_copy(X, 0, J, X)

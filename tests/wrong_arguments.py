@@ -164,7 +164,7 @@ def twins(word: str) -> Iterator[tuple[Call, Call]]:
 # --- what comes of a call --------------------------------------------------------------------
 
 ALLOWED = (TypeError, RuntimeError, ValueError, IndexError, NotImplementedError, ZeroDivisionError,
-           AssertionError, BufferError, np.linalg.LinAlgError)
+           AssertionError, BufferError, OverflowError, np.linalg.LinAlgError)
 HOME = os.path.dirname(os.path.abspath(wengert.__file__)) + os.sep
 RAISE = dis.opmap["RAISE_VARARGS"]
 BINDING = re.compile(r"(?:\w+\.)?\w+\(\) (missing|takes|got an unexpected|got multiple|got some)")
