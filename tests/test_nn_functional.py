@@ -388,3 +388,20 @@ def test_gradients_keep_half_precision() -> None:
      "IndexReduceBackward0")])
 def test_nodes_are_called_as_pytorch_calls_them(call: Any, node: str) -> None:
     assert type(call(torch.ones(1, 1, 2, 2, requires_grad=True)).grad_fn).__name__ == node
+
+
+@pytest.mark.parametrize("word", ["batch_norm", "instance_norm"])
+@pytest.mark.parametrize("wrong", [
+    {"running_mean": torch.zeros(3, requires_grad=True)},
+    {"running_var": torch.ones(3, requires_grad=True)},
+    {"running_var": torch.ones(2)},
+    {"running_var": None},
+    {"weight": torch.ones(2)},
+])
+def test_running_statistics_are_refused_before_any_moves(word: str, wrong: dict) -> None:
+    mean = torch.zeros(3)
+    given = {"running_mean": mean, "running_var": torch.ones(3), **wrong}
+    train = {"training": True} if word == "batch_norm" else {}
+    with pytest.raises((RuntimeError, ValueError), match=f"{next(iter(wrong))}|running_mean and"):
+        getattr(F, word)(torch.randn(4, 3, 2), **given, **train)
+    assert mean.tolist() == [0, 0, 0]

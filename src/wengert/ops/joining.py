@@ -31,7 +31,7 @@ def need_tensors(name: str, tensors: Any) -> list[Any]:
 
     Raises:
         TypeError: if it is no sequence of tensors.
-        RuntimeError: if it is empty.
+        RuntimeError: if it is empty; of `cat`, a ValueError.
     """
     if isinstance(tensors, Handle) or not isinstance(tensors, (tuple, list)):
         raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not "

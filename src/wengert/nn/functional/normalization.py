@@ -11,6 +11,7 @@ import numpy as np
 from ...core import dtypes
 from ...core.aval import Size
 from ...core.formats import spatial
+from ...core.levels import here
 from ...ops import choices, shapes
 from ...ops.arguments import check_floats, need_tensor, wrapped_dims
 from ...primitives import elementwise as e, network
@@ -165,7 +166,8 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
         eps: added to the variance.
 
     Raises:
-        RuntimeError: if sizes do not fit, or running statistics are wanted and missing.
+        RuntimeError: if sizes do not fit, or running statistics are wanted and missing, or require
+            grad.
         ValueError: if a channel has but one value, in training.
 
     Source: Ioffe and Szegedy, Batch Normalization, 2015.
@@ -174,10 +176,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     shape = need_tensor("batch_norm", input).aval.shape
     _check_batch(shape, training, running)
     channels = shape[1] if len(shape) > 1 else 0
-    for name, v in (("running_mean", running_mean), ("running_var", running_var),
-                    ("weight", weight), ("bias", bias)):
-        if v is not None and v.aval.numel != channels:
-            raise RuntimeError(f"{name} should contain {channels} elements not {v.aval.numel}")
+    _check_by_channel(channels, running, weight, bias)
     check_floats("batch_norm", input)
     if not channels:
         return input.clone()
@@ -190,12 +189,26 @@ def _check_batch(shape: tuple[int, ...], training: bool, running: tuple[Any, Any
     if training and math.prod(shape[:1] + shape[2:]) == 1:
         raise ValueError("Expected more than 1 value per channel when training, got input size "
                          f"{Size(shape)}")
-    if (running[0] is None) != (running[1] is None):
-        raise ValueError("running_mean and running_var must either both be None or neither be None")
     if not shape or (len(shape) == 1 and shape[0]):
         raise IndexError("Dimension out of range (expected to be in range of [-1, 0], but got 1)")
     if not training and running[0] is None:
         raise RuntimeError("running_mean must be defined in evaluation mode")
+
+
+def _check_by_channel(channels: int, running: tuple[Any, Any], *others: Any) -> None:
+    if (running[0] is None) != (running[1] is None):
+        raise ValueError("running_mean and running_var must either both be None or neither be None")
+    for name, v in zip(_BY_CHANNEL, (*running, *others), strict=True):
+        if v is not None and v.aval.numel != channels:
+            raise RuntimeError(f"{name} should contain {channels} elements not {v.aval.numel}")
+    for name, v in zip(_BY_CHANNEL, running, strict=False):
+        if v is not None and here.grad and v.requires_grad:
+            raise RuntimeError(
+                "The function 'native_batch_norm' is not differentiable with respect to argument "
+                f"'{name}'. This input cannot have requires_grad True.")
+
+
+_BY_CHANNEL = ("running_mean", "running_var", "weight", "bias")
 
 
 def _by_batch(x: Any, running: tuple[Any, Any], momentum: float, eps: float) -> Any:
@@ -270,7 +283,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None,
     """Each channel of each example with mean 0 and variance 1; arguments as for `batch_norm`.
 
     Raises:
-        RuntimeError: if running statistics are wanted and missing.
+        RuntimeError: as `batch_norm`.
         ValueError: if there is but one value.
     """
     shape = need_tensor("instance_norm", input).aval.shape
@@ -278,10 +291,11 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None,
         raise ValueError("Expected more than 1 spatial element when training, got input size "
                          f"{input.size()}")
     if not use_input_stats:
-        if running_mean is None or running_var is None:
+        if running_mean is None and running_var is None:
             raise RuntimeError("Expected running_mean and running_var to be defined when "
                                "use_input_stats is false")
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    _check_by_channel(shape[1], (running_mean, running_var), weight, bias)
     check_floats("batch_norm", input)
     dims = tuple(range(2, len(shape)))
     x, weight, bias = _wide(input, weight, bias)
