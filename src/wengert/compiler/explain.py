@@ -368,8 +368,7 @@ def _nest(nest: Nest) -> Native:
 def _sizes(nest: Nest) -> str:
     sweeps = sum(stage.sweep for stage in nest.stages)
     if not nest.rows and not sweeps:
-        count = sum(isinstance(each, Op | Reduce)
-                    for stage in nest.stages for each in stage.statements)
+        count = sum(isinstance(each, Op | Reduce) for each in nest.statements())
         return f"without loops, {_count(count, 'operation')}"
     rows = " x ".join(map(str, nest.rows)) or "1"
     return f"of {rows} x {nest.cols}, {_count(sweeps, 'sweep')}"

@@ -40,7 +40,7 @@ def step_can_fail(step: Step) -> bool:
     if isinstance(step, Choose):
         return any(map(can_fail, step.plans))
     if isinstance(step, Nest):
-        return any(_statement_can_fail(s) for stage in step.stages for s in stage.statements)
+        return any(map(_statement_can_fail, step.statements()))
     return isinstance(step, (Call, Unwind))  # which may run out of memory
 
 

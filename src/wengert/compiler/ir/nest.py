@@ -26,7 +26,7 @@ Statements are the values that they compute: operands refer to them. They are im
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -173,6 +173,11 @@ class Nest:
     rows: tuple[int, ...]
     cols: int
     stages: tuple[Stage, ...]
+
+    def statements(self) -> Iterator[Statement]:
+        """Those of all stages."""
+        for stage in self.stages:
+            yield from stage.statements
 
 
 @equal_record

@@ -242,7 +242,7 @@ class _Run:
     # --- nests --------------------------------------------------------------------------------
 
     def _nest(self, nest: Nest) -> None:
-        stores = [s for stage in nest.stages for s in stage.statements if isinstance(s, Store)]
+        stores = [s for s in nest.statements() if isinstance(s, Store)]
         for row in _rows(nest, any(s.indirect for s in stores)):
             for buffer in {s.at.buffer for s in stores if s.at.buffer.kind == "scratch"}:
                 self.memory[buffer] = _garbage(buffer)

@@ -82,18 +82,18 @@ class Share:
 
     def _scratch(self, nest: Nest) -> dict[Statement, Statement]:
         """Gives the nest's scratch buffers places, each piece's next to the other's."""
-        found = dict.fromkeys(s.at.buffer for s in _statements(nest) if isinstance(
+        found = dict.fromkeys(s.at.buffer for s in nest.statements() if isinstance(
             s, (Load, Store)) and s.at.buffer.kind == "scratch")  # in order, as text must be
         places = {b: dataclasses.replace(b, offset=self._allocate(slice_bytes(b) * self.pieces))
                   for b in found}
         return {s: dataclasses.replace(s, at=dataclasses.replace(s.at, buffer=places[s.at.buffer]))
-                for s in _statements(nest)
+                for s in nest.statements()
                 if isinstance(s, (Load, Store)) and s.at.buffer in places}
 
     def _adding(self, nest: Nest) -> dict[Statement, Statement]:
         """What becomes of stores that add up."""
         changed: dict[Statement, Statement] = {}
-        for s in _statements(nest):
+        for s in nest.statements():
             if not isinstance(s, Store) or not s.how or s.indirect:
                 continue
             if self.split == "rows" or (self.split and is_total(nest, s)):
@@ -137,11 +137,6 @@ class _Region:
         return tuple(next(left) if stride else 0 for _, stride in self._loops)
 
 
-def _statements(nest: Nest) -> Iterator[Statement]:
-    for stage in nest.stages:
-        yield from stage.statements
-
-
 def _split(nest: Nest, workers: int) -> str:
     """What of a nest threads share: its "rows", their "outer" loop, its "cols" or nothing."""
     rows = math.prod(nest.rows)
@@ -158,7 +153,7 @@ def _split(nest: Nest, workers: int) -> str:
 
 
 def _adding_stores(nest: Nest) -> Iterator[Store]:
-    return (s for s in _statements(nest) if isinstance(s, Store) and s.how)
+    return (s for s in nest.statements() if isinstance(s, Store) and s.how)
 
 
 def _is_apart(nest: Nest, s: Store) -> bool:

@@ -40,7 +40,7 @@ def cut(nest: Nest, base: int) -> tuple[list[Nest], int]:
     Returns:
         The nests, to be done in order, and where in the arena that room ends.
     """
-    statements = list(sunk([s for stage in nest.stages for s in stage.statements]))
+    statements = list(sunk(list(nest.statements())))
     pieces = [statements[i:i + LENGTH] for i in range(0, len(statements), LENGTH)]
     places, end = _places(pieces, base)
     return [Nest((), 1, (Stage(False, tuple(_part(piece, places))),)) for piece in pieces], end

@@ -13,7 +13,6 @@ that are only added to memory.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 from ..ir.nest import Access, Index, Load, Nest, Op, Reduce, Stage, Statement, Store
 
@@ -27,7 +26,7 @@ def turned(nest: Nest) -> Nest:
     if loop == len(nest.rows) or not _may_turn(nest):
         return nest
     known: dict[Statement, Statement] = {}
-    for s in _statements(nest):
+    for s in nest.statements():
         known[s] = _turned(s, loop, len(nest.rows), known)
     kept = tuple(x for s, x in known.items() if not isinstance(s, Reduce))
     *rows, cols = _last((*nest.rows, nest.cols), loop)
@@ -48,22 +47,17 @@ def _best(nest: Nest) -> int:
 def _apart(nest: Nest, loop: int) -> int:
     """How many loads and stores meet elements along a loop that don't lie side by side."""
     found = 0
-    for s in _statements(nest):
+    for s in nest.statements():
         if isinstance(s, (Load, Store)):
             stride = s.at.strides[loop] if loop < len(s.at.strides) else 0
             found += stride not in (0, 1)
     return found
 
 
-def _statements(nest: Nest) -> Iterator[Statement]:
-    for stage in nest.stages:
-        yield from stage.statements
-
-
 def _may_turn(nest: Nest) -> bool:
     if not any(stage.sweep for stage in nest.stages):
         return False
-    written = {s.at.buffer: s.at for s in _statements(nest) if isinstance(s, Store)}
+    written = {s.at.buffer: s.at for s in nest.statements() if isinstance(s, Store)}
     for stage in nest.stages:
         for s in stage.statements:
             if isinstance(s, (Load, Store)) and (s.indirect or s.at.buffer.kind == "scratch"):

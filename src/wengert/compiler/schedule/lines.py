@@ -491,8 +491,7 @@ class Lines:
 
     def _shaped(self, x: Value) -> Buffer:
         """Memory that holds a value, and says that it is of its shape."""
-        buffer, shape = self.steps.stored(x).buffer, tuple(x.aval.shape)
-        assert buffer is not None
+        buffer, shape = self.steps.memory(x), tuple(x.aval.shape)
         if buffer.shape == shape:
             return buffer
         copy = Buffer(buffer.dtype, buffer.size, "temporary", shape=shape)

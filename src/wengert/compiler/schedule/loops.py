@@ -84,16 +84,10 @@ def _plan(body: Program, made: Parts, outputs: tuple[Value, ...], plan_of: Plann
 
 
 def _inputs(steps: Steps, given: Parts, windows: Any) -> tuple[Stretch, ...]:
-    return (*(Stretch(_memory(steps, v)) for v in given.carried),
-            *(Stretch(_memory(steps, v), w.start, w.step)
+    return (*(Stretch(steps.memory(v)) for v in given.carried),
+            *(Stretch(steps.memory(v), w.start, w.step)
               for v, w in zip(given.along, windows, strict=True)),
-            *(Stretch(_memory(steps, v)) for v in given.same))
-
-
-def _memory(steps: Steps, value: Value) -> Buffer:
-    buffer = steps.stored(value).buffer
-    assert buffer is not None
-    return buffer
+            *(Stretch(steps.memory(v)) for v in given.same))
 
 
 def _arena(plan: Plan) -> Buffer:
@@ -126,7 +120,7 @@ def _carried(plan: Plan, made: Parts, homes: dict[Value, Value],
 
 def laid_open(steps: Steps, line: Line, plan_of: Planner) -> Laid:
     """The step that an `unbounded` line is."""
-    inputs = tuple(Stretch(_memory(steps, value)) for value in line.operands)
+    inputs = tuple(Stretch(steps.memory(value)) for value in line.operands)
     step, memory = _open(steps, line.params["body"], inputs, 0, line.results, plan_of)
     return Laid(step, memory, {})
 
@@ -134,7 +128,7 @@ def laid_open(steps: Steps, line: Line, plan_of: Planner) -> Laid:
 def laid_unwound(steps: Steps, line: Line, plan_of: Planner) -> Laid:
     """The step that an `unwound` line is."""
     body, carried = line.params["body"], line.params["carried"]
-    inputs, count = [Stretch(_memory(steps, value)) for value in line.operands], len(body.inputs)
+    inputs, count = [Stretch(steps.memory(value)) for value in line.operands], len(body.inputs)
     kept, record = _record(body.inputs[:carried])
     there = tuple(map(Stretch, kept))
     plan = plan_of(body, {})
@@ -147,7 +141,7 @@ def laid_unwound(steps: Steps, line: Line, plan_of: Planner) -> Laid:
 
 def laid_choice(steps: Steps, line: Line, plan_of: Planner) -> Laid:
     """The step that a `choice` line is."""
-    which, *inputs = [_memory(steps, value) for value in line.operands]
+    which, *inputs = [steps.memory(value) for value in line.operands]
     plans = plan_of(line.params["yes"], {}), plan_of(line.params["no"], {})
     memory = {value: steps.new_buffer(value) for value in line.results}
     step = Choose(which, plans, tuple(inputs), tuple(memory.values()),

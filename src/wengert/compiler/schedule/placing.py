@@ -115,6 +115,12 @@ class Steps:
             known.buffer = buffer
         return known
 
+    def memory(self, value: Value) -> Buffer:
+        """Where a value is stored, to which it is seen."""
+        buffer = self.stored(value).buffer
+        assert buffer is not None
+        return buffer
+
     def _store_at_home(self, known: Known, buffer: Buffer) -> None:
         group = known.home
         assert group is not None

@@ -63,7 +63,7 @@ def product(steps: Steps, line: Line, out: Spots, accumulate: bool = False
     found = contraction(*places, sizes, accumulate) if None in matrices else None
     if found is not None:
         return found
-    a, b = (m or Matrix(_memory(steps, v), 0, *dense(shape))
+    a, b = (m or Matrix(steps.memory(v), 0, *dense(shape))
             for m, v, shape in zip(matrices, (x, y), shapes, strict=False))
     to = matrices[2]
     assert to is not None
@@ -159,17 +159,11 @@ def _places(steps: Steps, x: Value) -> Spots:
     """Where a value lies: as a view of another, or in memory of its own."""
     known = steps.of(x)
     if known.buffer is not None or known.view is None:
-        return spots(_memory(steps, x), tuple(x.aval.shape))
+        return spots(steps.memory(x), tuple(x.aval.shape))
     base, strides, offset = known.view
     below = _places(steps, base)
     view = Spots(below.buffer, tuple(known.value.aval.shape), strides, offset)
-    return view.through(below) or view._replace(buffer=_memory(steps, base))
-
-
-def _memory(steps: Steps, x: Value) -> Buffer:
-    buffer = steps.stored(x).buffer
-    assert buffer is not None
-    return buffer
+    return view.through(below) or view._replace(buffer=steps.memory(base))
 
 
 def _matrix(places: Spots, shape: Ints) -> Matrix | None:

@@ -128,8 +128,7 @@ class Straight:
         return self._loaded(value, step, places)
 
     def _loaded(self, value: Value, step: int, places: Sequence[int]) -> list[Statement]:
-        buffer = self.steps.stored(value).buffer
-        assert buffer is not None
+        buffer = self.steps.memory(value)
         self.steps.pinned.add(buffer)
         return [self._load(buffer, step, i) for i in places]
 

@@ -197,17 +197,11 @@ def _run(first: Draft, steps: Steps, outputs: Outputs,
                 _output(steps, value, buffer)
                 for value, buffer in zip(end.outputs, outputs.places[draft], strict=True))
             continue
-        draft.results = (_memory(steps, end.value),)
+        draft.results = (steps.memory(end.value),)
         handed = _handed(steps, later[draft])
         for case in reversed(draft.cases):
             own = {value: dataclasses.replace(known) for value, known in handed.items()}
             todo.append((case, Steps(own, outputs.direct[case], steps.aliases)))
-
-
-def _memory(steps: Steps, value: Value) -> Buffer:
-    buffer = steps.stored(value).buffer
-    assert buffer is not None
-    return buffer
 
 
 def _output(steps: Steps, value: Value, buffer: Buffer) -> Buffer:
