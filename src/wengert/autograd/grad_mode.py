@@ -94,7 +94,18 @@ class _ModeAtOnce(Mode):
         return super().__call__(function)
 
 
-class no_grad(Mode):  # noqa: N801 - PyTorch's name
+class _ModeOrDecorator(Mode):
+    """A mode that decorates functions without parentheses, too: `@no_grad`."""
+
+    def __new__(cls, function: Any = None) -> Any:
+        self = super().__new__(cls)
+        if function is None:
+            return self
+        self.__init__()  # type: ignore[misc]
+        return self(function)
+
+
+class no_grad(_ModeOrDecorator):  # noqa: N801 - PyTorch's name
     """Inside, operations are not recorded and results do not require grad.
 
     Example:
@@ -105,26 +116,12 @@ class no_grad(Mode):  # noqa: N801 - PyTorch's name
         False
     """
 
-    def __new__(cls, function: Any = None) -> Any:
-        self = super().__new__(cls)
-        if function is None:
-            return self
-        self.__init__()  # type: ignore[misc]
-        return self(function)  # @no_grad without parentheses
-
     def __init__(self, function: Any = None) -> None:
         super().__init__(grad=False)
 
 
-class enable_grad(Mode):  # noqa: N801 - PyTorch's name
+class enable_grad(_ModeOrDecorator):  # noqa: N801 - PyTorch's name
     """Inside, operations are recorded, even within `no_grad`."""
-
-    def __new__(cls, function: Any = None) -> Any:
-        self = super().__new__(cls)
-        if function is None:
-            return self
-        self.__init__()  # type: ignore[misc]
-        return self(function)
 
     def __init__(self, function: Any = None) -> None:
         super().__init__(grad=True)

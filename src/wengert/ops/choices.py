@@ -12,6 +12,7 @@ from ..core.handle import Handle
 from ..core.primitive import Primitive
 from ..interpreters.inplace import put, write
 from ..primitives import elementwise as e
+from ..primitives.layout import real
 from . import operators
 from .arguments import need_tensor
 from .operators import is_number, promoted
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .._tensor import Tensor
 
 __all__ = [
-    "clamp", "clamp_max", "clamp_min", "clip", "lerp", "masked_fill", "where",
+    "clamp", "clamp_max", "clamp_min", "clip", "fill", "lerp", "masked_fill", "where",
 ]
 
 
@@ -277,8 +278,8 @@ def _number(name: str, value: Any, kind: dtypes.dtype, position: int) -> np.ndar
 def _converted(value: Any, kind: dtypes.dtype) -> Any:
     """A 0-d tensor in a dtype."""
     if value.aval.is_complex and not kind.is_complex:
-        raise RuntimeError(
-            f"value cannot be converted to type {dtypes.c_name(kind)} without overflow")
+        operators.number_array(value.detach().item(), kind)  # which refuses what is not real
+        value = value if kind is dtypes.bool_ else real(value)
     return operators.to_kind(value, kind)
 
 
@@ -290,18 +291,31 @@ _masked_by_number = e.masked_fill.named("MaskedFillBackward0", order=dense)
 _masked_by_tensor = e.masked_fill.named("MaskedFillBackward1", order=dense)
 
 
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor like this one, filled with a number (or 0-d tensor)."""
+    x, number = need_tensor("fill", input), _filling("fill", input, value, 2)
+    return (e.fill if number is not value else e.fill_tensor)(x, number)
+
+
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Fills the tensor with a number (or 0-d tensor), in place."""
+    number = _filling("fill_", self, value, 1)
+    if number is value:
+        return write(e.fill_tensor, self, value)
+    return self if put(self, number) else write(e.fill, self, number)
+
+
+def _filling(name: str, x: Any, value: Any, position: int) -> Any:
+    """A number as an array of x's dtype; a 0-d tensor as it is."""
     if not isinstance(value, Handle):
         if not is_number(value):
-            need_tensor("fill_", value, "value")
-        as_array = operators.stored if self.aval.numel == 1 else operators.exact_array
-        number = as_array(value, self.aval.dtype)
-        return self if put(self, number) else write(e.fill, self, number)
+            need_tensor(name, value, "value", position)
+        as_array = operators.stored if x.aval.numel == 1 else operators.exact_array
+        return as_array(value, x.aval.dtype)
     if value.aval.ndim:
         raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor with "
                            f"{value.aval.ndim} dimensions.")
-    return write(e.fill_tensor, self, value)
+    return value
 
 
 # PyTorch's other names for the same things.

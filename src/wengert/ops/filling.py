@@ -11,15 +11,16 @@ from ..core.handle import Handle
 from ..core.levels import here, numbers
 from ..core.primitive import Primitive, broadcast_shapes
 from ..interpreters.views import Step, write_view
-from ..primitives import elementwise as e, indexing as p, layout
+from ..primitives import indexing as p, layout
 from ..primitives.elementwise import where
 from ..primitives.layout import WHOLE
 from ..primitives.scans import cumsum
 from ..primitives.strides import as_strided
 from . import shapes
 from .arguments import long, need_tensor, wrapped_dim
+from .choices import fill_
 from .diagonals import two_dims
-from .operators import number_array
+from .operators import is_number
 from .picking import flat_index, need_long, selected
 from .strides import strided_params
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .._tensor import Tensor
 
 __all__ = [
-    "as_strided_scatter", "diagonal_scatter", "fill", "masked_scatter", "put", "select_scatter",
+    "as_strided_scatter", "diagonal_scatter", "masked_scatter", "put", "select_scatter",
     "slice_scatter",
 ]
 
@@ -100,17 +101,6 @@ def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any,
     return _as_strided_scatter(input, src, as_strided, **params)
 
 
-def fill(input: Tensor, value: Any) -> Tensor:
-    """A tensor like this one, filled with a number (or 0-d tensor)."""
-    need_tensor("fill", input)
-    if not isinstance(value, Handle):
-        return e.fill(input, number_array(value, input.aval.dtype))
-    if value.aval.ndim:
-        raise RuntimeError("fill only supports 0-dimension value tensor but got tensor with "
-                           f"{value.aval.ndim} dimensions.")
-    return e.fill_tensor(input, value)
-
-
 def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
     """Writes a number on the main diagonal, in place.
 
@@ -121,8 +111,13 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
 
     Raises:
         RuntimeError: for less than two dimensions, or more that are not equal.
+        TypeError: for what is no number.
     """
     shape = need_tensor("fill_diagonal_", self).aval.shape
+    single = isinstance(fill_value, Handle) and not fill_value.aval.ndim
+    if not (single or is_number(fill_value)):
+        raise TypeError("fill_diagonal_(): argument 'fill_value' (position 1) must be Number, not "
+                        f"{type(fill_value).__name__}")
     if len(shape) < 2:
         raise RuntimeError("dimensions must larger than 1")
     if len(shape) > 2 and len(set(shape)) > 1:
@@ -130,7 +125,7 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
     diagonal, again = self, bool(wrap) and len(shape) == 2 and shape[0] > shape[1] + 1
     for _ in range(len(shape) - 1):
         diagonal = layout.diagonal(diagonal, offset=0, dim1=0, dim2=diagonal.aval.ndim - 1)
-    shapes.fill_(diagonal, fill_value)
+    fill_(diagonal, fill_value)
     if again:
         below = layout.narrow(self, 0, shape[1] + 1, shape[0] - shape[1] - 1)
         fill_diagonal_(below, fill_value, wrap=True)
@@ -162,7 +157,9 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
                 for a in (input, mask))
     flat = layout.reshape(holds, shape=(holds.aval.numel,))
     if not flat.aval.numel or not source.aval.numel:
-        return layout.clone(x)
+        if not source.requires_grad:
+            return layout.clone(x)
+        return _masked(holds, layout.expand(source.sum(), shape=shape), x)  # for its history
     count = cumsum(layout.cast(flat, dtype=dtypes.int64), dim=0)
     places = where(flat, count - 1, 0)
     found = p.index(layout.reshape(source, shape=(source.aval.numel,)), places, pattern=(0,))

@@ -16,13 +16,14 @@ from ..core.provenance import warn
 from ..interpreters.inplace import (
     apart,
     check_memory,
+    put,
     put_array,
     unbound,
     write,
     written,
 )
 from ..primitives import indexing as p, layout
-from ..primitives.elementwise import masked_fill, where
+from ..primitives.elementwise import fill, fill_tensor, masked_fill, where
 from ..primitives.layout import WHOLE
 from . import shapes
 from .arguments import LOOKS, need_tensor
@@ -103,27 +104,48 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
     if arrays is None:
         basic, arrays = _parsed(x.aval.shape, index)
         target = _viewed(x, basic) if _does_something(basic) else x
-    if isinstance(value, np.ndarray):
-        value = wrap(value)
     if arrays is None:
         _set(target, value)
-        return
-    if isinstance(value, Handle):
-        if value.aval.dtype is not x.aval.dtype and (value.aval.ndim or not _masks(index)):
-            raise RuntimeError("Index put requires the source and destination dtypes match, got "
-                               f"{x.aval.dtype.words} for the destination and "
-                               f"{value.aval.dtype.words} for the source.")
-        value = shapes.astype(_without_leading(value, 0), x.aval.dtype)
-    elif not is_number(value):
-        raise TypeError(f"can't assign a {type(value).__name__} to a "
-                        f"torch.{x.aval.dtype.words}Tensor")
     else:
-        value = stored(value, x.aval.dtype)
-    pattern, indices = arrays
+        _set_at(target, *arrays, value, alike=not _masks(index))
+
+
+def _set_at(x: Any, pattern: Any, indices: list[Any], value: Any, alike: bool) -> None:
+    """Writes a value, which is broadcast, to where index arrays point in a tensor.
+
+    Args:
+        x: the tensor.
+        pattern: where the arrays stand among whole dimensions.
+        indices: the arrays.
+        value: a number, tensor or array.
+        alike: whether a tensor without dimensions, too, must be of the same dtype.
+    """
+    if isinstance(value, np.ndarray):
+        value = wrap(value)
+    if isinstance(value, Handle):
+        if alike or value.aval.ndim:
+            _check_alike(x, value)
+        value = shapes.astype(_without_leading(value, 0), x.aval.dtype)
+    else:
+        value = _assigned(value, x.aval.dtype)
     try:
-        write(p.index_put, target, value, *indices, pattern=pattern, accumulate=False)
+        write(p.index_put, x, value, *indices, pattern=pattern, accumulate=False)
     except IndexError as error:
         raise _in_words(error) from None
+
+
+def _check_alike(x: Any, value: Any) -> None:
+    if value.aval.dtype is not x.aval.dtype:
+        raise RuntimeError("Index put requires the source and destination dtypes match, got "
+                           f"{x.aval.dtype.words} for the destination and "
+                           f"{value.aval.dtype.words} for the source.")
+
+
+def _assigned(value: Any, kind: dtypes.dtype) -> np.ndarray:
+    """A number as an array of a dtype."""
+    if not is_number(value):
+        raise TypeError(f"can't assign a {type(value).__name__} to a torch.{kind.words}Tensor")
+    return stored(value, kind)
 
 
 def _put_part(x: Any, part: _Step, value: Any) -> bool:
@@ -155,13 +177,23 @@ def _set(x: Any, value: Any) -> None:
         value = wrap(value)
     if not isinstance(value, Handle) or not value.aval.ndim:
         if x.aval.level is None:
-            check_memory(x)  # which `fill_` does not ask
-        shapes.fill_(x, value)
+            check_memory(x)  # which filling does not ask
+        _fill(x, value)
         return
     value = _without_leading(value, x.aval.ndim)
     if value.aval.shape != x.aval.shape:
         value = shapes.expand(value, *x.aval.shape)
     shapes.copy_(x, value)
+
+
+def _fill(x: Any, value: Any) -> None:
+    """Writes a number or 0-d tensor throughout."""
+    if isinstance(value, Handle):
+        write(fill_tensor, x, value)
+        return
+    number = _assigned(value, x.aval.dtype)
+    if not put(x, number):
+        write(fill, x, number)
 
 
 def _is_mask(index: Any) -> bool:
@@ -550,10 +582,7 @@ def _put(x: Any, indices: Any, values: Any, apply: Any) -> Any:
         raise TypeError("index_put_(): argument 'indices' (position 1) must be tuple of Tensors, "
                         f"not {type(indices).__name__}")
     need_tensor("index_put_", values, "values", 2)
-    if values.aval.dtype is not x.aval.dtype:
-        raise RuntimeError("Index put requires the source and destination dtypes match, got "
-                           f"{x.aval.dtype.words} for the destination and "
-                           f"{values.aval.dtype.words} for the source.")
+    _check_alike(x, values)
     for n, i in enumerate(indices):
         if not isinstance(i, Handle):
             raise TypeError(f"expected Tensor as element {n} in argument 0, but got "

@@ -22,7 +22,7 @@ from ..core import blocks, buffers
 from ..core.aval import LARGE
 from ..core.blas import in_parts
 from .layout import strided
-from .windows import Ints, places, taps
+from .windows import Ints, Pairs, padded, places, taps, within
 
 CACHED = 1 << 18
 """Elements of matrices per example that are laid out at a time."""
@@ -40,20 +40,13 @@ class Geometry(NamedTuple):
     """
 
     stride: Ints
-    padding: tuple[tuple[int, int], ...]
+    padding: Pairs
     dilation: Ints
     groups: int
 
-    def padded(self, sizes: Ints) -> Ints:
-        return tuple(n + a + b for n, (a, b) in zip(sizes, self.padding, strict=True))
-
-    def inside(self, sizes: Ints) -> tuple[tuple[int, int, int], ...]:
-        """Where an array of sizes lies in its padding, as slices."""
-        return tuple((a, a + n, 1) for n, (a, _) in zip(sizes, self.padding, strict=True))
-
     def places(self, sizes: Ints, size: Ints) -> Ints:
         """How many windows there are, by dimension, in an array of sizes."""
-        return places(self.padded(sizes), size, self.stride, self.dilation)
+        return places(padded(sizes, self.padding), size, self.stride, self.dilation)
 
     def sliding(self, size: Ints) -> dict[str, Ints]:
         """The parameters of `windows`."""
@@ -91,12 +84,12 @@ class Plan(NamedTuple):
 @functools.lru_cache(maxsize=512)
 def _plan(shape: Ints, itemsize: int, size: Ints, how: Geometry) -> Plan:
     count, channels, *sizes = shape
-    larger, places = how.padded(tuple(sizes)), how.places(tuple(sizes), size)
+    larger, places = padded(tuple(sizes), how.padding), how.places(tuple(sizes), size)
     steps = [itemsize * math.prod(larger[d + 1:]) for d in range(len(larger))]
     plane, of_group = itemsize * math.prod(larger), channels // how.groups
     return Plan(
         None if larger == tuple(sizes) else (count, channels, *larger),
-        (..., *[slice(*part) for part in how.inside(tuple(sizes))]),
+        within(tuple(sizes), how.padding),
         (count, how.groups, of_group, *size, *places),
         (plane * channels, plane * of_group, plane,
          *[n * d for n, d in zip(steps, how.dilation, strict=True)],
@@ -169,18 +162,18 @@ def _long(shape: Ints, size: Ints, how: Geometry) -> Long | None:
     """How it is done for images of a shape; None where it is not worth it."""
     count, channels, *rest = shape
     sizes = tuple(rest)
-    padded, counts = how.padded(sizes), how.places(sizes, size)
-    plane, elements = math.prod(padded), channels * math.prod(size)
+    larger, counts = padded(sizes, how.padding), how.places(sizes, size)
+    plane, elements = math.prod(larger), channels * math.prod(size)
     if max(how.stride) > 1 or plane > 2 * math.prod(counts) or (
             count * elements * plane <= CACHED):
         return None
-    steps = [math.prod(padded[d + 1:]) for d in range(len(padded))]
+    steps = [math.prod(larger[d + 1:]) for d in range(len(larger))]
     offsets = tuple(sum(k * d * step for k, d, step in zip(tap, how.dilation, steps, strict=True))
                     for tap in np.ndindex(size))
     threads = blocks.get_num_threads() if count * elements * plane >= LARGE else 1
     examples = max(min(LONG // (elements * plane), -(-count // threads)), 1)
-    return Long(padded, (slice(None), slice(None), *[slice(*part) for part in how.inside(sizes)]),
-                (slice(None), slice(None), *map(slice, counts)), offsets, examples,
+    windows = (slice(None), slice(None), *map(slice, counts))
+    return Long(larger, within(sizes, how.padding), windows, offsets, examples,
                 examples * plane - offsets[-1])
 
 

@@ -24,9 +24,8 @@ from .elementwise import trunc_quotient, where
 from .indexing import gather, scatter_add
 from .layout import expand, index_view, reshape, unindex
 from .reductions import amax, sum_
-from .windows import Ints, places, taps, unwindow, windows
+from .windows import Ints, Pairs, inside, padded, places, taps, unwindow, windows, within
 
-Pairs = tuple[tuple[int, int], ...]
 Along = tuple[tuple[Any, ...], ...]
 """By dimension, indices: what all windows have in the same place."""
 
@@ -44,17 +43,6 @@ class Sliding(NamedTuple):
         """The parameters of `windows`."""
         return {"size": self.size, "stride": self.stride, "dilation": self.dilation}
 
-    def padded(self, sizes: Ints) -> Ints:
-        return tuple(n + a + b for n, (a, b) in zip(sizes, self.padding, strict=True))
-
-    def inside(self, sizes: Ints) -> tuple[tuple[int, int, int], ...]:
-        """Where an array of sizes lies in its padding, as slices."""
-        return tuple((a, a + n, 1) for n, (a, _) in zip(sizes, self.padding, strict=True))
-
-    def within(self, sizes: Ints) -> Any:
-        """The same as an index of arrays."""
-        return (..., *[slice(*part) for part in self.inside(sizes)])
-
     def places(self, sizes: Ints) -> Ints:
         """How many windows there are, by dimension."""
         return _counts(self, sizes)
@@ -70,8 +58,8 @@ class Sliding(NamedTuple):
         if not any(map(any, self.padding)):
             return x
         lead, sizes = x.shape[:-len(self.size)], x.shape[-len(self.size):]
-        out = np.full((*lead, *self.padded(sizes)), value, x.dtype)
-        out[self.within(sizes)] = x
+        out = np.full((*lead, *padded(sizes, self.padding)), value, x.dtype)
+        out[within(sizes, self.padding)] = x
         return out
 
     def along(self, sizes: Ints) -> Along:
@@ -99,7 +87,7 @@ class Sliding(NamedTuple):
 
 @functools.lru_cache(maxsize=256)
 def _counts(how: Sliding, sizes: Ints) -> Ints:
-    return places(how.padded(sizes), how.size, how.stride, how.dilation)
+    return places(padded(sizes, how.padding), how.size, how.stride, how.dilation)
 
 
 @functools.lru_cache(maxsize=256)
@@ -276,7 +264,7 @@ def _filled(x: Any, how: Sliding) -> Any:
     sizes = tuple(x.shape[lead:])
     border = how.filled(np.zeros(sizes, x.aval.numpy), lowest(x.aval.numpy))
     return border + unindex(x, shape=(*x.shape[:lead], *border.shape),
-                            index=(..., *how.inside(sizes)))
+                            index=inside(sizes, how.padding))
 
 
 _FEW = 16
@@ -456,8 +444,8 @@ def _over(total: np.ndarray, divisors: np.ndarray) -> np.ndarray:
 def _steps(how: Mean, sizes: Ints, kind: np.dtype[Any]) -> tuple[list[Step], np.ndarray]:
     """A step per dimension, and the divisors as numbers of a kind."""
     slides, found = how.windows, []
-    for larger, n, k, s, along in zip(slides.padded(sizes), slides.places(sizes), slides.size,
-                                      slides.stride, slides.along(sizes), strict=True):
+    for larger, n, k, s, along in zip(padded(sizes, slides.padding), slides.places(sizes),
+                                      slides.size, slides.stride, slides.along(sizes), strict=True):
         found.append(Step(larger, along, s == k and n * k == larger))
     return found, np.asarray(how.divisors(sizes)).astype(kind)
 
@@ -488,7 +476,7 @@ def _unmean_pool(g: np.ndarray, sizes: Ints, how: Mean) -> np.ndarray:
         for tap in step.taps:
             target = out[tap]
             target += shares
-    return out if out.shape[d:] == sizes else out[how.windows.within(sizes)]
+    return out if out.shape[d:] == sizes else out[within(sizes, how.windows.padding)]
 
 
 def _mean_by_windows(x: Any, how: Mean) -> Any:
@@ -496,8 +484,8 @@ def _mean_by_windows(x: Any, how: Mean) -> Any:
     lead = len(x.shape) - len(slides.size)
     sizes = tuple(x.shape[lead:])
     if any(map(any, slides.padding)):
-        x = unindex(x, shape=(*x.shape[:lead], *slides.padded(sizes)),
-                    index=(..., *slides.inside(sizes)))
+        x = unindex(x, shape=(*x.shape[:lead], *padded(sizes, slides.padding)),
+                    index=inside(sizes, slides.padding))
     dims = tuple(range(lead, len(x.shape)))
     total = sum_(windows(x, **slides.sliding), dims=dims, keepdim=False)
     divisors = how.divisors(sizes)
@@ -512,8 +500,8 @@ def _unmean_by_windows(g: Any, sizes: Ints, how: Mean) -> Any:
     lead, places = shape[:-dims], shape[-dims:]
     shares = reshape(g / how.divisors(sizes), shape=(*lead, *(1,) * dims, *places))
     out = unwindow(expand(shares, shape=(*lead, *slides.size, *places)),
-                   sizes=slides.padded(sizes), **slides.sliding)
-    return index_view(out, index=(..., *slides.inside(sizes)))
+                   sizes=padded(sizes, slides.padding), **slides.sliding)
+    return index_view(out, index=inside(sizes, slides.padding))
 
 
 _SUMMED = {"b": "avg_pool2d", "c": "avg_pool2d"}

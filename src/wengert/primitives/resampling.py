@@ -146,13 +146,24 @@ def _linear(table: Table) -> Rows:
     return np.stack([low, high], 1), np.stack([1 - share, share], 1)
 
 
-def _cubic_weights(t: np.ndarray, a: float) -> np.ndarray:
+CUBIC = -0.75
+"""The slope of the cubic kernel at distance 1, but where it is an antialiasing one."""
+
+
+def cubic_near(t: Any, a: float) -> Any:
     """Keys' kernel (Cubic convolution interpolation for digital image processing, 1981) at
-    distances t."""
+    distances t up to 1; a is its slope there."""
+    return ((a + 2) * t - (a + 3)) * t * t + 1
+
+
+def cubic_far(t: Any, a: float) -> Any:
+    """The same at distances from 1 to 2, beyond which it is 0."""
+    return ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
+
+
+def _cubic_weights(t: np.ndarray, a: float) -> np.ndarray:
     t = abs(t)
-    near = ((a + 2) * t - (a + 3)) * t * t + 1
-    far = ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
-    return np.where(t <= 1, near, np.where(t < 2, far, 0))
+    return np.where(t <= 1, cubic_near(t, a), np.where(t < 2, cubic_far(t, a), 0))
 
 
 def _cubic(table: Table) -> Rows:
@@ -160,7 +171,7 @@ def _cubic(table: Table) -> Rows:
     low = np.floor(at)
     reach = np.arange(-1, 3)
     places = np.clip(low.astype(int)[:, None] + reach, 0, table.n - 1)
-    return places, _cubic_weights((at - low)[:, None] - reach, -0.75)
+    return places, _cubic_weights((at - low)[:, None] - reach, CUBIC)
 
 
 def _area(table: Table) -> Rows:
@@ -220,6 +231,12 @@ _KINDS: dict[str, Any] = {
 
 
 def _combine(x: np.ndarray, dim: int, table: Table) -> np.ndarray:
+    if 0 < x.size < _SMALL and (whole := _at_once(table, x.dtype, dim, x.ndim)) is not None:
+        places, weights, begins = whole
+        part = x.take(places, dim)
+        if weights is not None:
+            part *= weights
+        return np.add.reduceat(part, begins, dim, x.dtype)
     out = None
     for rows, indices, weights in _ready(table, x.dtype, dim, x.ndim):
         part = x.take(indices, dim)
@@ -233,6 +250,30 @@ def _combine(x: np.ndarray, dim: int, table: Table) -> np.ndarray:
         else:
             out += part
     return _zeros(x, dim, table) if out is None else out
+
+
+_SMALL = 1 << 9
+"""Elements up to which all terms of all sums are laid out at once; and such terms."""
+
+
+@functools.lru_cache(maxsize=512)
+def _at_once(table: Table, kind: np.dtype[Any], dim: int, ndim: int
+             ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray] | None:
+    """The terms sum by sum: places, weights, and where each sum begins; None if there are many, if
+    a sum has none, or if each has just one."""
+    taps = terms(table)
+    if len(taps) < 2 or taps[0].rows is not None:
+        return None
+    rows, places, weights = map(np.concatenate, zip(*[
+        (np.arange(table.size) if tap.rows is None else tap.rows, tap.places,
+         np.ones(tap.places.size) if tap.weights is None else tap.weights)
+        for tap in taps], strict=True))
+    if rows.size >= _SMALL:
+        return None
+    order = np.argsort(rows, kind="stable")
+    each = weights[order].astype(kind).reshape(-1, *(1,) * (ndim - dim - 1))
+    return (places[order], None if (weights == 1).all() else each,
+            np.searchsorted(rows[order], np.arange(table.size)))
 
 
 @functools.lru_cache(maxsize=512)

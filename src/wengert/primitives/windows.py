@@ -18,6 +18,23 @@ from ..core.primitive import linear
 from .layout import strided
 
 Ints = tuple[int, ...]
+Pairs = tuple[tuple[int, int], ...]
+
+
+def padded(sizes: Ints, padding: Pairs) -> Ints:
+    """Sizes with padding: by dimension, as many elements before and after."""
+    return tuple(n + a + b for n, (a, b) in zip(sizes, padding, strict=True))
+
+
+def inside(sizes: Ints, padding: Pairs) -> tuple[Any, ...]:
+    """Where what is of sizes lies in its padding: the index of its last dimensions, as primitives
+    have it."""
+    return (..., *[(a, a + n, 1) for n, (a, _) in zip(sizes, padding, strict=True)])
+
+
+def within(sizes: Ints, padding: Pairs) -> tuple[Any, ...]:
+    """The same as an index of arrays."""
+    return (..., *[slice(a, a + n) for n, (a, _) in zip(sizes, padding, strict=True)])
 
 
 @functools.lru_cache(maxsize=512)

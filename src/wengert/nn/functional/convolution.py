@@ -10,6 +10,7 @@ from ...ops.arguments import need_tensor, whole
 from ...primitives import layout
 from ...primitives.columns import Geometry
 from ...primitives.convolution import biased_conv, conv, conv_input
+from ...primitives.windows import padded
 from .sizes import Ints, listed, times
 
 if TYPE_CHECKING:
@@ -320,7 +321,7 @@ def _check_channels(how: Geometry, shapes: _Shapes) -> None:
 
 
 def _check_fit(how: Geometry, x: Ints, size: Ints) -> None:
-    sizes = how.padded(x[2:])
+    sizes = padded(x[2:], how.padding)
     reach = [d * (k - 1) + 1 for k, d in zip(size, how.dilation, strict=True)]
     if any(r > n for r, n in zip(reach, sizes, strict=True)):
         raise RuntimeError(

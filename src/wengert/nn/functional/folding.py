@@ -13,7 +13,7 @@ from ...ops.arguments import need_tensor, whole
 from ...primitives import layout
 from ...primitives.indexing import take_apart
 from ...primitives.layout import permute, reshape
-from ...primitives.windows import places, unwindow, windows
+from ...primitives.windows import inside, padded, places, unwindow, windows
 from .sizes import Ints, listed
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
             "least one.")
     _refuse("im2col_out_cpu", input)
     x = input if len(shape) == 4 else input.unsqueeze(0)
-    sizes = how.padded(shape[-2:])
     if any(how.padding):
-        x = layout.unindex(x, shape=(*x.aval.shape[:2], *sizes), index=how.inside(shape[-2:]))
+        x = layout.unindex(x, shape=(*x.aval.shape[:2], *padded(shape[-2:], how.pads)),
+                           index=inside(shape[-2:], how.pads))
     found = _im2col(windows(x, **how.sliding), shape=(
         x.aval.shape[0], x.aval.shape[1] * math.prod(how.size), math.prod(counts)))
     return found if len(shape) == 4 else found.squeeze(0)
@@ -101,9 +101,9 @@ def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, p
     _refuse("col2im_out_cpu", input)
     x = reshape(input, shape=(1 if len(shape) == 2 else shape[0], shape[-2] // math.prod(how.size),
                               *how.size, *how.counts(target)))
-    out = unwindow(x, sizes=how.padded(target), **how.sliding)
+    out = unwindow(x, sizes=padded(target, how.pads), **how.sliding)
     if any(how.padding):
-        out = layout.index_view(out, index=how.inside(target))
+        out = layout.index_view(out, index=inside(target, how.pads))
     return out if len(shape) == 3 else out.squeeze(0)
 
 
@@ -123,17 +123,11 @@ class _Windows:
                     f"{words} should be {'greater than zero' if least else 'non-negative'}, but "
                     f"got {short}_height: {values[0]} {short}_width: {values[1]}")
         self.sliding = {"size": self.size, "stride": self.stride, "dilation": self.dilation}
-
-    def padded(self, sizes: Ints) -> Ints:
-        return tuple(n + 2 * p for n, p in zip(sizes, self.padding, strict=True))
+        self.pads = tuple((p, p) for p in self.padding)
 
     def counts(self, sizes: Ints) -> Ints:
         """How many windows there are, by dimension."""
-        return places(self.padded(sizes), **self.sliding)
-
-    def inside(self, sizes: Ints) -> tuple[Any, ...]:
-        """The index of an image in its padding."""
-        return (..., *((p, p + n, 1) for n, p in zip(sizes, self.padding, strict=True)))
+        return places(padded(sizes, self.pads), **self.sliding)
 
     def words(self) -> str:
         return (f"kernel_size={_pair(self.size)}, dilation={_pair(self.dilation)}, "

@@ -74,9 +74,8 @@ def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode:
         kind += "-antialias"
     corners, bytes_ = bool(align_corners), input.aval.dtype is dtypes.uint8
     double = input.aval.dtype is dtypes.float64 or (bytes_ and kind not in _NEAREST)
-    return _resampled(_named(mode, len(sizes), antialias), input, [
-        Table(kind, n, m, None if s is None else 1.0 / s, corners, not double, whole=bytes_)
-        for n, m, s in zip(shape[2:], sizes, scales, strict=True)])
+    return _resampled(_named(mode, len(sizes), antialias), input, _steps(
+        shape[2:], sizes, scales, kind, corners, not double, bytes_))
 
 
 @functools.cache
@@ -86,19 +85,33 @@ def _named(mode: str, dims: int, antialias: bool) -> Primitive:
     return combine.named(f"Upsample{name}{dims}D{'Aa' if antialias else ''}Backward0")
 
 
-def _resampled(apply: Primitive, x: Any, tables: list[Table]) -> Any:
-    """x resampled along each dimension, the last one first; bytes are rounded after each."""
-    kind, last = x.aval.dtype, x.aval.ndim - 1
-    rounds = kind is dtypes.uint8 and not tables[0].kind.startswith("nearest")
+Steps = tuple[tuple[int, Table], ...]
+
+
+@functools.lru_cache(maxsize=256)
+def _steps(before: Ints, after: Ints, scales: tuple[Any, ...], kind: str, corners: bool,
+           single: bool, whole: bool) -> Steps:
+    """The dimensions that are resampled, the last one first, each with its table."""
+    if kind != "cubic" and before == after:
+        return ()  # whatever the scale is
+    tables = [Table(kind, n, m, None if s is None else 1.0 / s, corners, single, whole=whole)
+              for n, m, s in zip(before, after, scales, strict=True)]
+    return tuple((d, table) for d, table in reversed(list(enumerate(tables, 2)))
+                 if table.n != table.m or table.scale not in (None, 1.0))
+
+
+def _resampled(apply: Primitive, x: Any, steps: Steps) -> Any:
+    """x resampled along each dimension; bytes are rounded after each."""
+    if not steps:
+        return x.clone()
+    kind = x.aval.dtype
+    rounds = kind is dtypes.uint8 and not steps[0][1].kind.startswith("nearest")
     if rounds or kind.is_half:  # halves are rounded once
         x = shapes.astype(x, dtypes.float32)
-    if tables[0].kind != "cubic" and all(table.n == table.m for table in tables):
-        return shapes.astype(x.clone(), kind)  # whatever the scale is
-    for d, table in enumerate(reversed(tables)):
-        if table.n != table.m or table.scale not in (None, 1.0):
-            x = apply(x, dim=last - d, table=table)
-            x = choices.clamp(pointwise.floor(x + 0.5), 0, 255) if rounds else x
-    return shapes.astype(x, kind)
+    for dim, table in steps:
+        x = apply(x, dim=dim, table=table)
+        x = choices.clamp(pointwise.floor(x + 0.5), 0, 255) if rounds else x
+    return x if x.aval.dtype is kind else shapes.astype(x, kind)
 
 
 def _kind(mode: str, shape: Ints) -> str:

@@ -13,6 +13,7 @@ from ...primitives import sampling as p
 from ...primitives.contractions import bmm
 from ...primitives.elementwise import copy, floor, round_
 from ...primitives.layout import mT
+from ...primitives.resampling import CUBIC, cubic_far, cubic_near
 
 if TYPE_CHECKING:
     from ..._tensor import Tensor
@@ -109,16 +110,9 @@ def _bicubic(x: Any, grid: Any, how: p.Sampling) -> Any:
 
 
 def _cubic(t: Any) -> list[Any]:
-    """The weights of the four neighbours (Keys 1981, with -0.75) of what is t beyond the second."""
-    a = -0.75
-
-    def far(x: Any) -> Any:
-        return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-
-    def near(x: Any) -> Any:
-        return ((a + 2) * x - (a + 3)) * x * x + 1
-
-    return [far(t + 1), near(t), near(1 - t), far(2 - t)]
+    """The weights of the four neighbours of what is t beyond the second."""
+    return [cubic_far(t + 1, CUBIC), cubic_near(t, CUBIC), cubic_near(1 - t, CUBIC),
+            cubic_far(2 - t, CUBIC)]
 
 
 def _check(x: Any, grid: Any, mode: int) -> None:
