@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import wengert as torch
+from wengert.core import blocks
 
 F = torch.nn.functional
 ROUND: list[Callable[[Any], Any]] = [
@@ -87,6 +88,23 @@ def test_order(fn: Callable[[Any], Any], x: Any, strides: tuple[int, ...]) -> No
 
 def test_results_of_transposed_operands_can_be_viewed() -> None:
     assert turned(3, 4).log_softmax(1).view(12).shape == (12,)
+
+
+@pytest.mark.parametrize("shape", [(1024, 2, 1024), (2**20, 3), (2, 2**19, 8), (2**20, 9)])
+def test_large_copies_of_what_is_repeated(shape: tuple[int, ...]) -> None:
+    d = 1 if len(shape) == 2 or shape[1] == 2 else 2
+    x = torch.rand(*shape[:d], 1, *shape[d + 1:], requires_grad=True)
+    found = x.expand(shape).contiguous()
+    assert found.is_contiguous()
+    assert all(torch.equal(each, x.squeeze(d)) for each in found.unbind(d))
+    found.sum().backward()
+    assert (x.grad == shape[d]).all()
+
+
+def test_large_results_are_made_in_the_order_of_operands_that_repeat_nothing() -> None:
+    row, whole = torch.rand(512).expand(512, 512), torch.rand(512, 512)
+    found = blocks.apply(np.add, [row.numpy(), whole.numpy()], whole.aval)
+    assert found.flags.c_contiguous  # where laid out anew afterwards it would be, at a price
 
 
 def test_large_results_are_laid_out_as_small_ones() -> None:

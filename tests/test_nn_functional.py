@@ -390,6 +390,27 @@ def test_nodes_are_called_as_pytorch_calls_them(call: Any, node: str) -> None:
     assert type(call(torch.ones(1, 1, 2, 2, requires_grad=True)).grad_fn).__name__ == node
 
 
+@pytest.mark.parametrize(("mode", "size"), [
+    ("bilinear", (4, 6)), ("bilinear", (3, 2)), ("bicubic", (5, 4)), ("nearest", (7, 2))])
+def test_small_images_are_resampled_as_parts_of_many(mode: str, size: tuple[int, int]) -> None:
+    many = torch.rand(64, 1, 3, 4, requires_grad=True)
+    one = many[:1].detach().requires_grad_()
+    whole, part = (F.interpolate(x, size, mode=mode) for x in (many, one))
+    assert torch.allclose(part, whole[:1])
+    weights = torch.rand(whole.shape)
+    (whole * weights).sum().backward()
+    (part * weights[:1]).sum().backward()
+    assert torch.allclose(one.grad, many.grad[:1])
+
+
+def test_small_images_with_infinite_elements_stay_finite_elsewhere() -> None:
+    x = torch.zeros(1, 1, 4)
+    x[..., 3] = torch.inf
+    found = F.interpolate(x, size=8, mode="linear")
+    assert found.isfinite().tolist() == [[[True] * 5 + [False] * 3]]
+    assert not found.isnan().any()
+
+
 @pytest.mark.parametrize("word", ["batch_norm", "instance_norm"])
 @pytest.mark.parametrize("wrong", [
     {"running_mean": torch.zeros(3, requires_grad=True)},

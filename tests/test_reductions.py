@@ -352,6 +352,17 @@ def test_integrals() -> None:
                                np.trapezoid(X, dx=0.5, axis=0), **CLOSE)
     np.testing.assert_allclose(torch.cumulative_trapezoid(t(X), t(places))[:, -1].numpy(),
                                np.trapezoid(X, places), **CLOSE)
+    assert torch.trapezoid(torch.tensor([1.0, torch.inf])).isnan()  # half is taken away again
+    assert torch.trapezoid(torch.zeros(0, dtype=torch.int32), dx=0.5).dtype is torch.int32
+
+
+@pytest.mark.parametrize("few", [1, 2, 3, 8, 9])
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_sums_of_many_short_rows(few: int, keepdim: bool) -> None:
+    x = torch.arange(few * 2**17, dtype=torch.float64).reshape(2, 2**16, few)
+    found = x.sum(-1, keepdim)
+    assert found.shape == ((2, 2**16, 1) if keepdim else (2, 2**16))
+    assert torch.equal(found.reshape(2, -1), (x @ x.new_ones(few)))
 
 
 def test_differences() -> None:

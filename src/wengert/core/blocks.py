@@ -269,10 +269,11 @@ def _order(values: Sequence[Any], result: Aval) -> Order | None:
 
 
 def _result(values: Sequence[Any], result: Aval, order: Order | None) -> np.ndarray:
-    """Memory for a result, in the order of the first operand of its shape."""
+    """Memory for a result, in the order of the first operand of its shape that repeats none of
+    its elements."""
     if order is None:
         for value in values:
-            if value.shape == result.shape and not is_uniform(value):
+            if value.shape == result.shape and 0 not in value.strides:
                 if not value.flags.c_contiguous:
                     return np.empty_like(value, dtype=result.numpy)
                 break

@@ -4,13 +4,14 @@ leave their results."""
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .aval import LARGE
-from .blocks import WORTH, get_num_threads, in_parts
+from .blocks import WORTH, get_num_threads, in_parts, in_rows
 from .buffers import empty
 
 
@@ -92,8 +93,8 @@ def copied(x: np.ndarray) -> np.ndarray:
     cache, of a very large one on several threads."""
     if x.size < LARGE:
         return x.copy()
-    inner = min(range(x.ndim), key=lambda d: abs(x.strides[d]))
-    if x.flags.c_contiguous or inner == x.ndim - 1:
+    inner = min(range(x.ndim), key=lambda d: abs(x.strides[d]) or math.inf)
+    if x.flags.c_contiguous or inner == x.ndim - 1 or not x.strides[-1]:
         return x.copy() if x.size < WORTH else _copied_by_rows(x)
     out = np.empty(x.shape, x.dtype)
     lead: tuple[Any, ...] = (slice(None),) * inner
@@ -106,12 +107,23 @@ def copied(x: np.ndarray) -> np.ndarray:
 
 def _copied_by_rows(x: np.ndarray) -> np.ndarray:
     out, share = empty(x.shape, x.dtype), -(-len(x) // get_num_threads())
-    in_parts(lambda part: np.copyto(out[part], x[part]),
-             [slice(i, i + share) for i in range(0, len(x), share)])
+    if x.ndim > 1 and x.shape[-1] <= FEW and not x.strides[-1]:
+        in_rows(lambda part: _repeated(x[part], out[part]), len(x), x.size)
+    else:
+        in_parts(lambda part: np.copyto(out[part], x[part]),
+                 [slice(i, i + share) for i in range(0, len(x), share)])
     return out
 
 
+def _repeated(x: np.ndarray, out: np.ndarray) -> None:
+    """Stores an array that repeats each number a few times: column by column."""
+    for k in range(x.shape[-1]):
+        out[..., k] = x[..., k]
+
+
 _TILE = 256
+FEW = 8
+"""Rows of so few elements take NumPy longer to begin than to go through."""
 
 
 def as_made(result: np.ndarray, operands: Sequence[np.ndarray]) -> np.ndarray:

@@ -373,6 +373,8 @@ class Generator:
         real, _ = _real_parts(rate.dtype, rate.shape, "poisson_cpu", "efdE")
         if not np.logical_and.reduce(rate >= 0, None):
             raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+        if np.isinf(rate).any():
+            raise RuntimeError("invalid Poisson rate, expected rate to be finite")
         rates = rate.astype(_F8).ravel().tolist()
         with self._lock:
             drawn = [poisson(one, self._twister.one) for one in rates]

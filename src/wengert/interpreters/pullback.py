@@ -266,7 +266,7 @@ def _general(node: Node, rule: Rule, i: int, g: Any, create: bool) -> Any:
         cotangent = _large(node, rule, i, g, arguments)
         if cotangent is not None:
             return cotangent
-    if halves.Met.yet and not primitive.view:
+    if halves.Met.yet and not (primitive.view or primitive.halves):
         return halves.call(rule.fn, _target(node, i), g, *arguments)
     return rule.fn(g, *arguments)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 import numpy as np
 
@@ -129,6 +129,10 @@ class Conversions:
         kind = self.aval.dtype if dtype is None else dtypes.of(dtype)
         return _lying(shapes.astype(self, kind, copy=copy), memory_format)
 
+    @overload
+    def type(self: Any, dtype: None = None, non_blocking: Bool = False) -> str: ...
+    @overload
+    def type(self: Any, dtype: Any, non_blocking: Bool = False) -> Tensor: ...
     def type(self: Any, dtype: Any = None, non_blocking: Bool = False) -> Any:
         """The tensor's type as PyTorch writes it ("torch.FloatTensor"), or the tensor in another.
 

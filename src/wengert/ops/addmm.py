@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..core.dtypes import bool_, c_name
+from ..core.dtypes import bool_
 from ..core.formats import joint
 from ..interpreters.inplace import write
 from ..primitives import contractions as p
 from . import products, shapes
 from .arguments import also, need_tensor, wrapped_dim
-from .operators import is_number
+from .operators import is_number, real_of
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -41,8 +41,7 @@ def _factor(value: Any, aval: Any) -> Any:
     if not is_number(value):
         value = value.item()
     if isinstance(value, complex) and not aval.dtype.is_complex:
-        raise RuntimeError(f"value cannot be converted to type {c_name(aval.dtype)} without "
-                           "overflow")
+        value = real_of(value, aval.dtype)
     kind = aval.dtype
     return value if kind.differentiable else bool(value) if kind is bool_ else int(value)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import numpy as np
 
@@ -70,11 +70,17 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         tensor([1., 1., 0.])
     """
     parts = _of_one_kind(need_tensors("cat", tensors))
-    some = [x for x in parts if x.aval.shape != (0,)] or parts[:1]  # empty vectors join anything
+    some = [x for x in parts if x.aval.shape != (0,)] or parts
     for i, x in enumerate(parts):
         if not x.aval.ndim:
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
-    return p.cat(*some, dim=wrapped_dim(dim, some[0].aval.ndim))
+    anywhere = some is parts and isinstance(dim, int)  # nothing but empty vectors
+    d = 0 if anywhere else wrapped_dim(dim, some[0].aval.ndim)
+    if len(some) < len(parts):  # empty vectors join anything: what counts is their history
+        shape = some[0].aval.shape
+        some += [p.reshape(x, shape=(*shape[:d], 0, *shape[d + 1:])) for x in parts
+                 if x.aval.shape == (0,) and x.requires_grad]
+    return p.cat(*some, dim=d)
 
 
 @numpy_words
@@ -97,10 +103,22 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 # --- with more dimensions ---------------------------------------------------------------------
 
 
-def _at_least(name: str, ndim: int, apply: Callable[[Any], Any]) -> Callable[..., Any]:
+class _AtLeast(Protocol):
+    """A tensor, or a tuple of what several are."""
+
+    __name__: str
+    __qualname__: str
+
+    @overload
+    def __call__(self, tensor: Tensor, /) -> Tensor: ...
+    @overload
+    def __call__(self, *tensors: Any) -> tuple[Tensor, ...]: ...
+
+
+def _at_least(name: str, ndim: int, apply: Callable[[Any], Any]) -> _AtLeast:
     def function(*tensors: Tensor) -> Any:
         if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
-            return tuple(map(apply, need_tensors(name, tensors[0])))
+            return tuple(map(apply, need_tensors(name, tensors[0]))) if tensors[0] else ()
         if len(tensors) != 1:
             return tuple(apply(need_tensor(name, x)) for x in tensors)
         return apply(need_tensor(name, tensors[0]))

@@ -26,7 +26,7 @@ def apply_(self: Tensor, callable: Callable[[Any], Any], /) -> Tensor:
         >>> torch.arange(3).apply_(lambda number: number ** 2)
         tensor([0, 1, 4])
     """
-    return _mapped("apply_", self, (), callable)
+    return _mapped("apply_", self, {}, callable)
 
 
 def map_(self: Tensor, other: Tensor, callable: Callable[[Any, Any], Any], /) -> Tensor:
@@ -36,26 +36,29 @@ def map_(self: Tensor, other: Tensor, callable: Callable[[Any, Any], Any], /) ->
         RuntimeError: if a tensor requires grad, or the other does not fit.
         TypeError: for one of another dtype.
     """
-    return _mapped("map_", self, (other,), callable)
+    return _mapped("map_", self, {"other": other}, callable)
 
 
 def map2_(self: Tensor, x: Tensor, y: Tensor, callable: Callable[[Any, Any, Any], Any],
           /) -> Tensor:
     """`map_` of a function of three numbers."""
-    return _mapped("map2_", self, (x, y), callable)
+    return _mapped("map2_", self, {"x": x, "y": y}, callable)
 
 
-def _mapped(name: str, self: Any, others: tuple[Any, ...], function: Any) -> Any:
-    for position, other in enumerate(others, 1):
-        if need_tensor(name, other, "other", position).aval.dtype is not self.aval.dtype:
-            raise TypeError(f"{name}: expected {self.type()} for 'other' (got {other.type()})")
-    if any(x.requires_grad for x in (self, *others)):
+def _mapped(name: str, self: Any, others: dict[str, Any], function: Any) -> Any:
+    tensors = [self, *(need_tensor(name, other, argument, position)
+                       for position, (argument, other) in enumerate(others.items(), 1))]
+    for argument, other in others.items():
+        if other.aval.dtype is not self.aval.dtype:
+            which = f"'{argument}'" if len(others) == 1 else f"argument '{argument}'"
+            raise TypeError(f"{name}: expected {self.type()} for {which} (got {other.type()})")
+    if any(x.requires_grad for x in tensors):
         raise RuntimeError(f"Can't call {name}() on Variable that requires grad. Use "
                            f"var.detach().{name}() instead.")
     if not callable(function):
         raise TypeError(f"'{type(function).__name__}' object is not callable")
     shape = tuple(self.aval.shape)
-    given = [concrete(x, LOOKS) for x in (self, *(shapes.expand(x, shape) for x in others))]
+    given = [concrete(x, LOOKS) for x in (self, *(shapes.expand(x, shape) for x in tensors[1:]))]
     found = [function(*numbers) for numbers in zip(*(x.ravel().tolist() for x in given),
                                                    strict=True)]
     made = np.fromiter(found, self.aval.numpy, len(found)).reshape(shape)

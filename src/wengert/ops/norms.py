@@ -114,6 +114,8 @@ def _scaled(x: Any, p: Any, dim: Any, maxnorm: Any) -> Any:
     if x.aval.ndim < 2:
         raise RuntimeError("renorm: input needs at least 2 dimensions, got "
                            f"{x.aval.ndim} dimensions")
+    if maxnorm == math.inf:
+        return 1  # no norm is larger, and the slope of a quotient that nobody takes is NaN
     dims = tuple(i for i in range(x.aval.ndim) if i != d)
     size = norm(x, p, dims, keepdim=True)
     return e.where(size > maxnorm, maxnorm / (size + 1e-7), 1)

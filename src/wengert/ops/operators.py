@@ -352,7 +352,7 @@ def converted(x: Any, kind: dtypes.dtype) -> Any:
     return cast(x, dtype=kind)
 
 
-def _real(value: complex, kind: dtypes.dtype) -> Any:
+def real_of(value: complex, kind: dtypes.dtype) -> Any:
     """A complex number for a dtype of real ones."""
     if value.imag:
         raise RuntimeError(f"value cannot be converted to type {dtypes.c_name(kind)} without "
@@ -366,7 +366,7 @@ _LONGEST = 2**63 - 1
 def number_array(value: Any, kind: dtypes.dtype) -> np.ndarray:
     """A number as a 0-d array of a dtype; integers wrap around, as PyTorch's do."""
     if isinstance(value, complex) and dtypes.BOOL < kind.category < dtypes.COMPLEX:
-        value = _real(value, kind)
+        value = real_of(value, kind)
     try:
         if kind.category == dtypes.INTEGER and not isinstance(value, float):
             value = int(value)
@@ -389,7 +389,7 @@ def exact_array(value: Any, kind: dtypes.dtype) -> np.ndarray:
         RuntimeError: if it can't.
     """
     if isinstance(value, complex) and dtypes.BOOL < kind.category < dtypes.COMPLEX:
-        value = _real(value, kind)
+        value = real_of(value, kind)
     if not isinstance(value, complex):
         found = here.run(np.asarray, value, kind.numpy) if kind.category != dtypes.INTEGER else (
             _whole(value, kind.numpy, *integer_limits(kind)))

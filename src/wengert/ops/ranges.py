@@ -16,7 +16,7 @@ from ..core.remembering import remembered
 from ..primitives import layout as p
 from ..primitives.elementwise import where
 from .creation import new_leaf, number_in
-from .operators import is_number
+from .operators import is_number, real_of
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -107,7 +107,9 @@ _REAL = frozenset((int, float))
 
 def _real(name: str, value: Any) -> Any:
     """A real number as it is."""
-    if not is_number(value) or (isinstance(value, complex) and not isinstance(value, float)):
+    if isinstance(value, complex):
+        return real_of(value, dtypes.float64)
+    if not is_number(value):
         raise TypeError(f"{name}() received an invalid combination of arguments - got a "
                         f"{type(value).__name__} where a number was expected")
     return value

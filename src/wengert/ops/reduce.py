@@ -199,7 +199,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """
     if dim is None:
         return _best_of_all("max", p.max_all, input)
-    if isinstance(dim, Handle):
+    if isinstance(dim, Handle) and not keepdim:
         return pointwise.maximum(input, dim)
     return _best("max", input, dim, keepdim, p.argmax, sorting.pick_max, results.max)
 
@@ -215,7 +215,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest element; as `max`."""
     if dim is None:
         return _best_of_all("min", p.min_all, input)
-    if isinstance(dim, Handle):
+    if isinstance(dim, Handle) and not keepdim:
         return pointwise.minimum(input, dim)
     return _best("min", input, dim, keepdim, p.argmin, sorting.pick_min, results.min)
 
@@ -328,12 +328,8 @@ def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
         >>> torch.tensor([1000., 1000.]).logsumexp(0)
         tensor(1000.6932)
     """
-    x = _as_float(need_tensor("logsumexp", input))
+    x = shapes.as_floats(need_tensor("logsumexp", input))
     return p.logsumexp(x, dims=wrapped_dims(dim, x.aval.ndim), keepdim=bool(keepdim))
-
-
-def _as_float(x: Any) -> Any:
-    return x if x.aval.dtype.differentiable else shapes.astype(x, dtypes.get_default_dtype())
 
 
 def _weights(name: str, apply: Primitive, x: Any, dim: Any, dtype: Any) -> Any:

@@ -168,9 +168,9 @@ def _check_addition(x: Any, part: Any, dim: int) -> None:
 # --- integrals --------------------------------------------------------------------------------
 
 
-def _sides(name: str, y: Any, x: Any, dim: Any) -> tuple[Any, Any, Any, int]:
-    """The values before and after each gap, the gaps' widths if they are given, and the dimension
-    that they follow each other along."""
+def _gaps(name: str, y: Any, x: Any, dim: Any) -> tuple[Any, int]:
+    """The widths of the gaps between values, if they are given, and the dimension that these
+    follow each other along."""
     if not need_tensor(name, y, "y").aval.ndim:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     d = wrapped_dim(dim, y.aval.ndim)
@@ -178,7 +178,13 @@ def _sides(name: str, y: Any, x: Any, dim: Any) -> tuple[Any, Any, Any, int]:
         if isinstance(operand, Handle) and operand.aval.dtype is dtypes.bool_:
             raise RuntimeError(f"{name}: received a bool input for `{word}`, but bool is not "
                                "supported")
-    return *_pair(y, d), None if x is None else _widths(name, y, x, d), d
+    return None if x is None else _widths(name, y, x, d), d
+
+
+def _evenly(y: Any, d: int) -> Any:
+    """The sum along a dimension, in which the outermost values count half."""
+    ends = y.select(d, 0) + y.select(d, -1)
+    return y.sum(d) - ends * 0.5
 
 
 def _widths(name: str, y: Any, x: Any, d: int) -> Any:
@@ -207,16 +213,19 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = 
         >>> torch.trapezoid(torch.tensor([1., 5., 10.]))
         tensor(10.5000)
     """
-    before, after, widths, d = _sides("trapezoid", y, x, dim)
+    widths, d = _gaps("trapezoid", y, x, dim)
     if widths is None:
-        return (before + after).sum(d) * ((1 if dx is None else dx) / 2)
+        return _evenly(y, d) * (1 if dx is None else dx) if y.aval.shape[d] else (
+            y.sum(d, dtype=y.aval.dtype))
+    before, after = _pair(y, d)
     return ((before + after) * widths).sum(d) / 2
 
 
 def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None,
                          dim: int = -1) -> Tensor:
     """The integrals up to each point but the first, by the trapezoidal rule; as `trapezoid`."""
-    before, after, widths, d = _sides("cumulative_trapezoid", y, x, dim)
+    widths, d = _gaps("cumulative_trapezoid", y, x, dim)
+    before, after = _pair(y, d)
     if widths is None:
         return cumsum((before + after) * ((1 if dx is None else dx) / 2), d)
     return cumsum((before + after) * widths, d) / 2

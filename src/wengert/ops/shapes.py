@@ -17,7 +17,7 @@ from ..core.primitive import broadcast_shapes as common_shape
 from ..core.provenance import warn
 from ..interpreters.inplace import apart, check_history, check_overlap, put, write
 from ..primitives import layout as p
-from ..primitives.elementwise import copy, fill, fill_tensor
+from ..primitives.elementwise import copy
 from .arguments import (
     LOOKS,
     POSITIONAL,
@@ -30,7 +30,7 @@ from .arguments import (
     wrapped_dim,
     wrapped_dims,
 )
-from .operators import converted, is_number, number_array, stored
+from .operators import converted, number_array
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -519,15 +519,9 @@ def astype(x: Tensor, kind: dtypes.dtype, *, copy: bool = False) -> Tensor:
     return converted(x, kind)
 
 
-def fill_(self: Any, value: Any) -> Any:
-    """Fills a tensor with a number or 0-d tensor, in place."""
-    if isinstance(value, Handle):
-        return write(fill_tensor, self, value)
-    if not is_number(value):
-        raise TypeError(f"can't assign a {type(value).__name__} to a "
-                        f"torch.{self.aval.dtype.words}Tensor")
-    number = stored(value, self.aval.dtype)
-    return self if put(self, number) else write(fill, self, number)
+def as_floats(x: Any) -> Any:
+    """The tensor; in the default dtype, if it is one of integers or bools."""
+    return x if x.aval.dtype.differentiable else astype(x, dtypes.get_default_dtype())
 
 
 @also(other="src")

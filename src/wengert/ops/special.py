@@ -11,8 +11,9 @@ from ..interpreters.inplace import write
 from ..primitives import bessel as b, elementwise as e, special as s
 from . import inplace
 from .arguments import need_tensor, whole
-from .operators import general, general_unary
+from .operators import general
 from .pointwise import words
+from .shapes import as_floats
 
 if TYPE_CHECKING:
     from .._tensor import Tensor
@@ -54,7 +55,7 @@ def polygamma(n: int, input: Tensor) -> Tensor:
     need_tensor("polygamma", input, position=2)
     if not n:
         return digamma(input)
-    return s.polygamma(_as_float(input), n=n)
+    return s.polygamma(as_floats(input), n=n)
 
 
 def _order(n: Any) -> int:
@@ -62,10 +63,6 @@ def _order(n: Any) -> int:
     if n < 0:
         raise RuntimeError("polygamma(n, x) does not support negative n.")
     return n
-
-
-def _as_float(x: Any) -> Any:
-    return x if x.aval.dtype.differentiable else general_unary(e.positive, True, x)
 
 
 def mvlgamma(input: Tensor, p: int) -> Tensor:
@@ -81,7 +78,7 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
         >>> torch.mvlgamma(torch.tensor([3., 4.]), 2)
         tensor([1.5502, 3.5651])
     """
-    return s.mvlgamma(_as_float(need_tensor("mvlgamma", input)), p=_dimension(p))
+    return s.mvlgamma(as_floats(need_tensor("mvlgamma", input)), p=_dimension(p))
 
 
 def _dimension(p: Any) -> int:

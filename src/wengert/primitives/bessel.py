@@ -22,10 +22,12 @@ from .quadrature import summed
 Array = np.ndarray
 
 
-def _ordered(name: str, scipy_name: str, rule: Callable[..., Any], **fields: Any) -> Primitive:
-    """A function of a given order."""
+def _ordered(name: str, scipy_name: str, rule: Callable[..., Any], *, vanishes: bool = False,
+             **fields: Any) -> Primitive:
+    """A function of a given order, which may vanish at infinity: SciPy says NaN there."""
     def evaluate(x: Array, order: int) -> Array:
-        return np.asarray(special(scipy_name)(order, x), x.dtype)
+        found = np.asarray(special(scipy_name)(order, x), x.dtype)
+        return np.where(np.isinf(x), 0, found) if vanishes else found
 
     return elementwise(name, evaluate, rule, **fields)
 
@@ -140,7 +142,7 @@ i1e = _named("i1e", "i1e", lambda g, x: g * bessel_ie_slope(x, order=1),
              node="SpecialI1EBackward0", lower=fits.narrow(fits.ie[1], lambda: i1e))
 bessel_ie = _ordered("bessel_ie", "ive", lambda g, x, order: g * (
     0.5 * (bessel_ie(x, order=order - 1) + bessel_ie(x, order=order + 1))
-    - sgn(x) * bessel_ie(x, order=order)))
+    - sgn(x) * bessel_ie(x, order=order)), vanishes=True)
 bessel_ie_slope = elementwise(
     "bessel_ie_slope", _ie_slope, _ie_bend, lower=lambda x, order: fits.narrow(
         _slopes[order], lambda: functools.partial(bessel_ie_slope, order=order))(x))

@@ -27,7 +27,7 @@ from .columns import Geometry
 from .contractions import bmm
 from .layout import expand, index_view, mT, permute, reshape, unindex
 from .reductions import sum_
-from .windows import Ints, unwindow, windows
+from .windows import Ints, inside, padded, unwindow, windows
 
 # --- in smaller primitives --------------------------------------------------------------------
 
@@ -47,9 +47,9 @@ def _merged(x: Any, dim: int) -> Any:
 def _seen(x: Any, size: Ints, how: Geometry) -> Any:
     """What windows see as columns: (examples * groups, elements, places)."""
     sizes = tuple(x.shape[2:])
-    larger = how.padded(sizes)
+    larger = padded(sizes, how.padding)
     if larger != sizes:
-        x = unindex(x, shape=(*x.shape[:2], *larger), index=(..., *how.inside(sizes)))
+        x = unindex(x, shape=(*x.shape[:2], *larger), index=inside(sizes, how.padding))
     return reshape(windows(x, **how.sliding(size)), shape=(
         x.shape[0] * how.groups,
         x.shape[1] // how.groups * math.prod(size), math.prod(how.places(sizes, size))))
@@ -77,11 +77,11 @@ def _by_windows(x: Any, w: Any, how: Geometry) -> Any:
 
 
 def _input_by_windows(g: Any, w: Any, sizes: Ints, how: Geometry) -> Any:
-    size, larger = tuple(w.shape[2:]), how.padded(sizes)
+    size, larger = tuple(w.shape[2:]), padded(sizes, how.padding)
     found = bmm(mT(_kernels(w, g.shape[0], how)), _results(g, how))
     seen = reshape(found, shape=(g.shape[0], w.shape[1] * how.groups, *size, *g.shape[2:]))
     out = unwindow(seen, sizes=larger, **how.sliding(size))
-    return out if larger == sizes else index_view(out, index=(..., *how.inside(sizes)))
+    return out if larger == sizes else index_view(out, index=inside(sizes, how.padding))
 
 
 def _weight_by_windows(x: Any, g: Any, size: Ints, how: Geometry) -> Any:

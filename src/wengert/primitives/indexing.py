@@ -133,7 +133,7 @@ def within(index: np.ndarray, n: int) -> bool:
     if index.size <= _FEW:
         found = index.ravel().tolist()
         return not found or (min(found) >= 0 and max(found) < n)
-    return bool(index.max() < n and index.min() >= 0)
+    return bool(index.view(f"u{index.itemsize}").max() < n)  # where less than 0 is far too much
 
 
 _FEW = 32  # up to here, Python is faster than NumPy

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..core import dtypes
-from ..core.aval import Aval, aval
-from ..core.formats import as_made, copied, spatial
+from ..core.aval import LARGE, Aval, aval
+from ..core.blocks import in_rows
+from ..core.buffers import empty
+from ..core.formats import FEW, as_made, copied, spatial
 from ..core.primitive import linear, primitive
 from ..core.remembering import remembered
 
@@ -67,7 +69,23 @@ def add_up(x: np.ndarray, dims: tuple[int, ...], keepdim: bool) -> np.ndarray:
         wider = WIDER.get(kind.char)
         if wider is not None and (kind.char == "e" or _across(x, dims)):
             return np.add.reduce(x, dims, wider, out=..., keepdims=keepdim).astype(kind)
+        if x.size >= LARGE and dims == (x.ndim - 1,) and 1 < x.shape[-1] <= FEW:
+            return _add_few(x, keepdim)
     return np.add.reduce(x, dims, kind, out=..., keepdims=keepdim)
+
+
+def _add_few(x: np.ndarray, keepdim: bool) -> np.ndarray:
+    """The sum over a last dimension of few elements: column by column."""
+    out = empty(x.shape[:-1], x.dtype)
+
+    def work(part: slice) -> None:
+        found, rows = out[part], x[part]
+        np.add(rows[..., 0], rows[..., 1], out=found)
+        for k in range(2, x.shape[-1]):
+            found += rows[..., k]
+
+    in_rows(work, len(x), x.size)
+    return out[..., None] if keepdim else out
 
 
 def _across(x: np.ndarray, dims: tuple[int, ...]) -> bool:
@@ -111,6 +129,7 @@ def _cast(x: np.ndarray, dtype: dtypes.dtype) -> np.ndarray:
 cast = linear(
     "cast", _cast, lambda g, x_aval: cast(g, dtype=x_aval.dtype),
     abstract=lambda x, dtype: x.with_dtype(dtype), node="ToCopyBackward0", order=as_made,
+    halves=True,
     lower=lambda x, dtype: x if x.aval.dtype is dtype else cast(x, dtype=dtype))
 conj = linear(
     "conj", np.conj, lambda g: conj(g), abstract=lambda x: x, conjugate=False, order=as_made,

@@ -93,7 +93,8 @@ def _count_nonzero(x: np.ndarray, dims: Dims, keepdim: bool) -> np.ndarray:
 nansum = primitive(
     "nansum", lambda x, dims, keepdim: add_up(np.where(x == x, x, np.zeros((), x.dtype)), dims,
                                               keepdim), abstract=_reduced,
-    vjp=(lambda g, x, x_aval, dims, keepdim: where(x == x, kept(g, x_aval, dims, keepdim), 0),),
+    vjp=(lambda g, x, x_aval, dims, keepdim: where(
+        x == x, kept(g, x_aval, dims, keepdim), kept(g * 0, x_aval, dims, keepdim)),),
     jvp=(lambda t, x, dims, keepdim: sum_(where(x == x, t, 0), dims=dims, keepdim=keepdim),),
     lower=lambda x, dims, keepdim: sum_(where(x == x, x, 0), dims=dims, keepdim=keepdim))
 """The sum of what is not NaN."""

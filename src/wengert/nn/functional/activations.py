@@ -70,6 +70,11 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     return in_place.relu_(need_tensor("relu_", input)) if inplace else pointwise.relu(input)
 
 
+def relu_(input: Tensor) -> Tensor:
+    """`relu`, in place."""
+    return in_place.relu_(need_tensor("relu_", input))
+
+
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x times the probability that a standard normal number is below x, of each element.
 
@@ -353,7 +358,7 @@ def _in_place(name: str, function: Callable[..., Tensor], *names: str) -> Callab
     return written
 
 
-relu_, selu_ = _in_place("relu_", relu), _in_place("selu_", selu)
+selu_ = _in_place("selu_", selu)
 elu_, celu_ = _in_place("elu_", elu, "alpha"), _in_place("celu_", celu, "alpha")
 leaky_relu_ = _in_place("leaky_relu_", leaky_relu, "negative_slope")
 hardtanh_ = _in_place("hardtanh_", hardtanh, "min_val", "max_val")

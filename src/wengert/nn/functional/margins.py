@@ -178,8 +178,9 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
     if weight is not None:
         losses = losses * weight[right]
     others = choices.where(right == np.arange(count), 0, losses)
-    found = others.sum(1) / count
-    return total(found if input.aval.ndim > 1 else found.squeeze(0), reduction)
+    if reduction == "none":
+        return others.mean(1) if input.aval.ndim > 1 else others.mean()
+    return others.mean() if reduction == "mean" else others.sum() / count
 
 
 def _rows(x: Any) -> Any:

@@ -14,7 +14,7 @@ from ...core.formats import spatial
 from ...core.levels import here
 from ...ops import choices, shapes
 from ...ops.arguments import check_floats, need_tensor, wrapped_dims
-from ...primitives import elementwise as e, network
+from ...primitives import elementwise as e, layout, network
 
 if TYPE_CHECKING:
     from ..._tensor import Tensor
@@ -132,7 +132,10 @@ def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | No
 
 def _by_channel(v: Any, x: Any) -> Any:
     """A number per channel, shaped to meet the input."""
-    return v.reshape(1, -1, *[1] * (x.aval.ndim - 2))
+    behind = x.aval.ndim - 2
+    if v.aval.ndim != 1:
+        v = v.reshape(-1)
+    return layout.reshape(v, shape=(v.aval.numel,) + (1,) * behind) if behind else v
 
 
 def _affine(x: Any, weight: Any, bias: Any, both: Any = network.affine) -> Any:
@@ -182,7 +185,8 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
         return input.clone()
     x, weight, bias = _wide(input, weight, bias)
     found = _by_batch(x, running, momentum, eps) if training else _by_running(x, running, eps)
-    return _affine(found, weight, bias, network.batch_affine).to(input.aval.dtype)
+    found = _affine(found, weight, bias, network.batch_affine)
+    return found if x is input else found.to(input.aval.dtype)
 
 
 def _check_batch(shape: tuple[int, ...], training: bool, running: tuple[Any, Any]) -> None:

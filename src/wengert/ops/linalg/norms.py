@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...core.handle import Handle
 from ...primitives import elementwise as e
 from ...primitives.linalg import solving
 from .. import norms, shapes
 from ..arguments import also, listed, wrapped_dim
+from ..creation import number_in
 from . import checks
 from .decompositions import svdvals
 
@@ -44,6 +46,8 @@ def vector_norm(x: Tensor, ord: float = 2, dim: Dim = None, keepdim: bool = Fals
         >>> torch.linalg.vector_norm(torch.tensor([3., 4.]))
         tensor(5.)
     """
+    if isinstance(ord, Handle) and not ord.aval.ndim:
+        ord = number_in(ord)
     if isinstance(ord, str) or not isinstance(ord, (int, float, np.number)):
         raise TypeError("linalg_vector_norm(): argument 'ord' (position 2) must be Number, not "
                         f"{type(ord).__name__}")

@@ -138,7 +138,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *,  # noqa: N803
     """
     driver = "gelsy" if driver is None else driver
     _check_lstsq(A, B, driver)
-    vector = A.aval.ndim - B.aval.ndim == 1
+    vector = _are_vectors(A.aval, B.aval)
     right = shapes.unsqueeze(B, -1) if vector else B
     m, n = A.aval.shape[-2:]
     kind = A.aval.dtype.to_real().numpy
@@ -152,6 +152,11 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *,  # noqa: N803
         values.detach() if driver in ("gelsd", "gelss") else _nothing(values.detach()))
 
 
+def _are_vectors(a: Any, b: Any) -> bool:
+    """Whether right sides are vectors: others, with fewer dimensions, are broadcast matrices."""
+    return b.ndim == 1 or a.shape[:-1] == b.shape
+
+
 def _check_lstsq(a: Any, b: Any, driver: str) -> None:
     name = "torch.linalg.lstsq"
     x, y = (checks.tensor("linalg.lstsq", a, "input").aval,
@@ -163,7 +168,7 @@ def _check_lstsq(a: Any, b: Any, driver: str) -> None:
     if not 0 <= x.ndim - y.ndim <= 1:
         raise RuntimeError(f"{name}: input.dim() must be greater or equal to other.dim() and "
                            "(input.dim() - other.dim()) <= 1")
-    side = -1 if x.ndim > y.ndim else -2
+    side = -1 if _are_vectors(x, y) else -2
     if x.shape[-2] != y.shape[side]:
         raise RuntimeError(f"{name}: input.size(-2) should match other.size({side})")
     if x.dtype is not y.dtype:

@@ -19,7 +19,7 @@ from ...core.primitive import TABLE
 from .. import choices, pointwise, products, reduce, shapes
 from ..operators import is_number
 from . import reductions
-from .arguments import Unsupported, floating, one_axis, promote, tensor
+from .arguments import Unsupported, floating, one_axis, part, promote, tensor
 
 Apply = Callable[..., Any]
 
@@ -210,7 +210,7 @@ def _reduce(ufunc: Any, function: Apply, array: Any, axis: Any = 0, dtype: Any =
 def _parts(x: Any, dim: int) -> Any:
     if not x.aval.ndim or not x.aval.shape[dim]:
         raise Unsupported("of nothing")
-    return [x[(slice(None),) * dim + (i,)] for i in range(x.aval.shape[dim])]
+    return [part(x, dim, i) for i in range(x.aval.shape[dim])]
 
 
 def _accumulate(ufunc: Any, function: Apply, array: Any, axis: Any = 0, dtype: Any = None) -> Any:

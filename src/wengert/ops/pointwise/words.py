@@ -38,12 +38,12 @@ def documented(function: Any, name: str, says: str, example: Any = "") -> Any:
 def settle(names: dict[str, Any]) -> None:
     """Has the words made for a module say that they are of it, where `pickle` looks for them, and
     the site's builder for what they wrap."""
-    for name, made in names.items():
-        value = made
-        while isinstance(value, FunctionType) and value.__qualname__ == name and (
-                value.__module__ in (__package__, "wengert.ops.inplace")):
-            value.__module__ = names["__name__"]
-            value = getattr(value, "__wrapped__", None)
+    for name, word in names.items():
+        inner = word
+        while isinstance(inner, FunctionType) and inner.__qualname__ == name and (
+                inner.__module__ in (__package__, "wengert.ops.inplace")):
+            inner.__module__ = names["__name__"]
+            inner = getattr(inner, "__wrapped__", None)
 
 
 def unary(name: str, primitive: Primitive, says: str, example: Any = "", *,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,17 +50,22 @@ def each(function: Callable[..., tuple[Any, ...]], *arrays: Array,
         cores: how many dimensions each operand has that are not of the batch.
     """
     splits = [a.ndim - core for a, core in zip(arrays, cores, strict=False)]
-    if not any(splits) and arrays[0].size < _THREADED:
-        return function(*arrays)
+    batched = any(splits)
+    if arrays[0].size < _THREADED and arrays[-1].size < _THREADED:
+        return _each(function, arrays, splits) if batched else function(*arrays)
     with beside_numpy():
-        return _each(function, arrays, splits) if any(splits) else function(*arrays)
+        return _each(function, arrays, splits) if batched else function(*arrays)
 
 
 def _each(function: Callable[..., tuple[Any, ...]], arrays: Sequence[Array],
           splits: Sequence[int]) -> tuple[Array, ...]:
-    batch = np.broadcast_shapes(*(a.shape[:s] for a, s in zip(arrays, splits, strict=True)))
-    full = [np.broadcast_to(a, batch + a.shape[s:]) for a, s in zip(arrays, splits, strict=True)]
-    found = [function(*(a[at] for a in full)) for at in np.ndindex(*batch)]
+    batches = [a.shape[:s] for a, s in zip(arrays, splits, strict=True)]
+    batch, full = batches[0], arrays
+    if any(other != batch for other in batches):
+        batch = np.broadcast_shapes(*batches)
+        full = [np.broadcast_to(a, batch + a.shape[s:])
+                for a, s in zip(arrays, splits, strict=True)]
+    found = [function(*[a[at] for a in full]) for at in itertools.product(*map(range, batch))]
     if not found:
         parts = function(*map(_stand_in, arrays, splits))
         return tuple(np.empty(batch + np.shape(part), np.asarray(part).dtype) for part in parts)
