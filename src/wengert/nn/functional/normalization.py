@@ -179,7 +179,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     shape = need_tensor("batch_norm", input).aval.shape
     _check_batch(shape, training, running)
     channels = shape[1] if len(shape) > 1 else 0
-    _check_by_channel(channels, running, weight, bias)
+    _check_by_channel(channels, *running, weight, bias)
     check_floats("batch_norm", input)
     if not channels:
         return input.clone()
@@ -199,14 +199,15 @@ def _check_batch(shape: tuple[int, ...], training: bool, running: tuple[Any, Any
         raise RuntimeError("running_mean must be defined in evaluation mode")
 
 
-def _check_by_channel(channels: int, running: tuple[Any, Any], *others: Any) -> None:
-    if (running[0] is None) != (running[1] is None):
+def _check_by_channel(channels: int, *vectors: Any) -> None:
+    given = [(name, v, v.aval.numel) for name, v in zip(_BY_CHANNEL, vectors, strict=True)
+             if v is not None]
+    if (vectors[0] is None) != (vectors[1] is None):
         raise ValueError("running_mean and running_var must either both be None or neither be None")
-    for name, v in zip(_BY_CHANNEL, (*running, *others), strict=True):
-        if v is not None and v.aval.numel != channels:
-            raise RuntimeError(f"{name} should contain {channels} elements not {v.aval.numel}")
-    for name, v in zip(_BY_CHANNEL, running, strict=False):
-        if v is not None and here.grad and v.requires_grad:
+    for name, v, count in given:
+        if count != channels:
+            raise RuntimeError(f"{name} should contain {channels} elements not {count}")
+        if name.startswith("running") and here.grad and v.requires_grad:
             raise RuntimeError(
                 "The function 'native_batch_norm' is not differentiable with respect to argument "
                 f"'{name}'. This input cannot have requires_grad True.")
@@ -299,7 +300,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None,
             raise RuntimeError("Expected running_mean and running_var to be defined when "
                                "use_input_stats is false")
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    _check_by_channel(shape[1], (running_mean, running_var), weight, bias)
+    _check_by_channel(shape[1], running_mean, running_var, weight, bias)
     check_floats("batch_norm", input)
     dims = tuple(range(2, len(shape)))
     x, weight, bias = _wide(input, weight, bias)
