@@ -492,3 +492,10 @@ def test_leases_end_without_the_cycle_collector() -> None:
         assert buffers._memory.lent == start
     finally:
         gc.enable()
+
+
+def test_gradients_that_repeat_numbers_take_no_memory():
+    x = torch.rand(2000, 1000).requires_grad_()
+    for _ in range(2):
+        (g,) = torch.autograd.grad(x.sum(1), x, torch.ones(2000))
+        assert g.stride() == (1, 0)

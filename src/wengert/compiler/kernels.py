@@ -242,7 +242,7 @@ def _pays(nests: Sequence[Nest], quick: bool) -> bool:
     swept = [s for nest in nests for stage in nest.stages if stage.sweep for s in stage.statements]
     weights = [weight(s) for s in swept
                if isinstance(s, (Op, Reduce)) or (isinstance(s, Store) and s.how)]
-    if not any(isinstance(s, Load) for s in swept):
+    if not any(isinstance(s, Load) for nest in nests for s in nest.statements()):
         return bool(swept) and _loaded()
     return bool(weights) and (not quick or sum(weights) >= ELEMENTARY or _loaded())
 
