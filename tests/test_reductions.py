@@ -522,3 +522,19 @@ def test_equal_elements_have_no_spread_and_no_slope(run, shape):
         y = std(x)
         (slope,) = torch.autograd.grad(y.sum(), x)
         assert not y.any() and not slope.any()
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+@pytest.mark.parametrize("spoil", [None, 0.0, float("nan"), float("inf")])
+def test_slopes_of_products_too_small_for_numbers(dim: int, spoil: float | None) -> None:
+    x = torch.full((700, 700), 0.7)
+    x[3, 5] = torch.tensor(0.7 if spoil is None else spoil)
+    x.requires_grad_()
+    (slope,) = torch.autograd.grad(x.prod(dim).sum(), x)
+    line = slope[:, 5] if dim == 0 else slope[3]
+    others = 0.7 ** 699  # 3e-109, of which a float32 has nothing
+    with np.errstate(invalid="ignore"):
+        expected = np.full(700, np.float32(others if spoil is None else others * spoil))
+    expected[3 if dim == 0 else 5] = others
+    np.testing.assert_array_equal(line.detach().numpy(), expected)
+    assert torch.isnan(slope).sum() == np.isnan(expected).sum()

@@ -1,7 +1,8 @@
 """The slope of a product: for each element the product of all others, right where some are zero.
 
-Few elements are multiplied from both ends. Of many, the product of all is divided by each: zeros
-are left out and counted, and the product is kept as m * 2**e, so that none is too large or small.
+Few elements are multiplied from both ends. Of many, the product of all is divided by each, unless
+it is plain that all slopes are 0: zeros are left out and counted, and the product is kept as
+m * 2**e, so that none is too large or small.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from ..core.blocks import BLOCK, in_parts, in_rows
 from ..core.buffers import empty
 from ..core.levels import quietly
 from ..core.primitive import primitive
-from .layout import flip
+from .layout import add_up, flip
 from .scans import before, cumprod
 
 
 def _others(x: np.ndarray, dim: int) -> np.ndarray:
     if x.size < LARGE or x.dtype.kind != "f":
         return _from_both_ends(x, dim)
+    if quietly(_all_vanish, x, dim):
+        return np.zeros(x.shape, x.dtype)
     lines, out = x.reshape(math.prod(x.shape[:dim]), x.shape[dim], -1), empty(x.shape, x.dtype)
     found = out.reshape(lines.shape)
     if len(lines) == 1:
@@ -44,6 +47,15 @@ def _from_both_ends(x: np.ndarray, dim: int) -> np.ndarray:
     np.multiply.accumulate(x[turned], dim, out=after[turned_but_last])
     product *= after
     return product
+
+
+def _all_vanish(x: np.ndarray, dim: int) -> bool:
+    """Whether the products of all but one are too small for any number but 0, as they are of many
+    small elements: a product of n sizes is at most the n-th power of their mean."""
+    others = x.shape[dim] - 1
+    mean = add_up(np.abs(x), (dim,), False) / max(others, 1)
+    smallest = np.finfo(x.dtype).minexp - np.finfo(x.dtype).nmant
+    return bool(np.all(others * np.log2(mean) < smallest - 2))
 
 
 # --- many: the product of all, divided by each ------------------------------------------------
